@@ -1,0 +1,47 @@
+//! Ours and PEFT, in turns on the same machine: ratios of medians.
+//!
+//! ```text
+//! cargo run --release -p lowrank-benches --bin side-by-side -- --python PYTHON [--model FILE.gguf] [--runs 15]
+//! ```
+//!
+//! PYTHON is an interpreter with tests/parity/requirements.txt installed (`cargo xtask parity` makes one in
+//! .cache/venv). Each side is a process of its own that speaks the line protocol of benches/peers/README.md; this
+//! program is the driver, and with `--serve` one of the sides.
+
+mod driver;
+mod serve;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Run our LoRA and PEFT's in turns and print the ratios of their times and peak memories.
+#[derive(Parser)]
+struct Args {
+    /// Python with torch, peft and transformers
+    #[arg(long, default_value = "python3")]
+    python: PathBuf,
+    /// SmolLM2-135M-Instruct as GGUF; without it only layers are measured
+    #[arg(long, env = "LOWRANK_SMOLLM2")]
+    model: Option<PathBuf>,
+    /// Timed runs of each side
+    #[arg(long, default_value_t = 15)]
+    runs: usize,
+    /// Threads of each side
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Be one of the sides
+    #[arg(long, hide = true)]
+    serve: Option<serve::Side>,
+    #[command(flatten)]
+    shape: serve::Shape,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    match args.serve {
+        Some(side) => serve::serve(side, args.shape, args.model.as_deref()),
+        None => driver::drive(&args.python, args.model.as_deref(), args.runs, args.threads),
+    }
+}

@@ -1,0 +1,236 @@
+//! Optimisers: SGD and AdamW.
+
+use std::collections::BTreeMap;
+
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Zip};
+
+use crate::{Error, Real, Result, check_shape};
+
+/// The learning rate and weight decay of a group of parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Group {
+    /// Learning rate η.
+    pub lr: f64,
+    /// Weight decay: the fraction of a parameter that a step takes away is η times this.
+    pub weight_decay: f64,
+}
+
+/// Changes a parameter along its gradient.
+///
+/// A method's [`step`](crate::Adapter::step) asks for the present [`group`](Self::group) and may change it for a
+/// tensor of its own: LoRA+ is one changed `Group`.
+pub trait Optimizer<T> {
+    /// Learning rate and weight decay of this step.
+    fn group(&self) -> Group;
+
+    /// One update of one parameter. Moments are kept under `name`, which must therefore be unique: see [`Scope`].
+    ///
+    /// # Errors
+    /// The gradient's shape is not the parameter's, or differs from the shape seen before under this name.
+    fn update(
+        &mut self,
+        name: &str,
+        parameter: ArrayViewMutD<'_, T>,
+        gradient: ArrayViewD<'_, T>,
+        group: Group,
+    ) -> Result<()>;
+}
+
+/// An optimiser seen from one layer: it puts `prefix` and a dot before every name.
+pub struct Scope<'a, T> {
+    /// The layer's name, `model.layers.3.self_attn.q_proj` for example.
+    pub prefix: &'a str,
+    /// The optimiser of the whole model.
+    pub optimizer: &'a mut dyn Optimizer<T>,
+}
+
+impl<T> Optimizer<T> for Scope<'_, T> {
+    fn group(&self) -> Group {
+        self.optimizer.group()
+    }
+    fn update(
+        &mut self,
+        name: &str,
+        parameter: ArrayViewMutD<'_, T>,
+        gradient: ArrayViewD<'_, T>,
+        group: Group,
+    ) -> Result<()> {
+        let name = format!("{}.{name}", self.prefix);
+        self.optimizer.update(&name, parameter, gradient, group)
+    }
+}
+
+/// Stochastic gradient descent without momentum: p ← p − η (g + λ p).
+#[derive(Clone, Debug)]
+pub struct Sgd {
+    /// Rate and decay; change `group.lr` between steps to follow a schedule.
+    pub group: Group,
+}
+
+impl<T: Real> Optimizer<T> for Sgd {
+    fn group(&self) -> Group {
+        self.group
+    }
+    fn update(
+        &mut self,
+        name: &str,
+        mut parameter: ArrayViewMutD<'_, T>,
+        gradient: ArrayViewD<'_, T>,
+        group: Group,
+    ) -> Result<()> {
+        check_gradient(name, &parameter, &gradient)?;
+        let (lr, decay) = (T::from_f64(group.lr), T::from_f64(group.weight_decay));
+        Zip::from(&mut parameter).and(&gradient).for_each(|p, &g| *p -= lr * (g + decay * *p));
+        Ok(())
+    }
+}
+
+/// The two AdamWs in use. They differ in where ε stands and in when decay happens; with gradients near ε that
+/// changes an update by tens of percent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AdamVariant {
+    /// `torch.optim.AdamW`: decay first; p −= η/(1−β₁ᵗ) · m / (√(v/(1−β₂ᵗ)) + ε).
+    #[default]
+    Torch,
+    /// The AdamW that transformers had and PEFT's LoRA-FA keeps: p −= η √(1−β₂ᵗ)/(1−β₁ᵗ) · m / (√v + ε); decay last.
+    Hf,
+}
+
+/// First and second moments of one parameter's gradient.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments<T> {
+    /// Updates so far, the t of the formulas.
+    pub steps: u64,
+    /// m, the running mean of g.
+    pub exp_avg: ArrayD<T>,
+    /// v, the running mean of g².
+    pub exp_avg_sq: ArrayD<T>,
+}
+
+/// AdamW: Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
+#[derive(Clone, Debug)]
+pub struct AdamW<T> {
+    /// Rate and decay; change `group.lr` between steps to follow a schedule.
+    pub group: Group,
+    /// Which of the two.
+    pub variant: AdamVariant,
+    /// β₁ and β₂.
+    pub betas: (f64, f64),
+    /// ε.
+    pub eps: f64,
+    /// The moments by parameter name: what a checkpoint must hold.
+    pub moments: BTreeMap<String, Moments<T>>,
+}
+
+impl<T> AdamW<T> {
+    /// PyTorch's defaults: β = (0.9, 0.999), ε = 10⁻⁸ (10⁻⁶ for [`AdamVariant::Hf`], its own default).
+    pub fn new(group: Group, variant: AdamVariant) -> Self {
+        let eps = match variant {
+            AdamVariant::Torch => 1e-8,
+            AdamVariant::Hf => 1e-6,
+        };
+        Self { group, variant, betas: (0.9, 0.999), eps, moments: BTreeMap::new() }
+    }
+
+    /// Check rate, decay, betas and ε once, before training.
+    ///
+    /// # Errors
+    /// One of them is NaN, infinite or out of its range.
+    pub fn validate(&self) -> Result<()> {
+        self.group.validate()?;
+        for (name, beta) in [("beta1", self.betas.0), ("beta2", self.betas.1)] {
+            if !(0.0..1.0).contains(&beta) {
+                return Err(Error::value(name, beta, "0 ≤ β < 1"));
+            }
+        }
+        if !(self.eps >= 0.0 && self.eps.is_finite()) {
+            return Err(Error::value("eps", self.eps, "ε ≥ 0 and finite"));
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    /// Check rate and decay.
+    ///
+    /// # Errors
+    /// One of them is NaN, infinite or negative.
+    pub fn validate(&self) -> Result<()> {
+        for (name, value) in [("lr", self.lr), ("weight_decay", self.weight_decay)] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return Err(Error::value(name, value, "it must be finite and not negative"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> Optimizer<T> for AdamW<T> {
+    fn group(&self) -> Group {
+        self.group
+    }
+
+    fn update(
+        &mut self,
+        name: &str,
+        mut parameter: ArrayViewMutD<'_, T>,
+        gradient: ArrayViewD<'_, T>,
+        group: Group,
+    ) -> Result<()> {
+        check_gradient(name, &parameter, &gradient)?;
+        if !self.moments.contains_key(name) {
+            let fresh = Moments {
+                steps: 0,
+                exp_avg: ArrayD::zeros(gradient.shape()),
+                exp_avg_sq: ArrayD::zeros(gradient.shape()),
+            };
+            self.moments.insert(name.to_owned(), fresh);
+        }
+        let moments = self.moments.get_mut(name).expect("inserted above");
+        let hint = "the shape its moments have";
+        check_shape(name.to_owned(), gradient.shape(), moments.exp_avg.shape(), hint)?;
+        check_shape(name.to_owned(), gradient.shape(), moments.exp_avg_sq.shape(), hint)?;
+
+        moments.steps += 1;
+        let t = moments.steps as f64;
+        let (beta1, beta2) = self.betas;
+        // The biases of m and v, which start at 0. In f64: 1 − 0.999 has lost 216 roundings in f32.
+        let (bias1, bias2) = (1.0 - beta1.powf(t), 1.0 - beta2.powf(t));
+        let shrink = T::from_f64(1.0 - group.lr * group.weight_decay);
+        let (rate, root_bias) = match self.variant {
+            AdamVariant::Torch => (group.lr / bias1, bias2.sqrt()),
+            AdamVariant::Hf => (group.lr * bias2.sqrt() / bias1, 1.0),
+        };
+        let (decay_first, decay_last) = match self.variant {
+            AdamVariant::Torch => (shrink, T::one()),
+            AdamVariant::Hf => (T::one(), shrink),
+        };
+        let real = T::from_f64;
+        let (beta1, rest1) = (real(beta1), real(1.0 - beta1));
+        let (beta2, rest2) = (real(beta2), real(1.0 - beta2));
+        let (rate, root_bias, eps) = (real(rate), real(root_bias), real(self.eps));
+        Zip::from(&mut parameter)
+            .and(&gradient)
+            .and(&mut moments.exp_avg)
+            .and(&mut moments.exp_avg_sq)
+            .for_each(|p, &g, m, v| {
+                *m = beta1 * *m + rest1 * g;
+                *v = beta2 * *v + rest2 * g * g;
+                let moved = *p * decay_first - rate * *m / (v.sqrt() / root_bias + eps);
+                *p = moved * decay_last;
+            });
+        Ok(())
+    }
+}
+
+fn check_gradient<T>(
+    name: &str,
+    parameter: &ArrayViewMutD<'_, T>,
+    gradient: &ArrayViewD<'_, T>,
+) -> Result<()> {
+    if parameter.shape() == gradient.shape() {
+        return Ok(());
+    }
+    let name = format!("the gradient of {name}");
+    check_shape(name, gradient.shape(), parameter.shape(), "its parameter's shape")
+}

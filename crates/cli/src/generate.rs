@@ -1,0 +1,77 @@
+//! `lowrank generate`.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use llama::{Adapters, Sampling};
+use lora::Lora;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::method::Method;
+use crate::source::Source;
+use crate::threads;
+
+/// The options of `lowrank generate`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// Model: a Hugging Face folder, a .gguf file, or a hub id [default: the embedded model]
+    #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
+    model: Option<String>,
+    /// A PEFT adapter to put on the model
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
+    /// Text to continue; for the embedded model digits and '>', as in 31415926>
+    #[arg(long)]
+    prompt: String,
+    /// Give the prompt to the model as it is, not in its chat template
+    #[arg(long)]
+    raw: bool,
+    /// At most this many new tokens
+    #[arg(long, default_value_t = 64)]
+    tokens: usize,
+    /// 0 takes the likeliest token; above, tokens are drawn at random
+    #[arg(long, default_value_t = 0.0)]
+    temperature: f64,
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Threads of OpenBLAS [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+/// `lowrank generate`.
+pub fn main(args: &Args) -> Result<()> {
+    threads::set(args.threads)?;
+    let Source { model, words } = Source::<f32>::load(args.model.as_deref())?;
+    let adapters = match &args.adapter {
+        None => Adapters::<Lora<f32>>::none(),
+        Some(folder) => Lora::load(&model.config, folder)?.0,
+    };
+    let prompt = if args.raw { words.encode(&args.prompt)? } else { words.prompt(&args.prompt)? };
+    let count = match args.model {
+        Some(_) => args.tokens,
+        // The embedded model was never taught to stop.
+        None => args.tokens.min(llama::tiny::DIGITS),
+    };
+    let sampling = Sampling { count, temperature: args.temperature, stop: words.stop() };
+    let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
+    let (mut tokens, mut shown) = (Vec::new(), String::new());
+    let mut failed = None;
+    model.generate(&adapters, &prompt, &sampling, &mut rng, |token| {
+        tokens.push(token);
+        match words.decode(&tokens) {
+            // A character can be spread over several tokens: wait until it is whole.
+            Ok(text) if !text.ends_with('\u{fffd}') => {
+                print!("{}", text.strip_prefix(&shown).unwrap_or_default());
+                let _ = std::io::stdout().flush();
+                shown = text;
+            }
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
+        }
+    })?;
+    println!();
+    failed.map_or(Ok(()), Err)
+}

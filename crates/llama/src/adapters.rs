@@ -1,0 +1,270 @@
+//! Which projections carry an adapter, and the gradients of a whole model.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use adapter::{Adapter, Dropout, Group, Optimizer, Real, Scope, Tensors, check_shape, tensors};
+use ndarray::{Array1, Array2, ArrayViewD, ArrayViewMutD};
+use rand::Rng;
+
+use crate::{Config, Error, Llama, Projection, Result};
+
+/// Layer number and projection: where an adapter sits.
+pub type Site = (usize, Projection);
+
+/// One adapter for each adapted projection of each layer.
+#[derive(Clone, Debug)]
+pub struct Adapters<A> {
+    sites: BTreeMap<Site, A>,
+}
+
+impl<A> Adapters<A> {
+    /// No adapter anywhere: the model as it is.
+    pub fn none() -> Self {
+        Self { sites: BTreeMap::new() }
+    }
+
+    /// An adapter on each of `targets` in every layer. `make` gets the weight's shape, \[out, in\].
+    ///
+    /// # Errors
+    /// `targets` is empty, or `make` fails.
+    pub fn on<E>(
+        config: &Config,
+        targets: &[Projection],
+        mut make: impl FnMut(Site, [usize; 2]) -> Result<A, E>,
+    ) -> Result<Self>
+    where
+        Error: From<E>,
+    {
+        if targets.is_empty() {
+            let all = Projection::ALL.map(Projection::name).join(", ");
+            return Err(Error::Target(String::new(), all));
+        }
+        let mut sites = BTreeMap::new();
+        for layer in 0..config.num_hidden_layers {
+            for &projection in targets {
+                let site = (layer, projection);
+                sites.insert(site, make(site, projection.shape(config))?);
+            }
+        }
+        Ok(Self { sites })
+    }
+
+    /// Adapters at these sites.
+    ///
+    /// # Errors
+    /// A site's layer is not in the model.
+    pub fn at(config: &Config, sites: BTreeMap<Site, A>) -> Result<Self> {
+        match sites.keys().find(|(layer, _)| *layer >= config.num_hidden_layers) {
+            None => Ok(Self { sites }),
+            Some((layer, projection)) => Err(Error::Target(
+                projection.module(*layer),
+                format!("layers 0 to {}", config.num_hidden_layers - 1),
+            )),
+        }
+    }
+
+    /// The adapter at a site, if there is one.
+    pub fn get(&self, site: Site) -> Option<&A> {
+        self.sites.get(&site)
+    }
+
+    /// All adapters, first layer first.
+    pub fn iter(&self) -> impl Iterator<Item = (Site, &A)> {
+        self.sites.iter().map(|(site, adapter)| (*site, adapter))
+    }
+
+    /// All adapters, to be changed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (Site, &mut A)> {
+        self.sites.iter_mut().map(|(site, adapter)| (*site, adapter))
+    }
+
+    /// The lowest adapted layer: below it nothing needs a gradient.
+    pub(crate) fn first_layer(&self) -> Option<usize> {
+        self.sites.keys().next().map(|(layer, _)| *layer)
+    }
+
+    /// A dropout mask for every adapter, for an input of `tokens` rows.
+    ///
+    /// # Errors
+    /// `p` is not in \[0, 1).
+    pub fn draw_masks(
+        &self,
+        config: &Config,
+        tokens: usize,
+        p: f64,
+        rng: &mut impl Rng,
+    ) -> Result<Masks> {
+        let draw = |&site: &Site| {
+            let [_, inputs] = site.1.shape(config);
+            Ok((site, Dropout::draw((tokens, inputs), p, rng)?))
+        };
+        self.sites.keys().map(draw).collect()
+    }
+
+    /// Merge every adapter into its weight.
+    ///
+    /// # Errors
+    /// A shape does not fit.
+    pub fn merge<T: Real>(&self, model: &mut Llama<T>) -> Result<()>
+    where
+        A: Adapter<T>,
+    {
+        for ((layer, projection), adapter) in self.iter() {
+            adapter.merge(model.layers[layer].weight_mut(projection))?;
+        }
+        Ok(())
+    }
+
+    /// One update of everything that `grads` has gradients for.
+    ///
+    /// # Errors
+    /// A gradient does not belong to these adapters or this model.
+    pub fn step<T: Real>(
+        &mut self,
+        model: &mut Llama<T>,
+        grads: &Grads<T, A::Grads>,
+        optimizer: &mut dyn Optimizer<T>,
+    ) -> Result<()>
+    where
+        A: Adapter<T>,
+    {
+        check_shape(
+            "gradients",
+            &[grads.sites.len()],
+            &[self.sites.len()],
+            "one for each adapter",
+        )?;
+        for ((site, adapter), grads) in self.sites.iter_mut().zip(grads.sites.values()) {
+            let (layer, projection) = *site;
+            let mut scope = Scope { prefix: &projection.module(layer), optimizer };
+            adapter.step(model.layers[layer].weight_mut(projection), grads, &mut scope)?;
+        }
+        match &grads.rest {
+            Some(rest) => rest.step(model, optimizer),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Dropout masks by site.
+pub type Masks = BTreeMap<Site, Arc<Dropout>>;
+
+/// The gradients of one step.
+#[derive(Clone, Debug)]
+pub struct Grads<T, G> {
+    /// Of the adapters.
+    pub sites: BTreeMap<Site, G>,
+    /// Of everything that is no projection, when that is trained too.
+    pub rest: Option<Rest<T>>,
+}
+
+impl<T: Real, G: Tensors<T>> Grads<T, G> {
+    /// √Σ g² over all of them.
+    pub fn norm(&self) -> f64 {
+        let sites = self.sites.values().map(tensors::squared_norm).sum::<f64>();
+        (sites + self.rest.as_ref().map_or(0.0, tensors::squared_norm)).sqrt()
+    }
+
+    /// Multiply all of them.
+    pub fn scale(&mut self, factor: f64) {
+        self.sites.values_mut().for_each(|grads| tensors::scale(grads, factor));
+        self.rest.iter_mut().for_each(|rest| tensors::scale(rest, factor));
+    }
+
+    /// Add those of another part of the batch.
+    ///
+    /// # Errors
+    /// They are not of the same model.
+    pub fn accumulate(&mut self, other: &Self) -> Result<()> {
+        check_shape("gradients", &[other.sites.len()], &[self.sites.len()], "the sum's")?;
+        for (sum, term) in self.sites.values_mut().zip(other.sites.values()) {
+            tensors::accumulate(sum, term)?;
+        }
+        if let (Some(sum), Some(term)) = (&mut self.rest, &other.rest) {
+            tensors::accumulate(sum, term)?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of all of them.
+    pub fn bytes(&self) -> usize {
+        let sites = self.sites.values().map(tensors::count).sum::<usize>();
+        size_of::<T>() * (sites + self.rest.as_ref().map_or(0, tensors::count))
+    }
+}
+
+/// The gradients of the embedding, the output matrix and the norms.
+#[derive(Clone, Debug)]
+pub struct Rest<T> {
+    /// \[vocabulary, hidden\]; of a tied model both uses are in here.
+    pub embedding: Array2<T>,
+    /// \[vocabulary, hidden\], unless tied.
+    pub head: Option<Array2<T>>,
+    /// Of the last norm, \[hidden\].
+    pub norm: Array1<T>,
+    /// Of each layer's two norms, \[hidden\]: attention, MLP.
+    pub layers: Vec<[Array1<T>; 2]>,
+}
+
+impl<T: Real> Rest<T> {
+    pub(crate) fn zeros(model: &Llama<T>) -> Self {
+        let norm = || Array1::zeros(model.norm.len());
+        Self {
+            embedding: Array2::zeros(model.embedding.dim()),
+            head: model.head.as_ref().map(|head| Array2::zeros(head.dim())),
+            norm: norm(),
+            layers: model.layers.iter().map(|_| [norm(), norm()]).collect(),
+        }
+    }
+
+    /// Norms are not decayed: pulling a gain towards 0 pulls the layer towards silence.
+    fn step(&self, model: &mut Llama<T>, optimizer: &mut dyn Optimizer<T>) -> Result<()> {
+        let group = optimizer.group();
+        let plain = Group { weight_decay: 0.0, ..group };
+        let mut update = |name: &str, p: ArrayViewMutD<'_, T>, g: ArrayViewD<'_, T>, group| {
+            optimizer.update(name, p, g, group)
+        };
+        let (p, g) = (&mut model.embedding, &self.embedding);
+        update("model.embed_tokens.weight", p.view_mut().into_dyn(), g.view().into_dyn(), group)?;
+        if let (Some(p), Some(g)) = (&mut model.head, &self.head) {
+            update("lm_head.weight", p.view_mut().into_dyn(), g.view().into_dyn(), group)?;
+        }
+        let (p, g) = (&mut model.norm, &self.norm);
+        update("model.norm.weight", p.view_mut().into_dyn(), g.view().into_dyn(), plain)?;
+        for (i, (layer, [attention, mlp])) in model.layers.iter_mut().zip(&self.layers).enumerate()
+        {
+            for (which, p, g) in [
+                ("input", &mut layer.attention_norm, attention),
+                ("post_attention", &mut layer.mlp_norm, mlp),
+            ] {
+                let name = format!("model.layers.{i}.{which}_layernorm.weight");
+                update(&name, p.view_mut().into_dyn(), g.view().into_dyn(), plain)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T> Tensors<T> for Rest<T> {
+    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
+        let mut all = vec![("embed_tokens", self.embedding.view().into_dyn())];
+        all.extend(self.head.iter().map(|head| ("lm_head", head.view().into_dyn())));
+        all.push(("norm", self.norm.view().into_dyn()));
+        for [attention, mlp] in &self.layers {
+            all.push(("input_layernorm", attention.view().into_dyn()));
+            all.push(("post_attention_layernorm", mlp.view().into_dyn()));
+        }
+        all
+    }
+    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
+        let mut all = vec![("embed_tokens", self.embedding.view_mut().into_dyn())];
+        all.extend(self.head.iter_mut().map(|head| ("lm_head", head.view_mut().into_dyn())));
+        all.push(("norm", self.norm.view_mut().into_dyn()));
+        for [attention, mlp] in &mut self.layers {
+            all.push(("input_layernorm", attention.view_mut().into_dyn()));
+            all.push(("post_attention_layernorm", mlp.view_mut().into_dyn()));
+        }
+        all
+    }
+}

@@ -1,0 +1,106 @@
+//! Causal attention with grouped queries, one sequence at a time.
+
+use std::ops::Range;
+
+use adapter::Real;
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+
+/// How the columns of q, k and v are divided into heads.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// Query heads.
+    pub queries: usize,
+    /// Key and value heads; query head h uses key head h / (queries / keys).
+    pub keys: usize,
+    /// Width of a head.
+    pub width: usize,
+}
+
+impl Heads {
+    fn query(&self, head: usize) -> Range<usize> {
+        head * self.width..(head + 1) * self.width
+    }
+    fn key(&self, head: usize) -> Range<usize> {
+        self.query(head / (self.queries / self.keys))
+    }
+    fn scale<T: Real>(&self) -> T {
+        T::from_f64(1.0 / (self.width as f64).sqrt())
+    }
+}
+
+/// softmax(q kᵀ/√width + causal mask) v for every head.
+///
+/// `q` is \[n, queries·width\], `k` and `v` are \[past + n, keys·width\]: row i of q stands at place past + i and
+/// sees the keys up to its own. Writes `y` \[n, queries·width\]; returns each head's probabilities
+/// \[n, past + n\], which [`backward`] needs.
+pub fn forward<T: Real>(
+    heads: Heads,
+    q: ArrayView2<'_, T>,
+    k: ArrayView2<'_, T>,
+    v: ArrayView2<'_, T>,
+    mut y: ArrayViewMut2<'_, T>,
+) -> Vec<Array2<T>> {
+    let past = k.nrows() - q.nrows();
+    let one_head = |head| {
+        let (q, k) = (q.slice(s![.., heads.query(head)]), k.slice(s![.., heads.key(head)]));
+        let mut p = q.dot(&k.t()); // [n, width]·[width, past + n] → [n, past + n]
+        for (i, mut row) in p.outer_iter_mut().enumerate() {
+            softmax(
+                row.slice_mut(s![..=past + i]).into_slice().expect("contiguous"),
+                heads.scale(),
+            );
+            row.slice_mut(s![past + i + 1..]).fill(T::zero());
+        }
+        let v = v.slice(s![.., heads.key(head)]);
+        let mut y = y.slice_mut(s![.., heads.query(head)]);
+        general_mat_mul(T::one(), &p, &v, T::zero(), &mut y); // [n, past + n]·[past + n, width]
+        p
+    };
+    (0..heads.queries).map(one_head).collect()
+}
+
+/// softmax(scale · x), in place. The largest logit is taken off first so that nothing overflows.
+fn softmax<T: Real>(x: &mut [T], scale: T) {
+    let largest = x.iter().copied().fold(x[0], |max, value| if value > max { value } else { max });
+    let mut total = T::zero();
+    for value in x.iter_mut() {
+        *value = ((*value - largest) * scale).exp();
+        total += *value;
+    }
+    let inverse = T::one() / total;
+    x.iter_mut().for_each(|value| *value *= inverse);
+}
+
+/// From ∂L/∂y to ∂L/∂q, ∂L/∂k, ∂L/∂v, which are written (q) or added to (k, v: several query heads share them).
+///
+/// With y = P v, P = softmax(S), S = q kᵀ/√width:
+///
+/// ```text
+/// ∂L/∂v = Pᵀ ∂L/∂y
+/// ∂L/∂P = ∂L/∂y vᵀ
+/// ∂L/∂S = P ⊙ (∂L/∂P − rowsum(∂L/∂P ⊙ P))
+/// ∂L/∂q = ∂L/∂S k/√width,  ∂L/∂k = (∂L/∂S)ᵀ q/√width
+/// ```
+pub fn backward<T: Real>(
+    heads: Heads,
+    [q, k, v]: [ArrayView2<'_, T>; 3],
+    probabilities: &[Array2<T>],
+    grad_y: ArrayView2<'_, T>,
+    [mut grad_q, mut grad_k, mut grad_v]: [ArrayViewMut2<'_, T>; 3],
+) {
+    let (zero, one, scale) = (T::zero(), T::one(), heads.scale());
+    for (head, p) in probabilities.iter().enumerate() {
+        let (queries, keys) = (s![.., heads.query(head)], s![.., heads.key(head)]);
+        let grad_y = grad_y.slice(queries);
+        general_mat_mul(one, &p.t(), &grad_y, one, &mut grad_v.slice_mut(keys));
+
+        let mut grad_s = grad_y.dot(&v.slice(keys).t()); // [n, width]·[width, n] → [n, n]
+        for (mut grad, p) in grad_s.outer_iter_mut().zip(p.outer_iter()) {
+            let mean = grad.dot(&p);
+            grad.zip_mut_with(&p, |grad, &p| *grad = p * (*grad - mean));
+        }
+        general_mat_mul(scale, &grad_s, &k.slice(keys), zero, &mut grad_q.slice_mut(queries));
+        general_mat_mul(scale, &grad_s.t(), &q.slice(queries), one, &mut grad_k.slice_mut(keys));
+    }
+}

@@ -1,0 +1,37 @@
+//! A Llama-architecture decoder in ndarray, forward and backward by hand.
+
+mod adapters;
+mod attention;
+mod batch;
+#[cfg(feature = "tokenizer")]
+mod chat;
+mod config;
+pub mod data;
+mod decoder;
+pub mod embedded;
+mod error;
+mod generate;
+pub mod load;
+mod mlp;
+mod model;
+mod norm;
+mod objective;
+mod rope;
+pub mod save;
+pub mod state;
+pub mod tiny;
+#[cfg(feature = "tokenizer")]
+mod tokenizer;
+mod train;
+
+pub use adapters::{Adapters, Grads, Masks, Rest, Site};
+pub use batch::Batch;
+pub use config::{Config, Llama3Scaling};
+pub use decoder::{Saved, Train};
+pub use error::{Error, Result};
+pub use generate::{Cache, Sampling};
+pub use model::{Layer, Llama, Projection};
+pub use objective::{Outcome, Score};
+#[cfg(feature = "tokenizer")]
+pub use tokenizer::Tokenizer;
+pub use train::{AnyOptimizer, Report, Settings, Trainer};

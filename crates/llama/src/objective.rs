@@ -1,0 +1,139 @@
+//! The loss of a batch, and its gradients.
+
+use adapter::{Adapter, Ledger, Real, cross_entropy};
+use ndarray::{Array2, Axis};
+
+use crate::adapters::{Adapters, Grads, Masks};
+use crate::data::Example;
+use crate::{Batch, Error, Llama, Result, Train};
+
+/// The loss of a batch and what it took.
+pub struct Outcome<T, G> {
+    /// Σ over the predictions of −ln p(target). Divide by [`Batch::predictions`] for the mean.
+    pub loss: T,
+    /// The gradients of the loss divided by the denominator.
+    pub grads: Grads<T, G>,
+    /// Bytes kept between forward and backward, everything counted once.
+    pub saved_bytes: usize,
+    /// The part of `saved_bytes` that the adapters keep.
+    pub adapter_saved_bytes: usize,
+}
+
+/// How well a model does on held-out examples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// Mean of −ln p(target).
+    pub loss: f64,
+    /// Fraction of examples answered exactly.
+    pub exact: f64,
+}
+
+impl<T: Real> Llama<T> {
+    /// Σ −ln p(target) over the batch's predictions, without gradients.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), or the loss is not finite.
+    pub fn loss<A: Adapter<T>>(&self, adapters: &Adapters<A>, batch: &Batch) -> Result<T> {
+        let (hidden, _) = self.forward(adapters, batch, &Masks::new(), Train::Nothing)?;
+        let (chosen, targets, _) = predictions(&hidden, batch);
+        let (loss, _) = cross_entropy(self.logits(chosen.view()), &targets, 1.0)?;
+        Ok(loss)
+    }
+
+    /// Mean loss over the predictions of `examples`, and the fraction of examples that are answered exactly: each
+    /// token after the prompt is the likeliest one.
+    ///
+    /// If the likeliest token is right at each place of an answer given the right tokens before it, then greedy
+    /// generation writes just that answer, so one forward pass tells.
+    ///
+    /// # Errors
+    /// There is no example, or one does not fit the model.
+    pub fn evaluate<A: Adapter<T>>(
+        &self,
+        adapters: &Adapters<A>,
+        examples: &[Example],
+    ) -> Result<Score> {
+        if examples.is_empty() {
+            return Err(Error::Data("there is nothing to evaluate on".into()));
+        }
+        let (mut loss, mut count, mut exact) = (0.0, 0, 0);
+        for examples in examples.chunk_by(fit_together()) {
+            let mut batch = Batch::new();
+            for example in examples {
+                batch.push(&example.tokens, example.prompt)?;
+            }
+            let (hidden, _) = self.forward(adapters, &batch, &Masks::new(), Train::Nothing)?;
+            let (chosen, targets, rows) = predictions(&hidden, &batch);
+            let logits = self.logits(chosen.view());
+            let mut wrong = vec![false; hidden.nrows()];
+            for ((logits, &row), target) in
+                logits.outer_iter().zip(&rows).zip(targets.iter().flatten())
+            {
+                // Written so that a NaN is wrong.
+                wrong[row] = !logits.iter().all(|&other| other <= logits[*target as usize]);
+            }
+            exact += batch.spans().filter(|rows| !wrong[rows.clone()].contains(&true)).count();
+            count += targets.len();
+            loss += cross_entropy(logits, &targets, 1.0)?.0.to_f64();
+        }
+        Ok(Score { loss: loss / count as f64, exact: exact as f64 / examples.len() as f64 })
+    }
+
+    /// The loss of a batch and the gradients of loss / `denominator`.
+    ///
+    /// `denominator` is the number of predictions in all the batches whose gradients will be added up.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), or the loss is not finite.
+    pub fn loss_and_grads<A: Adapter<T>>(
+        &self,
+        adapters: &Adapters<A>,
+        batch: &Batch,
+        masks: &Masks,
+        train: Train,
+        denominator: f64,
+    ) -> Result<Outcome<T, A::Grads>> {
+        let (hidden, saved) = self.forward(adapters, batch, masks, train)?;
+        let (saved_bytes, adapter_saved_bytes) = (Ledger::of(&saved), saved.adapter_bytes());
+
+        // Only rows with a target get logits: they are the widest rows of the whole step.
+        let (chosen, targets, rows) = predictions(&hidden, batch);
+        let logits = self.logits(chosen.view()); // [chosen, hidden]·[hidden, vocabulary]
+        let (loss, grad_logits) = cross_entropy(logits, &targets, denominator)?;
+        let grad_chosen = grad_logits.dot(self.head()); // [chosen, vocabulary]·[vocabulary, hidden]
+        let mut grad_hidden = Array2::zeros(hidden.dim());
+        for (&row, grad) in rows.iter().zip(grad_chosen.outer_iter()) {
+            grad_hidden.row_mut(row).assign(&grad);
+        }
+
+        let mut grads = self.backward(adapters, &saved, grad_hidden.view())?;
+        if let Some(rest) = &mut grads.rest {
+            let grad_head = grad_logits.t().dot(&chosen); // [vocabulary, chosen]·[chosen, hidden]
+            // A tied matrix is used twice, so it gets two gradients.
+            *rest.head.as_mut().unwrap_or(&mut rest.embedding) += &grad_head;
+        }
+        Ok(Outcome { loss, grads, saved_bytes, adapter_saved_bytes })
+    }
+}
+
+/// Cuts examples into batches: as many as share about a thousand tokens, whose logits are still of modest size.
+fn fit_together() -> impl FnMut(&Example, &Example) -> bool {
+    let mut tokens = 0;
+    move |one, next| {
+        tokens += one.tokens.len();
+        let fits = tokens + next.tokens.len() <= 1024;
+        tokens = if fits { tokens } else { 0 };
+        fits
+    }
+}
+
+/// The rows that predict something: their hidden states, targets and row numbers.
+fn predictions<T: Real>(
+    hidden: &Array2<T>,
+    batch: &Batch,
+) -> (Array2<T>, Vec<Option<u32>>, Vec<usize>) {
+    let rows: Vec<usize> =
+        (0..hidden.nrows()).filter(|&row| batch.targets()[row].is_some()).collect();
+    let targets = rows.iter().map(|&row| batch.targets()[row]).collect();
+    (hidden.select(Axis(0), &rows), targets, rows)
+}

