@@ -98,9 +98,8 @@ fn complaint(output: &str) -> Option<&'static str> {
 }
 
 fn mdbook(verb: &str) -> Result<Command> {
-    let path = tools::path_with(&tools::BOOK)?;
-    let mut mdbook = Command::new(tools::MDBOOK.ensure()?);
-    mdbook.arg(verb).arg("book").current_dir(root()).env("PATH", path);
+    let mut mdbook = tools::command(&tools::BOOK)?;
+    mdbook.arg(verb).arg("book");
     Ok(mdbook)
 }
 

@@ -163,7 +163,7 @@ fn wasm() -> Result<Outcome> {
 }
 
 fn test_without_blas() -> Result<Outcome> {
-    tests(packages(cargo().arg("test"), &without_blas()?))
+    count(packages(cargo().arg("test"), &without_blas()?))
 }
 
 fn test_workspace() -> Result<Outcome> {
@@ -173,10 +173,10 @@ fn test_workspace() -> Result<Outcome> {
     }
     let mut test = cargo();
     test.args(["test", "--workspace"]);
-    tests(test.envs(model::at_hand().map(|path| (model::VARIABLE, path))))
+    count(test.envs(model::at_hand().map(|path| (model::VARIABLE, path))))
 }
 
-fn tests(command: &mut Command) -> Result<Outcome> {
+fn count(command: &mut Command) -> Result<Outcome> {
     command.args(["--no-fail-fast", "--", "--show-output"]);
     let mut reader = Reader::default();
     let status = run_lines(command, |line| {
@@ -213,9 +213,9 @@ fn the_book() -> Result<Outcome> {
 }
 
 fn deny() -> Result<Outcome> {
-    let mut deny = Command::new(tools::DENY.ensure()?);
+    let mut deny = tools::command(&[&tools::DENY])?;
     // Advisories would need a database from the network, and would fail on a day when nothing here has changed.
-    deny.current_dir(crate::workspace::root()).args(["check", "licenses", "bans", "sources"]);
+    deny.args(["check", "licenses", "bans", "sources"]);
     run(&mut deny, "deny.toml says what is accepted; add to it only what is meant")?;
     Ok(Outcome::Passed)
 }
@@ -228,7 +228,7 @@ fn packages<'a>(command: &'a mut Command, names: &[String]) -> &'a mut Command {
 }
 
 #[cfg(test)]
-mod tests_of_the_verdict {
+mod tests {
     use anyhow::anyhow;
 
     use super::*;

@@ -2,13 +2,13 @@
 //!
 //! They are kept outside `target`, by version, so that neither `cargo clean` nor a fresh clone builds them again.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::process::{cargo, first_line, run};
+use crate::workspace::root;
 
 /// A crate that installs one program of its own name.
 pub struct Tool {
@@ -18,10 +18,10 @@ pub struct Tool {
     options: &'static [&'static str],
 }
 
-pub const MDBOOK: Tool = Tool { name: "mdbook", version: "0.5.4", options: &[] };
-pub const KATEX: Tool = Tool { name: "mdbook-katex", version: "0.10.0", options: &[] };
-pub const LINKCHECK: Tool = Tool { name: "mdbook-linkcheck2", version: "0.13.0", options: &[] };
-pub const SVGBOB: Tool = Tool { name: "mdbook-svgbob", version: "0.3.1", options: &[] };
+const MDBOOK: Tool = Tool { name: "mdbook", version: "0.5.4", options: &[] };
+const KATEX: Tool = Tool { name: "mdbook-katex", version: "0.10.0", options: &[] };
+const LINKCHECK: Tool = Tool { name: "mdbook-linkcheck2", version: "0.13.0", options: &[] };
+const SVGBOB: Tool = Tool { name: "mdbook-svgbob", version: "0.3.1", options: &[] };
 pub const DENY: Tool =
     Tool { name: "cargo-deny", version: "0.20.2", options: &["--no-default-features"] };
 
@@ -35,17 +35,16 @@ impl Tool {
         own.filter(|path| path.is_file()).or_else(|| self.on_path())
     }
 
-    /// The program, built when it is not there.
-    pub fn ensure(&self) -> Result<PathBuf> {
+    /// As `find`; built when it is not there.
+    fn ensure(&self) -> Result<PathBuf> {
         if let Some(path) = self.find() {
             return Ok(path);
         }
         let folder = folder()?;
-        let root = folder.join(self.folder_name());
         eprintln!("Building {} {} (once; kept in {})", self.name, self.version, folder.display());
         let mut install = cargo();
         install.args(["install", "--locked", "--quiet", self.name, "--version", self.version]);
-        install.args(self.options).arg("--root").arg(&root);
+        install.args(self.options).arg("--root").arg(folder.join(self.folder_name()));
         // One build folder for all: they share most of their dependencies. `BuildFolder` removes it.
         install.env("CARGO_TARGET_DIR", folder.join("build"));
         // They run for a second or two: a quick build is worth more than a quick program.
@@ -79,17 +78,19 @@ impl Tool {
     }
 }
 
-/// The PATH with the given tools first, each built when it is not there.
-pub fn path_with(tools: &[&Tool]) -> Result<OsString> {
+/// The first of these tools, ready to run in the root, with all of them on its PATH; what is missing is built.
+pub fn command(tools: &[&Tool]) -> Result<Command> {
     let _build = BuildFolder(folder()?.join("build"));
-    let mut folders = Vec::new();
-    for tool in tools {
-        let program = tool.ensure()?;
-        folders.extend(program.parent().filter(|folder| folder.is_absolute()).map(PathBuf::from));
-    }
+    let programs = tools.iter().map(|tool| tool.ensure()).collect::<Result<Vec<_>>>()?;
+    let own = programs.iter().filter_map(|program| program.parent());
     let path = std::env::var_os("PATH").unwrap_or_default();
-    folders.extend(std::env::split_paths(&path));
-    std::env::join_paths(folders).context("a folder on the PATH has a separator in its name")
+    // A tool that is already on the PATH has no folder here.
+    let own = own.filter(|folder| folder.is_absolute()).map(PathBuf::from);
+    let folders = own.chain(std::env::split_paths(&path));
+    let path = std::env::join_paths(folders).context("a folder's name has the PATH's separator")?;
+    let mut command = Command::new(&programs[0]);
+    command.current_dir(root()).env("PATH", path);
+    Ok(command)
 }
 
 /// Removes the tools' build folder, some hundred megabytes, when it goes out of scope.
