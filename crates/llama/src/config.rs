@@ -72,7 +72,7 @@ impl Config {
         let heads = fields.size("num_attention_heads")?;
         let head_dim = match fields.optional_size("head_dim")? {
             Some(head_dim) => head_dim,
-            None if heads > 0 && hidden_size % heads == 0 => hidden_size / heads,
+            None if heads > 0 && hidden_size.is_multiple_of(heads) => hidden_size / heads,
             None => {
                 return fail(format!(
                     "hidden_size is {hidden_size}, not a multiple of num_attention_heads, {heads}, and there is no head_dim"
@@ -161,13 +161,13 @@ impl Config {
                 self.num_attention_heads, self.head_dim
             ));
         }
-        if self.num_attention_heads % self.num_key_value_heads != 0 {
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
             return fail(format!(
                 "num_attention_heads is {}, not a multiple of num_key_value_heads, {}",
                 self.num_attention_heads, self.num_key_value_heads
             ));
         }
-        if self.head_dim % 2 != 0 {
+        if !self.head_dim.is_multiple_of(2) {
             return fail(format!(
                 "head_dim is {}: RoPE rotates pairs, so it must be even",
                 self.head_dim

@@ -16,6 +16,11 @@ use tempfile::TempDir;
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, 64 << 20);
 
+#[test]
+fn the_limit_is_in_force() {
+    assert!(Vec::<u8>::new().try_reserve_exact(65 << 20).is_err());
+}
+
 fn tiny_gguf() -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/tiny.gguf")).unwrap()
 }
@@ -159,7 +164,11 @@ fn gguf_files_that_lie() {
             }),
             "general.architecture is missing",
         ),
-        ("architecture 7", set("general.architecture", 4, number(7)), "it must be a text"),
+        (
+            "architecture 7",
+            set("general.architecture", 4, number(7)),
+            "general.architecture is 7: it must be a text",
+        ),
         (
             "long string",
             set("general.name", 8, u64::MAX.to_le_bytes().to_vec()),
@@ -181,7 +190,11 @@ fn gguf_files_that_lie() {
             "is there twice",
         ),
         ("alignment 0", set("general.alignment", 4, number(0)), "general.alignment"),
-        ("alignment 48", set("general.alignment", 4, number(48)), "general.alignment"),
+        (
+            "alignment 48",
+            set("general.alignment", 4, number(48)),
+            "general.alignment is 48: it must be a power of two",
+        ),
         (
             "no heads",
             set("llama.attention.head_count", 4, number(0)),

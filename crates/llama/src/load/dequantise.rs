@@ -58,7 +58,9 @@ impl Format {
     /// The bytes of a tensor of `count` numbers; `None` if they do not fill its blocks or there are too many.
     pub fn bytes(self, count: u64) -> Option<u64> {
         let (numbers, bytes) = self.block();
-        (count % numbers as u64 == 0).then(|| (count / numbers as u64).checked_mul(bytes as u64))?
+        count
+            .is_multiple_of(numbers as u64)
+            .then(|| (count / numbers as u64).checked_mul(bytes as u64))?
     }
 
     /// Append the numbers of whole blocks.

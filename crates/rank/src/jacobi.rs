@@ -1,0 +1,116 @@
+//! The SVD by one-sided Jacobi rotations (Hestenes 1958): the one to read.
+//!
+//! Turn two columns of A in their plane until they are at right angles; go through all pairs until every pair is. The
+//! turned matrix is A V = U Σ: its columns' lengths are the singular values, its columns' directions U, and the product
+//! of all turns V. No other method finds small singular values as exactly (Demmel & Veselić 1992).
+
+use adapter::{Error, Result};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis};
+
+use crate::Svd;
+use crate::svd::{check_finite, norm};
+
+/// Convergence is quadratic: ten sweeps are many, and this number has never been seen.
+const MOST_SWEEPS: usize = 60;
+
+/// Lengths, relative to the largest entry, whose squares are lost: such columns count as zero.
+const VANISHING: f64 = 1e-150;
+
+/// The thin SVD of `a`.
+///
+/// # Errors
+/// `a` holds NaN or infinity, or the iteration does not converge.
+pub fn svd(a: ArrayView2<'_, f64>) -> Result<Svd> {
+    check_finite("A", a)?;
+    if a.nrows() < a.ncols() {
+        // (Aᵀ = V Σ Uᵀ) turns a wide matrix into a tall one.
+        let Svd { u, s, vt } = svd(a.t())?;
+        return Ok(Svd { u: vt.reversed_axes(), s, vt: u.reversed_axes() });
+    }
+    // A power of two brings the largest entry near 1: squares neither overflow nor vanish, and nothing is rounded.
+    let largest = a.iter().fold(0.0, |max: f64, value| max.max(value.abs()));
+    let exponent = if largest > 0.0 { largest.log2().floor() as i32 } else { 0 };
+    let mut u = a.mapv(|value| times_power_of_two(value, -exponent)); // becomes U Σ, [m, n]
+    let mut v = Array2::eye(a.ncols());
+    let mut sweeps = 0;
+    while sweep(&mut u, &mut v) {
+        sweeps += 1;
+        if sweeps == MOST_SWEEPS {
+            let hint = format!("columns still not at right angles after {sweeps} sweeps");
+            return Err(Error::value("Jacobi's iteration", "without end", hint));
+        }
+    }
+
+    let lengths: Vec<f64> = u.axis_iter(Axis(1)).map(|column| norm(column.iter())).collect();
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by(|&i, &j| lengths[j].total_cmp(&lengths[i]));
+    let (mut u, v) = (u.select(Axis(1), &order), v.select(Axis(1), &order));
+    let s: Array1<f64> = order.iter().map(|&i| lengths[i]).collect();
+    normalize(&mut u, &s);
+    Ok(Svd { u, s: s.mapv(|sigma| times_power_of_two(sigma, exponent)), vt: v.reversed_axes() })
+}
+
+/// Turn every pair of columns once; false when all were at right angles already.
+fn sweep(u: &mut Array2<f64>, v: &mut Array2<f64>) -> bool {
+    let mut turned = false;
+    for i in 0..u.ncols() {
+        for j in i + 1..u.ncols() {
+            let (p, q) = u.multi_slice_mut((ndarray::s![.., i], ndarray::s![.., j]));
+            let (pp, qq, pq) = (p.dot(&p), q.dot(&q), p.dot(&q));
+            let lengths = pp.sqrt() * qq.sqrt();
+            // A cosine this small is the rounding error of the product itself.
+            let right_angle = pq.abs() <= p.len() as f64 * f64::EPSILON * lengths;
+            if right_angle || pp.min(qq).sqrt() <= VANISHING {
+                continue;
+            }
+            turned = true;
+            // The smaller of the two angles that make p·q zero: tan 2θ = 2 pq/(qq − pp), written without cancellation.
+            let zeta = (qq - pp) / (2.0 * pq);
+            let tan = zeta.signum() / (zeta.abs() + zeta.hypot(1.0));
+            let cos = 1.0 / tan.hypot(1.0);
+            turn(p, q, cos, cos * tan);
+            let (p, q) = v.multi_slice_mut((ndarray::s![.., i], ndarray::s![.., j]));
+            turn(p, q, cos, cos * tan);
+        }
+    }
+    turned
+}
+
+/// (p, q) ← (cos p − sin q, sin p + cos q).
+fn turn(mut p: ArrayViewMut1<'_, f64>, mut q: ArrayViewMut1<'_, f64>, cos: f64, sin: f64) {
+    ndarray::Zip::from(&mut p).and(&mut q).for_each(|p, q| {
+        (*p, *q) = (cos * *p - sin * *q, sin * *p + cos * *q);
+    });
+}
+
+/// Columns of length 1. Vanishing ones are replaced by directions at right angles to all before them: Gram and
+/// Schmidt's method, done twice, on the unit vectors.
+fn normalize(u: &mut Array2<f64>, s: &Array1<f64>) {
+    let mut units = 0..u.nrows();
+    for i in 0..u.ncols() {
+        if s[i] > VANISHING {
+            u.column_mut(i).mapv_inplace(|value| value / s[i]);
+            continue;
+        }
+        for unit in units.by_ref() {
+            let mut column = Array1::zeros(u.nrows());
+            column[unit] = 1.0;
+            let before = u.slice(ndarray::s![.., ..i]);
+            for _ in 0..2 {
+                column = &column - &before.dot(&before.t().dot(&column));
+            }
+            let length = norm(column.iter());
+            // At least one unit vector keeps this much, or the columns before would span everything.
+            if length * length * (u.nrows() as f64) >= 0.5 {
+                u.column_mut(i).assign(&(column / length));
+                break;
+            }
+        }
+    }
+}
+
+/// x·2ᵉ in two exact steps, since 2ᵉ alone can overflow.
+fn times_power_of_two(x: f64, exponent: i32) -> f64 {
+    let half = exponent / 2;
+    x * 2f64.powi(half) * 2f64.powi(exponent - half)
+}
