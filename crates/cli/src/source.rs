@@ -41,8 +41,17 @@ impl<T: Real> Source<T> {
 }
 
 impl Words {
-    /// The tokens of a plain text, as it is.
+    /// The tokens of a plain text, with those that the tokenizer puts around every text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        match self {
+            #[cfg(feature = "tokenizer")]
+            Self::Tokenizer(tokenizer) => Ok(tokenizer.encode_with_special(text)?),
+            _ => self.encode_part(text),
+        }
+    }
+
+    /// The tokens of a text that is a part of another, or has all its special tokens written out.
+    fn encode_part(&self, text: &str) -> Result<Vec<u32>> {
         match self {
             Self::Digits => Ok(tiny::encode(text)?),
             #[cfg(feature = "tokenizer")]
@@ -66,7 +75,7 @@ impl Words {
         match self {
             #[cfg(feature = "tokenizer")]
             Self::Tokenizer(tokenizer) => match tokenizer.chat(prompt, None)? {
-                Some(text) => self.encode(&text),
+                Some(text) => self.encode_part(&text),
                 None => self.encode(prompt),
             },
             _ => self.encode(prompt),
@@ -80,7 +89,7 @@ impl Words {
             #[cfg(feature = "tokenizer")]
             Self::Tokenizer(tokenizer) => {
                 match tokenizer.chat(&row.prompt, Some(&row.completion))? {
-                    Some(text) => self.encode(&text)?,
+                    Some(text) => self.encode_part(&text)?,
                     None => self.plain(row)?,
                 }
             }
@@ -98,8 +107,11 @@ impl Words {
     /// Tokenised apart, so that no token spans the border, and closed with the end-of-text token if there is one.
     fn plain(&self, row: &data::Row) -> Result<Vec<u32>> {
         let mut tokens = self.encode(&row.prompt)?;
-        tokens.extend(self.encode(&row.completion)?);
-        tokens.extend(self.stop());
+        tokens.extend(self.encode_part(&row.completion)?);
+        #[cfg(feature = "tokenizer")]
+        if let Self::Tokenizer(tokenizer) = self {
+            tokens.extend(tokenizer.eos());
+        }
         Ok(tokens)
     }
 
@@ -107,7 +119,7 @@ impl Words {
     pub fn stop(&self) -> Vec<u32> {
         match self {
             #[cfg(feature = "tokenizer")]
-            Self::Tokenizer(tokenizer) => tokenizer.eos().into_iter().collect(),
+            Self::Tokenizer(tokenizer) => tokenizer.stops().collect(),
             _ => Vec::new(),
         }
     }
