@@ -27,7 +27,7 @@ pub struct Mismatch {
 /// computes it without rounding. Returns the mismatches: empty means equal.
 ///
 /// # Errors
-/// `loss` fails, or `grads` does not list the tensors of `model`.
+/// `loss` fails, or `grads` does not list the tensors of `model`, with their shapes.
 pub fn exact<M: Tensors<f64>>(
     model: &mut M,
     grads: &impl Tensors<f64>,
@@ -45,11 +45,11 @@ pub fn exact<M: Tensors<f64>>(
 
 /// Compare `grads` with (f(p + h) − f(p − h)) / 2h for every number p of `model`.
 ///
-/// h = ∛u·max(1, |p|) balances the two errors: truncation, h²|f‴|/6, and rounding, u|f|/h. With f and f‴ of order
-/// `magnitude` both are within the tolerance used, 10·u^⅔·`magnitude`, a few 10⁻¹⁰ in `f64`.
+/// h = ∛u·max(1, |p|) balances the two errors: truncation, h²|f‴|/6, and rounding, u|f|/h. With |p| up to 5 and f and f‴
+/// of order `magnitude` both are within the tolerance used, 10·u^⅔·`magnitude`, a few 10⁻¹⁰ in `f64`.
 ///
 /// # Errors
-/// `loss` fails, or `grads` does not list the tensors of `model`.
+/// `loss` fails, or `grads` does not list the tensors of `model`, with their shapes.
 pub fn central<M: Tensors<f64>>(
     model: &mut M,
     grads: &impl Tensors<f64>,
@@ -76,8 +76,9 @@ fn compare<M: Tensors<f64>>(
     grads: &impl Tensors<f64>,
     mut difference: impl FnMut(&mut M, usize, usize) -> Result<(f64, f64)>,
 ) -> Result<Vec<Mismatch>> {
-    let names: Vec<_> = model.tensors().iter().map(|(name, t)| (*name, t.len())).collect();
-    let listed: Vec<_> = grads.tensors().iter().map(|(name, t)| (*name, t.len())).collect();
+    let names: Vec<_> = model.tensors().iter().map(|(name, t)| (*name, t.shape().to_vec())).collect();
+    let listed: Vec<_> =
+        grads.tensors().iter().map(|(name, t)| (*name, t.shape().to_vec())).collect();
     if names != listed {
         let hint = format!("the model has {names:?}, in this order");
         return Err(Error::value("gradients", format!("{listed:?}"), hint));

@@ -43,7 +43,7 @@ impl Schedule {
             return step as f64 / self.warmup as f64;
         }
         let left = self.steps.saturating_sub(step) as f64;
-        let progress = 1.0 - left / (self.steps - self.warmup).max(1) as f64;
+        let progress = 1.0 - left / self.steps.saturating_sub(self.warmup).max(1) as f64;
         match self.decay {
             Decay::Constant => 1.0,
             Decay::Linear => 1.0 - progress,
