@@ -115,6 +115,7 @@ impl<T: Real> Method<T> for Lora<T> {
             lora_dropout: options.dropout,
             target_modules: options.targets.iter().map(ToString::to_string).collect(),
             base_model_name_or_path: base.map(str::to_owned),
+            task_type: Some("CAUSAL_LM".to_owned()),
             ..LoraConfig::default()
         };
         let module = |((layer, projection), adapter): (Site, &Self)| {

@@ -26,6 +26,8 @@ pub struct LoraConfig {
     pub target_modules: Vec<String>,
     /// The model it was trained on.
     pub base_model_name_or_path: Option<String>,
+    /// What the model is for, `CAUSAL_LM` for example: PEFT picks a wrapper by it.
+    pub task_type: Option<String>,
 }
 
 impl Default for LoraConfig {
@@ -39,6 +41,7 @@ impl Default for LoraConfig {
             lora_dropout: 0.0,
             target_modules: Vec::new(),
             base_model_name_or_path: None,
+            task_type: None,
         }
     }
 }
@@ -75,6 +78,8 @@ struct File {
     #[serde(default)]
     base_model_name_or_path: Option<String>,
     #[serde(default)]
+    task_type: Option<String>,
+    #[serde(default)]
     init_lora_weights: Value,
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -98,7 +103,7 @@ where
 }
 
 /// Fields that say how the adapter was made or where it goes, not what it computes once its tensors are given.
-const WITHOUT_EFFECT: [&str; 13] = [
+const WITHOUT_EFFECT: [&str; 12] = [
     "auto_mapping",
     "ensure_weight_tying",
     "exclude_modules",
@@ -111,7 +116,6 @@ const WITHOUT_EFFECT: [&str; 13] = [
     "peft_version",
     "qalora_group_size", // acts through use_qalora, which is checked
     "revision",
-    "task_type",
 ];
 
 /// Inits that leave the base weights alone; the others (PiSSA, OLoRA, LoftQ, …) move a part of W into A and B.
@@ -155,6 +159,7 @@ impl LoraConfig {
             lora_dropout: file.lora_dropout,
             target_modules,
             base_model_name_or_path: file.base_model_name_or_path,
+            task_type: file.task_type,
         };
         config.check()?;
         Ok(config)
@@ -175,7 +180,7 @@ impl LoraConfig {
             "r": self.r,
             "rank_pattern": self.rank_pattern,
             "target_modules": self.target_modules,
-            "task_type": "CAUSAL_LM",
+            "task_type": self.task_type,
             "use_rslora": self.use_rslora,
         });
         format!("{value:#}\n")
