@@ -76,7 +76,8 @@ fn compare<M: Tensors<f64>>(
     grads: &impl Tensors<f64>,
     mut difference: impl FnMut(&mut M, usize, usize) -> Result<(f64, f64)>,
 ) -> Result<Vec<Mismatch>> {
-    let names: Vec<_> = model.tensors().iter().map(|(name, t)| (*name, t.shape().to_vec())).collect();
+    let names: Vec<_> =
+        model.tensors().iter().map(|(name, t)| (*name, t.shape().to_vec())).collect();
     let listed: Vec<_> =
         grads.tensors().iter().map(|(name, t)| (*name, t.shape().to_vec())).collect();
     if names != listed {

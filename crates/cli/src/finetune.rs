@@ -1,7 +1,7 @@
 //! `lowrank finetune`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -26,6 +26,7 @@ use crate::threads;
 
 /// The options of `lowrank finetune`.
 #[derive(clap::Parser, Clone, Debug)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     /// Model: a Hugging Face folder, a .gguf file, or a hub id [default: the embedded model and its task]
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
@@ -161,6 +162,9 @@ fn finetune<T: Real, M: Method<T>>(args: &Args, threads: usize) -> Result<()> {
     if args.model.is_some() && args.data.is_none() {
         bail!("--data is needed: only the embedded model brings a task of its own");
     }
+    if let Some(folder) = &args.out {
+        check_writable(folder).with_context(|| format!("--out {}", folder.display()))?;
+    }
     let interrupted = catch_interrupt()?;
     let Source { model, words } = Source::load(args.model.as_deref())?;
     let data = Data::new(args, &words)?;
@@ -209,6 +213,16 @@ fn finetune<T: Real, M: Method<T>>(args: &Args, threads: usize) -> Result<()> {
         };
         bail!("interrupted after step {}{kept}", trainer.step);
     }
+    Ok(())
+}
+
+/// Better to know before the training than after it.
+fn check_writable(folder: &Path) -> Result<()> {
+    let exists = folder.ancestors().find(|ancestor| ancestor.exists());
+    // An empty path is the current folder.
+    let nearest = exists.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(nearest)
+        .with_context(|| format!("{} cannot be written", nearest.display()))?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use crate::threads;
 
 /// The options of `lowrank generate`.
 #[derive(clap::Args, Clone, Debug)]
+#[command(allow_negative_numbers = true)]
 pub struct Args {
     /// Model: a Hugging Face folder, a .gguf file, or a hub id [default: the embedded model]
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]

@@ -26,7 +26,7 @@ pub struct LoraFolder<T> {
     pub modules: BTreeMap<String, Lora<T>>,
 }
 
-/// Read a folder that PEFT, or [`write`], wrote.
+/// Read a folder that PEFT, or [`write()`], wrote.
 ///
 /// # Errors
 /// A file is missing or damaged, a tensor has no partner or another shape than the configuration says, a number is
