@@ -13,7 +13,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// The bytes of everything `value` holds.
-    pub fn of(value: &impl Bytes) -> usize {
+    pub fn of(value: &(impl Bytes + ?Sized)) -> usize {
         let mut ledger = Self::default();
         value.count(&mut ledger);
         ledger.bytes

@@ -65,6 +65,7 @@ impl<T: Real> Adapter<T> for Full {
         Ok((y, FullSaved { x: x.clone() }))
     }
 
+    // ANCHOR: backward
     /// ∂L/∂x = ∂L/∂y W and ∂L/∂W = (∂L/∂y)ᵀ x.
     fn backward(
         &self,
@@ -82,6 +83,7 @@ impl<T: Real> Adapter<T> for Full {
         let weight = grad_y.t().dot(&saved.x); // [out, tokens]·[tokens, in] → [out, in]
         Ok((grad_x, FullGrads { weight }))
     }
+    // ANCHOR_END: backward
 
     fn step(
         &mut self,

@@ -8,9 +8,9 @@ pub enum Decay {
     /// Stays.
     #[default]
     Constant,
-    /// Falls on a straight line to 0 at the last step.
+    /// Falls on a straight line that would reach 0 one step after the last.
     Linear,
-    /// Falls on half a cosine to 0 at the last step.
+    /// Falls on half a cosine that would reach 0 one step after the last.
     Cosine,
 }
 

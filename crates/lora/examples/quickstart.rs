@@ -1,7 +1,7 @@
 //! Teach a frozen layer a change of rank 2: `cargo run -p lora --example quickstart`.
 //!
-//! The layer is asked to behave like W + C, where C has rank 2. W stays; A and B find C. Not here: a real model
-//! (`lowrank finetune`), dropout, a schedule.
+//! LoRA's equation 3 (arXiv 2106.09685) at work: the layer is asked to behave like W + C, where C has rank 2. W stays;
+//! A and B find C. Not here: a real model (`lowrank finetune`), dropout, a schedule.
 
 use adapter::{AdamVariant, AdamW, Adapter, Group};
 use lora::{Init, Lora, Scaling};
@@ -37,7 +37,7 @@ fn main() -> Result<(), adapter::Error> {
     let trained = lora.a.len() + lora.b.len();
     println!("trained {trained} numbers beside the {} of W, which did not move", weight.len());
     let distance = (&lora.delta_weight() - &change).mapv(|d| d * d).sum().sqrt();
-    println!("|BA - C| / |C| = {:.1e}", distance / change.mapv(|c| c * c).sum().sqrt());
+    println!("|dW - C| / |C| = {:.1e}", distance / change.mapv(|c| c * c).sum().sqrt());
     Ok(())
 }
 // ANCHOR_END: quickstart

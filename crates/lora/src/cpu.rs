@@ -17,6 +17,7 @@ use adapter::{Error, linear};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD};
 
+// ANCHOR: struct
 /// The two trained matrices and their scale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lora<T> {
@@ -27,6 +28,7 @@ pub struct Lora<T> {
     /// s, usually α/r: see [`Scaling`](crate::Scaling).
     pub scale: T,
 }
+// ANCHOR_END: struct
 
 /// What [`Lora::forward`](Adapter::forward) keeps: x, x̃ Aᵀ, and the mask.
 #[derive(Debug)]
@@ -77,6 +79,7 @@ impl<T: Real> Adapter<T> for Lora<T> {
     type Saved = Saved<T>;
     type Grads = Grads<T>;
 
+    // ANCHOR: forward
     fn forward(
         &self,
         weight: ArrayView2<'_, T>,
@@ -96,7 +99,9 @@ impl<T: Real> Adapter<T> for Lora<T> {
 
         Ok((y, Saved { x: x.clone(), h, dropout: dropout.cloned() }))
     }
+    // ANCHOR_END: forward
 
+    // ANCHOR: backward
     fn backward(
         &self,
         weight: ArrayView2<'_, T>,
@@ -127,6 +132,7 @@ impl<T: Real> Adapter<T> for Lora<T> {
         };
         Ok((grad_x, Grads { a: grad_a, b: grad_b }))
     }
+    // ANCHOR_END: backward
 
     /// A and B follow their gradients; W stays.
     fn step(
@@ -143,10 +149,12 @@ impl<T: Real> Adapter<T> for Lora<T> {
         Ok(())
     }
 
+    // ANCHOR: delta
     /// ΔW = s B A.
     fn delta_weight(&self) -> Array2<T> {
         self.b.dot(&self.a) * self.scale // [out, r]·[r, in] → [out, in]
     }
+    // ANCHOR_END: delta
 }
 
 impl<T> Tensors<T> for Lora<T> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// What went wrong, in one line that names the file.
+/// What went wrong, in one line that names the file or the field.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -22,15 +22,26 @@ pub enum Error {
         /// What is wrong, and the way out.
         reason: String,
     },
+    /// A configuration or an adapter in memory that is wrong, or asks for what these crates do not have.
+    #[error("{0}")]
+    Adapter(String),
 }
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-pub(crate) fn bad(path: &Path, reason: impl ToString) -> Error {
-    Error::File { path: path.to_owned(), reason: reason.to_string() }
+pub(crate) fn wrong(reason: impl ToString) -> Error {
+    Error::Adapter(reason.to_string())
 }
 
-pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+/// The same reason, now with the file it was found in.
+pub(crate) fn at(path: &Path) -> impl Fn(Error) -> Error {
+    move |error| match error {
+        Error::Adapter(reason) => Error::File { path: path.to_owned(), reason },
+        located => located,
+    }
+}
+
+pub(crate) fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Io { path: path.to_owned(), source }
 }

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use adapter::Real;
-use half::{bf16, f16};
+use adapter::{Real, check_shape};
 use lora::Lora;
 use ndarray::Array2;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use tempfile::NamedTempFile;
 
-use crate::error::{bad, io};
+use crate::error::{at, io, wrong};
+use crate::pattern::{alpha_for, exactly};
+use crate::tensors::{TensorFile, check_finite, serialize};
 use crate::{LoraConfig, Result};
 
 const CONFIG: &str = "adapter_config.json";
@@ -26,7 +27,75 @@ pub struct LoraFolder<T> {
     pub modules: BTreeMap<String, Lora<T>>,
 }
 
-/// Read a folder that PEFT, or [`write()`], wrote.
+impl<T: Real> LoraFolder<T> {
+    /// A folder for these modules, whatever their ranks and scales: `config`'s `r`, `lora_alpha`, `rank_pattern` and
+    /// `alpha_pattern` are replaced. The commonest rank and α are the rule, a module that differs gets a pattern that
+    /// only it matches.
+    ///
+    /// # Errors
+    /// No α gives a module's scale at its rank, to the last bit: make scales with [`lora::Scaling::scale`].
+    pub fn new(mut config: LoraConfig, modules: BTreeMap<String, Lora<T>>) -> Result<Self> {
+        let mut numbers = Vec::new();
+        for (module, lora) in &modules {
+            let rank = lora.a.nrows();
+            let alpha = alpha_for(lora.scale, rank, config.scaling()).ok_or_else(|| {
+                wrong(format!("{module}: no α gives the scale {} at rank {rank}", lora.scale))
+            })?;
+            numbers.push((module, rank, alpha));
+        }
+        let default = LoraConfig::default();
+        config.r = commonest(numbers.iter().map(|(_, rank, _)| *rank)).unwrap_or(default.r);
+        config.lora_alpha =
+            commonest(numbers.iter().map(|(.., alpha)| *alpha)).unwrap_or(default.lora_alpha);
+        let ranks = numbers.iter().filter(|(_, rank, _)| *rank != config.r);
+        config.rank_pattern = ranks.map(|(module, rank, _)| (exactly(module), *rank)).collect();
+        let alphas = numbers.iter().filter(|(.., alpha)| *alpha != config.lora_alpha);
+        config.alpha_pattern = alphas.map(|(module, _, alpha)| (exactly(module), *alpha)).collect();
+        Ok(Self { config, modules })
+    }
+
+    /// Do the modules have the ranks and scales that the configuration gives them, and only finite numbers?
+    fn check(&self) -> Result<()> {
+        let resolver = self.config.resolver()?;
+        if self.modules.is_empty() {
+            return Err(wrong("the adapter is empty: it has no modules"));
+        }
+        for (module, Lora { a, b, scale }) in &self.modules {
+            if module.is_empty() {
+                return Err(wrong("a module has no name"));
+            }
+            let said = resolver.resolve(module)?;
+            if a.nrows() != said.rank || *scale != T::from_f64(said.scale) {
+                return Err(wrong(format!(
+                    "{module} has rank {} and scale {scale}, but the configuration says {} and {}: \
+                     LoraFolder::new finds the configuration",
+                    a.nrows(),
+                    said.rank,
+                    said.scale
+                )));
+            }
+            check_shape(
+                format!("{module}: B"),
+                b.shape(),
+                &[b.nrows(), said.rank],
+                "[out, r], with r from A [r, in]",
+            )
+            .map_err(wrong)?;
+            check_finite(&format!("{module}: A"), a)?;
+            check_finite(&format!("{module}: B"), b)?;
+            self.config.check_target(module)?;
+        }
+        Ok(())
+    }
+}
+
+/// The first of the most frequent values.
+fn commonest<N: Copy + PartialEq>(values: impl Iterator<Item = N> + Clone) -> Option<N> {
+    let count = |value: &N| values.clone().filter(|other| other == value).count();
+    values.clone().reduce(|best, value| if count(&value) > count(&best) { value } else { best })
+}
+
+/// Read a folder that PEFT, or [`write`], wrote. Numbers are rounded to `T`.
 ///
 /// # Errors
 /// A file is missing or damaged, a tensor has no partner or another shape than the configuration says, a number is
@@ -34,96 +103,62 @@ pub struct LoraFolder<T> {
 pub fn read<T: Real>(folder: &Path) -> Result<LoraFolder<T>> {
     let path = folder.join(CONFIG);
     let text = std::fs::read_to_string(&path).map_err(io(&path))?;
-    let config = LoraConfig::parse(&text).map_err(|reason| bad(&path, reason))?;
+    let config = LoraConfig::parse(&text).map_err(at(&path))?;
 
     let path = folder.join(TENSORS);
     if !path.exists() && folder.join("adapter_model.bin").exists() {
         let reason = "only adapter_model.bin is there, a pickle, which can run code when it is read: \
                       load it with PEFT and save it again as safetensors";
-        return Err(bad(folder, reason));
+        return Err(at(folder)(wrong(reason)));
     }
-    let bytes = std::fs::read(&path).map_err(io(&path))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| bad(&path, error))?;
-    let mut matrices: BTreeMap<String, [Option<Array2<T>>; 2]> = BTreeMap::new();
-    for (key, view) in tensors.iter() {
-        let (module, which) = parse_key(key).ok_or_else(|| {
-            let reason = format!("{key} is no A or B of a linear layer: not supported");
-            bad(&path, reason)
-        })?;
-        let matrix = matrix(key, &view).map_err(|reason| bad(&path, reason))?;
-        let slot = &mut matrices.entry(module.to_owned()).or_default()[which];
-        if slot.replace(matrix).is_some() {
-            return Err(bad(&path, format!("{module} has two {}", ["lora_A", "lora_B"][which])));
-        }
-    }
-    let mut modules = BTreeMap::new();
-    for (module, [a, b]) in matrices {
-        let (Some(a), Some(b)) = (a, b) else {
-            return Err(bad(&path, format!("{module} has only one of lora_A and lora_B")));
-        };
-        let resolved = config.resolve(&module).map_err(|reason| bad(&path, reason))?;
-        if a.nrows() != resolved.rank || b.ncols() != resolved.rank {
-            let reason = format!(
-                "{module}: lora_A is {:?} and lora_B {:?}, but the configuration says rank {}",
-                a.shape(),
-                b.shape(),
-                resolved.rank
-            );
-            return Err(bad(&path, reason));
-        }
-        let lora = Lora::new(a, b, T::from_f64(resolved.scale));
-        modules.insert(module, lora.map_err(|error| bad(&path, error))?);
-    }
+    let mut file = TensorFile::open(&path)?;
+    let modules = modules(&mut file, &config).map_err(at(&path))?;
     Ok(LoraFolder { config, modules })
 }
 
-/// Write a folder that PEFT 0.21 loads. Tensors are F32, or F64 when `T` is, so nothing is rounded.
-///
-/// Each file is written under a temporary name first and then takes the place of the old one, the configuration last:
-/// if the disk is full, what was there is still there. Other files in the folder stay.
-///
-/// # Errors
-/// An adapter's rank or scale is not what the configuration resolves to, or the disk is full or read-only.
-pub fn write<T: Real>(folder: &Path, adapter: &LoraFolder<T>) -> Result<()> {
-    let path = folder.join(TENSORS);
-    adapter.config.check().map_err(|reason| bad(folder, reason))?;
-    let dtype = if T::NAME == "F32" { Dtype::F32 } else { Dtype::F64 };
-    let mut tensors: BTreeMap<String, (Vec<usize>, Vec<u8>)> = BTreeMap::new();
-    for (module, lora) in &adapter.modules {
-        let resolved = adapter.config.resolve(module).map_err(|reason| bad(folder, reason))?;
-        if lora.a.nrows() != resolved.rank || lora.scale != T::from_f64(resolved.scale) {
-            let reason = format!(
-                "{module} has rank {} and scale {}, but the configuration says {} and {}",
-                lora.a.nrows(),
-                lora.scale,
-                resolved.rank,
-                resolved.scale
-            );
-            return Err(bad(folder, reason));
-        }
-        for (name, matrix) in [("lora_A", &lora.a), ("lora_B", &lora.b)] {
-            let key = format!("{PREFIX}{module}.{name}.weight");
-            tensors.insert(key, (matrix.shape().to_vec(), to_bytes(matrix)));
+fn modules<T: Real>(
+    file: &mut TensorFile,
+    config: &LoraConfig,
+) -> Result<BTreeMap<String, Lora<T>>> {
+    // The names first: a file with something that is not supported is refused before its numbers are read.
+    let mut keys: BTreeMap<String, [Option<String>; 2]> = BTreeMap::new();
+    for key in file.names() {
+        let (module, which) = parse_key(&key).ok_or_else(|| {
+            let expected = format!("{PREFIX}<module>.lora_A.weight and .lora_B.weight");
+            wrong(format!("{key} is not supported: only {expected} are"))
+        })?;
+        let slot = &mut keys.entry(module.to_owned()).or_default()[which];
+        if let Some(first) = slot.replace(key.clone()) {
+            return Err(wrong(format!("both {first} and {key} are there")));
         }
     }
-    let views = tensors.iter().map(|(key, (shape, bytes))| {
-        let view = TensorView::new(dtype, shape.clone(), bytes).expect("as many bytes as numbers");
-        (key.as_str(), view)
-    });
-    let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|error| bad(&path, error))?;
-
-    std::fs::create_dir_all(folder).map_err(io(folder))?;
-    replace(&path, &bytes)?;
-    replace(&folder.join(CONFIG), adapter.config.to_json().as_bytes())
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().expect("a file in a folder");
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io(path))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io(path))?;
-    file.persist(path).map_err(|error| io(path)(error.error))?;
-    Ok(())
+    if keys.is_empty() {
+        return Err(wrong("the adapter is empty: it has no tensors"));
+    }
+    let resolver = config.resolver()?;
+    let mut modules = BTreeMap::new();
+    for (module, pair) in keys {
+        let (key_a, key_b) = match &pair {
+            [Some(a), Some(b)] => (a, b),
+            [Some(one), _] | [_, Some(one)] => return Err(wrong(format!("{one} has no partner"))),
+            [None, None] => unreachable!("an entry is made for a key"),
+        };
+        let (a, b): (Array2<T>, Array2<T>) = (file.matrix(key_a)?, file.matrix(key_b)?);
+        config.check_target(&module)?;
+        let said = resolver.resolve(&module)?;
+        if a.nrows() != said.rank || b.ncols() != said.rank {
+            return Err(wrong(format!(
+                "{module}: lora_A is {:?} and lora_B {:?}, but the configuration says rank {}",
+                a.shape(),
+                b.shape(),
+                said.rank
+            )));
+        }
+        let lora = Lora::new(a, b, T::from_f64(said.scale));
+        let lora = lora.map_err(|error| wrong(format!("{module}: {error}")))?;
+        modules.insert(module, lora);
+    }
+    Ok(modules)
 }
 
 /// `base_model.model.<module>.lora_A.weight` → the module, and 0 for A or 1 for B.
@@ -133,36 +168,75 @@ fn parse_key(key: &str) -> Option<(&str, usize)> {
     let key = key.strip_suffix(".default").unwrap_or(key);
     let (module, name) = key.rsplit_once('.')?;
     let which = ["lora_A", "lora_B"].iter().position(|known| *known == name)?;
-    Some((module, which))
+    (!module.is_empty()).then_some((module, which))
 }
 
-fn matrix<T: Real>(key: &str, view: &TensorView<'_>) -> Result<Array2<T>, String> {
-    let &[rows, columns] = view.shape() else {
-        return Err(format!("{key} has shape {:?}: only matrices are supported", view.shape()));
-    };
-    let data = view.data();
-    let numbers: Vec<f64> = match view.dtype() {
-        Dtype::F64 => each(data, f64::from_le_bytes),
-        Dtype::F32 => each(data, |b| f32::from_le_bytes(b).into()),
-        Dtype::F16 => each(data, |b| f16::from_le_bytes(b).into()),
-        Dtype::BF16 => each(data, |b| bf16::from_le_bytes(b).into()),
-        other => return Err(format!("{key} is {other:?}: F64, F32, F16 and BF16 are supported")),
-    };
-    if !numbers.iter().all(|number| T::from_f64(*number).is_finite()) {
-        return Err(format!("{key} holds NaN or infinity, or a number too large for {}", T::NAME));
+/// Write a folder that PEFT 0.21 loads, the same bytes for the same adapter. Tensors are F32, or F64 when `T` is, so
+/// nothing is rounded.
+///
+/// Both files are written in full under temporary names, then take their places, the configuration last: if the disk is
+/// full, what was there is still there. Other files in the folder stay.
+///
+/// # Errors
+/// An adapter's rank or scale is not what the configuration resolves to, a number is not finite, `target_modules` does
+/// not cover a module, or the disk is full or read-only.
+pub fn write<T: Real>(folder: &Path, adapter: &LoraFolder<T>) -> Result<()> {
+    adapter.check().map_err(at(folder))?;
+    let mut matrices = BTreeMap::new();
+    for (module, lora) in &adapter.modules {
+        matrices.insert(format!("{PREFIX}{module}.lora_A.weight"), &lora.a);
+        matrices.insert(format!("{PREFIX}{module}.lora_B.weight"), &lora.b);
     }
-    let numbers = numbers.into_iter().map(T::from_f64).collect();
-    Array2::from_shape_vec((rows, columns), numbers).map_err(|error| format!("{key}: {error}"))
+    let tensors = serialize(&matrices).map_err(at(folder))?;
+    let mut config = adapter.config.clone();
+    if config.target_modules.is_empty() {
+        config.target_modules = adapter.modules.keys().cloned().collect();
+    }
+    replace(folder, &[(TENSORS, &tensors), (CONFIG, config.to_json().as_bytes())])
 }
 
-fn each<const N: usize>(data: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-    data.chunks_exact(N).map(|bytes| number(bytes.try_into().expect("N bytes"))).collect()
+/// Put all of the files into the folder, or none.
+fn replace(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+    let fresh = !folder.exists();
+    std::fs::create_dir_all(folder).map_err(io(folder))?;
+    let staged: Result<Vec<(NamedTempFile, PathBuf)>> =
+        files.iter().map(|(name, bytes)| stage(folder.join(name), bytes)).collect();
+    if staged.is_err() && fresh {
+        let _ = std::fs::remove_dir(folder); // the first error is the one to report
+    }
+    for (file, path) in staged? {
+        file.persist(&path).map_err(|error| io(&path)(error.error))?;
+    }
+    Ok(())
 }
 
-fn to_bytes<T: Real>(matrix: &Array2<T>) -> Vec<u8> {
-    let numbers = matrix.iter().map(|number| number.to_f64());
-    match T::NAME {
-        "F32" => numbers.flat_map(|number| (number as f32).to_le_bytes()).collect(),
-        _ => numbers.flat_map(f64::to_le_bytes).collect(),
+fn stage(path: PathBuf, bytes: &[u8]) -> Result<(NamedTempFile, PathBuf)> {
+    let mut builder = tempfile::Builder::new();
+    // Like any other new file: readable by whom the umask allows. A temporary file is its owner's alone.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(path.with_file_name("")).map_err(io(&path))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io(&path))?;
+    Ok((file, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The second file cannot be made: the first one does not take its place either.
+    #[test]
+    fn all_files_or_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let files: [(&str, &[u8]); 2] = [("first", b"new"), ("missing/second", b"new")];
+        std::fs::write(directory.path().join("first"), "old").unwrap();
+        let error = replace(directory.path(), &files).unwrap_err();
+        assert!(error.to_string().contains("second: "), "{error}");
+        assert_eq!(std::fs::read_to_string(directory.path().join("first")).unwrap(), "old");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+
+        let fresh = directory.path().join("fresh");
+        assert!(replace(&fresh, &files).is_err());
+        assert!(!fresh.exists());
     }
 }

@@ -1,11 +1,14 @@
-"""A LoRA adapter that PEFT 0.21 saves, and the ΔW it computes in f64: writes tests/golden beside it.
+"""LoRA adapters that PEFT 0.21 saves, and the ΔW it computes in f64: writes tests/golden beside it.
 
     python crates/peft/tests/make_golden.py        (tests/parity/requirements.txt)
 
-Five linear layers with out != in, alpha != r, different ranks and alphas by pattern; once α/r and once α/√r.
+Six linear layers with out != in, alpha != r, ranks and alphas by pattern (two patterns fit layers.0.v_proj: the first
+decides); once α/r with a list of targets, once α/√r with a regular expression for them.
 """
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import torch
@@ -29,16 +32,20 @@ class Model(torch.nn.Module):
 
 
 def main():
-    for name, rslora in (("alpha_over_r", False), ("rslora", True)):
+    cases = {
+        "alpha_over_r": (False, ["q_proj", "v_proj", "down"]),
+        "rslora": (True, r"layers\.\d\.(q_proj|v_proj|down)"),
+    }
+    for name, (rslora, targets) in cases.items():
         torch.manual_seed(7)
         config = LoraConfig(
             r=2,
             lora_alpha=3,
             use_rslora=rslora,
             lora_dropout=0.1,
-            target_modules=["q_proj", "v_proj", "down"],
-            rank_pattern={"layers.1.q_proj": 3, "down": 1},
-            alpha_pattern={"v_proj": 5, "layers.0.down": 7},
+            target_modules=targets,
+            rank_pattern={"down": 1, "layers.1.q_proj": 3},
+            alpha_pattern={r"layers\.0\.(down|v_proj)": 7, "v_proj": 5},
         )
         model = get_peft_model(Model(), config)
         deltas = {}
@@ -56,4 +63,7 @@ def main():
 
 
 if __name__ == "__main__":
+    # PEFT keeps target_modules in a set: its order in the file hangs on the hash seed.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONHASHSEED": "0"})
     main()

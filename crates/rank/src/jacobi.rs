@@ -50,6 +50,7 @@ pub fn svd(a: ArrayView2<'_, f64>) -> Result<Svd> {
     Ok(Svd { u, s: s.mapv(|sigma| times_power_of_two(sigma, exponent)), vt: v.reversed_axes() })
 }
 
+// ANCHOR: sweep
 /// Turn every pair of columns once; false when all were at right angles already.
 fn sweep(u: &mut Array2<f64>, v: &mut Array2<f64>) -> bool {
     let mut turned = false;
@@ -75,13 +76,16 @@ fn sweep(u: &mut Array2<f64>, v: &mut Array2<f64>) -> bool {
     }
     turned
 }
+// ANCHOR_END: sweep
 
+// ANCHOR: turn
 /// (p, q) ← (cos p − sin q, sin p + cos q).
 fn turn(mut p: ArrayViewMut1<'_, f64>, mut q: ArrayViewMut1<'_, f64>, cos: f64, sin: f64) {
     ndarray::Zip::from(&mut p).and(&mut q).for_each(|p, q| {
         (*p, *q) = (cos * *p - sin * *q, sin * *p + cos * *q);
     });
 }
+// ANCHOR_END: turn
 
 /// Columns of length 1. Vanishing ones are replaced by directions at right angles to all before them: Gram and
 /// Schmidt's method, done twice, on the unit vectors.

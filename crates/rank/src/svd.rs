@@ -66,6 +66,7 @@ impl Svd {
         self.s.iter().filter(|&&sigma| sigma > tolerance).count()
     }
 
+    // ANCHOR: truncate
     /// The nearest matrix of rank at most `k`, in every norm that rotations do not change (Eckart & Young 1936;
     /// Mirsky 1960): keep the k largest singular values.
     ///
@@ -84,6 +85,7 @@ impl Svd {
             frobenius_error: norm(left.iter()),
         })
     }
+    // ANCHOR_END: truncate
 
     /// exp(−Σ p ln p) with p = σ/Σσ (Roy & Vetterli 2007): how many singular values there would be, were they all
     /// equally large. Between 1 and the rank; 0 for the zero matrix.
