@@ -95,7 +95,7 @@ fn commonest<N: Copy + PartialEq>(values: impl Iterator<Item = N> + Clone) -> Op
     values.clone().reduce(|best, value| if count(&value) > count(&best) { value } else { best })
 }
 
-/// Read a folder that PEFT, or [`write`], wrote. Numbers are rounded to `T`.
+/// Read a folder that PEFT, or [`write()`], wrote. Numbers are rounded to `T`.
 ///
 /// # Errors
 /// A file is missing or damaged, a tensor has no partner or another shape than the configuration says, a number is

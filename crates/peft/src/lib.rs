@@ -6,7 +6,7 @@
 //!
 //! - `config.rs`: the fields of `adapter_config.json`.
 //! - `pattern.rs`: which rank, α and scale a module has.
-//! - `folder.rs`: [`read`] and [`write`].
+//! - `folder.rs`: [`read()`] and [`write()`].
 //! - `tensors.rs`: matrices in a safetensors file.
 //!
 //! ```
