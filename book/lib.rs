@@ -1,5 +1,19 @@
 //! The book's chapters, so that `cargo test` runs their code.
 
-#[cfg(doctest)]
-#[doc = include_str!("src/introduction.md")]
-struct Introduction;
+/// One item for each chapter: its fences become doctests.
+macro_rules! chapters {
+    ($($name:ident = $file:literal;)*) => {
+        $(#[cfg(doctest)] #[doc = include_str!($file)] struct $name;)*
+    };
+}
+
+chapters! {
+    Introduction = "src/introduction.md";
+    Why = "src/why.md";
+    Matrices = "src/matrices.md";
+    Rank = "src/rank.md";
+    Svd = "src/svd.md";
+    Linear = "src/linear.md";
+    Lora = "src/lora.md";
+    Solutions = "src/solutions.md";
+}

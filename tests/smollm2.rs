@@ -3,14 +3,11 @@
 //! The expected numbers are in golden/smollm2_*.json; tests/parity/smollm2.py made them. `cargo xtask parity` runs the
 //! other side again.
 
-use std::path::Path;
-
-use adapter::{AdamVariant, AdamW, Decay, Full, Group, Schedule, Tensors};
+use adapter::{Full, Tensors};
 use llama::load::{Checkpoint, load};
-use llama::{Adapters, AnyOptimizer, Batch, Masks, Projection, Sampling, Settings, Train, Trainer};
+use llama::{Adapters, Batch, Masks, Sampling, Train};
 use lora::Lora;
-use lowrank_tests::{golden_json, grid, smollm2};
-use ndarray::Array2;
+use lowrank_tests::{eight_steps, golden_json, smollm2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -69,22 +66,8 @@ fn tokens_logits_and_text_agree_with_transformers() {
 fn eight_lora_steps_agree_with_peft() {
     let Some(path) = smollm2("eight_lora_steps_agree_with_peft") else { return };
     let golden = golden_json("smollm2_lora.json");
-    let Checkpoint { model, tokenizer, .. } = load::<f32>(&path).unwrap();
-    let tokens = training_block(&tokenizer.expect("a GGUF has its tokenizer"));
+    let (mut trainer, tokens) = eight_steps(&path);
     assert_eq!(tokens, numbers::<Vec<u32>>(&golden["token_ids"]));
-
-    let adapters = initial_adapters(&model.config);
-    let group = Group { lr: 1e-3, weight_decay: 0.0 };
-    let settings = Settings {
-        train: Train::Adapters,
-        lr: group.lr,
-        schedule: Schedule::new(Decay::Constant, 0, 8).unwrap(),
-        clip: None,
-        dropout: 0.0,
-        seed: 0,
-    };
-    let optimizer = AnyOptimizer::AdamW(AdamW::new(group, AdamVariant::Torch));
-    let mut trainer = Trainer::new(model, adapters, optimizer, settings).unwrap();
     assert_eq!(trainer.trainable(), numbers::<usize>(&golden["trainable"]));
 
     let want: Vec<f64> = numbers(&golden["losses"]);
@@ -106,27 +89,6 @@ fn eight_lora_steps_agree_with_peft() {
         let norm = norm.as_f64().unwrap();
         assert!((got - norm).abs() <= 1e-3 * norm, "{name}: norm {got}, PEFT {norm}");
     }
-}
-
-fn training_block(tokenizer: &llama::Tokenizer) -> Vec<u32> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("parity/text.txt");
-    let tokens = tokenizer.encode(&std::fs::read_to_string(path).unwrap()).unwrap();
-    tokens[..192].to_vec()
-}
-
-/// The recipe at the top of tests/parity/smollm2.py.
-fn initial_adapters(config: &llama::Config) -> Adapters<Lora<f32>> {
-    let mut module = 0;
-    Adapters::on(config, &[Projection::Q, Projection::V], |_, [out, inputs]| {
-        let root = (inputs as f64).sqrt();
-        let a = grid(2 * module).take(8 * inputs).map(|n| (n / 1000.0 / root) as f32);
-        let b = grid(2 * module + 1).take(out * 8).map(|n| (n / 100_000.0) as f32);
-        module += 1;
-        let a = Array2::from_shape_vec((8, inputs), a.collect()).unwrap();
-        let b = Array2::from_shape_vec((out, 8), b.collect()).unwrap();
-        Lora::new(a, b, 2.0)
-    })
-    .unwrap()
 }
 
 /// `model.layers.0.self_attn.q_proj.lora_A` → its Frobenius norm.

@@ -1,2 +1,108 @@
-//! Placeholder.
-fn main() {}
+//! Makes every number and figure of the book: `cargo xtask regen`, or `cargo xtask regen --check` to compare only.
+//!
+//! The files are in book/src/generated; chapters include them. Nothing in them is typed by hand, and nothing in them is
+//! a time or a size in memory that depends on the machine.
+
+mod compare;
+mod costs;
+mod examples;
+mod figure;
+mod outlines;
+mod parity;
+mod picture;
+mod spectra;
+mod training;
+mod weights;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
+
+use compare::Precision::{self, Exact, Rounded};
+
+/// One file for the book.
+pub struct Page {
+    name: &'static str,
+    text: String,
+    precision: Precision,
+}
+
+impl Page {
+    /// Integers, or anything else that is the same on every machine.
+    pub fn exact(name: &'static str, text: String) -> Self {
+        Self { name, text, precision: Exact }
+    }
+
+    /// Floating-point results: the same to three digits or to the last digit printed.
+    pub fn rounded(name: &'static str, text: String) -> Self {
+        Self { name, text, precision: Rounded }
+    }
+}
+
+/// What makes some of the pages.
+enum Source {
+    Anywhere(fn() -> Result<Vec<Page>>),
+    SmolLm2(fn(&Path) -> Result<Vec<Page>>),
+}
+
+const SOURCES: [(&str, Source); 9] = [
+    ("what training keeps in memory", Source::Anywhere(costs::pages)),
+    ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
+    ("a picture, rank by rank", Source::Anywhere(picture::pages)),
+    ("what the examples print", Source::Anywhere(examples::pages)),
+    ("the embedded model's weights", Source::Anywhere(weights::embedded)),
+    ("SmolLM2's weights", Source::SmolLm2(weights::smollm2)),
+    ("SmolLM2's singular values", Source::SmolLm2(spectra::pages)),
+    ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
+    ("training the embedded model", Source::Anywhere(training::pages)),
+];
+
+fn main() -> Result<ExitCode> {
+    let check = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
+        [] => false,
+        [flag] if flag == "--check" => true,
+        other => bail!("unknown arguments {other:?}; there is only --check"),
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/generated");
+    std::fs::create_dir_all(&folder).context("cannot make book/src/generated")?;
+    let smollm2 =
+        std::env::var_os("LOWRANK_SMOLLM2").map(PathBuf::from).filter(|path| path.is_file());
+
+    let bar = ProgressBar::new(SOURCES.len() as u64);
+    let mut stale = false;
+    for (what, source) in &SOURCES {
+        bar.set_message(*what);
+        let pages = match (source, &smollm2) {
+            (Source::Anywhere(make), _) => make(),
+            (Source::SmolLm2(make), Some(path)) => make(path),
+            (Source::SmolLm2(_), None) => {
+                println!("SKIPPED {what}: LOWRANK_SMOLLM2 names no file");
+                continue;
+            }
+        };
+        for page in pages.with_context(|| what.to_string())? {
+            stale |= settle(&folder, &page, check)?;
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(if stale && check { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Compare a page with the file, say what differs, and write it unless only checking. True if it was stale.
+fn settle(folder: &Path, page: &Page, check: bool) -> Result<bool> {
+    let path = folder.join(page.name);
+    let shown = format!("book/src/generated/{}", page.name);
+    let difference = match std::fs::read_to_string(&path) {
+        Ok(old) => compare::difference(&old, &page.text, page.precision),
+        Err(_) => Some("it is missing".to_owned()),
+    };
+    let Some(difference) = difference else { return Ok(false) };
+    println!("{} {shown}: {difference}", if check { "STALE" } else { "wrote" });
+    if !check {
+        std::fs::write(&path, &page.text).with_context(|| format!("cannot write {shown}"))?;
+    }
+    Ok(true)
+}

@@ -1,1 +1,63 @@
-//! Placeholder.
+//! The exercises of the book.
+//!
+//! Fill in a function in `src/yours`, then ask the tests whether it is right:
+//!
+//! ```sh
+//! cargo test -p exercises --features yours --test rank
+//! ```
+//!
+//! Without the feature the same tests run on `src/answers`, which the book shows on its page of solutions.
+
+pub mod answers;
+pub mod yours;
+
+#[cfg(not(feature = "yours"))]
+pub use answers as work;
+#[cfg(feature = "yours")]
+pub use yours as work;
+
+#[cfg(test)]
+mod tests {
+    use llama::Config;
+    use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
+
+    use crate::{answers, yours};
+
+    /// Both must have the type given, or this does not compile.
+    macro_rules! alike {
+        ($($module:ident :: $name:ident: $kind:ty;)*) => {
+            $(let _: [$kind; 2] = [answers::$module::$name, yours::$module::$name];)*
+        };
+    }
+
+    #[test]
+    fn yours_have_the_signatures_of_the_answers() {
+        alike! {
+            costs::lora_parameters: fn(&[[usize; 2]], usize) -> usize;
+            costs::training_bytes: fn(usize, usize) -> usize;
+            matrices::linear: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> Array2<f64>;
+            matrices::parameters: fn(&Config) -> usize;
+            rank::outer: fn(ArrayView1<'_, f64>, ArrayView1<'_, f64>) -> Array2<f64>;
+            rank::rank: fn(ArrayView2<'_, f64>, f64) -> usize;
+            svd::leading: fn(ArrayView2<'_, f64>, usize) -> (f64, Array1<f64>, Array1<f64>);
+            svd::rank_needed: fn(&[f64], f64) -> usize;
+            linear::backward: fn(
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+            ) -> (Array2<f64>, Array2<f64>, Array1<f64>);
+            lora::backward: fn(
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                f64,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+            ) -> (Array2<f64>, Array2<f64>);
+            lora::add: fn(
+                (ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64),
+                (ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64),
+            ) -> (Array2<f64>, Array2<f64>);
+            lora::extract: fn(ArrayView2<'_, f64>, usize) -> (Array2<f64>, Array2<f64>);
+        }
+    }
+}

@@ -92,6 +92,10 @@ fn complaint(output: &str) -> Option<&'static str> {
         Some("a formula is not valid LaTeX ---> HINT: a stray $ in a text is written \\$")
     } else if output.lines().any(|line| line.starts_with("ERROR")) {
         Some("a page is incomplete or a link leads nowhere ---> HINT: the lines above say where")
+    } else if output.contains("HTML tag") {
+        Some(
+            "a page has an HTML tag without its partner ---> HINT: in a formula, `_` after a bracket or bar reads as emphasis: write \\rVert_2, not \\|_2",
+        )
     } else {
         None
     }
@@ -115,6 +119,8 @@ mod tests {
         let include =
             " INFO Book building has started\nERROR Error updating \"{{#include gone.md}}\"";
         assert!(complaint(include).is_some_and(|what| what.contains("incomplete")));
+        let html = " WARN unclosed HTML tag `<math>` found in `svd.md` while exiting Emphasis";
+        assert!(complaint(html).is_some_and(|what| what.contains("HTML")));
         assert_eq!(
             complaint(" INFO Book building has started\n INFO Running the html backend"),
             None

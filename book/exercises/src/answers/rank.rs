@@ -1,0 +1,32 @@
+//! Rank.
+
+use ndarray::{Array2, ArrayView1, ArrayView2, s};
+
+// ANCHOR: outer
+/// b aᵀ: every entry is `b[i] * a[j]`.
+pub fn outer(b: ArrayView1<'_, f64>, a: ArrayView1<'_, f64>) -> Array2<f64> {
+    Array2::from_shape_fn((b.len(), a.len()), |(i, j)| b[i] * a[j])
+}
+// ANCHOR_END: outer
+
+// ANCHOR: rank
+/// The rank by elimination: take the largest entry as a pivot, subtract the rank-1 matrix that clears its row and
+/// column, and count how often that can be done before all entries are at most `tolerance`.
+pub fn rank(matrix: ArrayView2<'_, f64>, tolerance: f64) -> usize {
+    let mut left = matrix.to_owned();
+    let mut rank = 0;
+    loop {
+        let largest = left.indexed_iter().max_by(|(_, a), (_, b)| a.abs().total_cmp(&b.abs()));
+        let Some(((row, column), &pivot)) = largest else { return rank };
+        if pivot.abs() <= tolerance {
+            return rank;
+        }
+        let cross = outer(left.column(column), left.row(row)) / pivot;
+        left -= &cross;
+        // What rounding left behind is zero by construction.
+        left.slice_mut(s![row, ..]).fill(0.0);
+        left.slice_mut(s![.., column]).fill(0.0);
+        rank += 1;
+    }
+}
+// ANCHOR_END: rank

@@ -1,0 +1,14 @@
+//! SVD and the best approximation.
+
+use ndarray::{Array1, ArrayView2};
+
+/// (σ₁, u₁, v₁) by `iterations` rounds of power iteration: v ← AᵀA v, brought back to length 1.
+pub fn leading(matrix: ArrayView2<'_, f64>, iterations: usize) -> (f64, Array1<f64>, Array1<f64>) {
+    todo!()
+}
+
+/// The smallest rank whose best approximation is off by at most `error` of the whole, in the Frobenius norm. `sigma` is
+/// sorted, largest first.
+pub fn rank_needed(sigma: &[f64], error: f64) -> usize {
+    todo!()
+}
