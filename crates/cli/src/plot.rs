@@ -1,8 +1,10 @@
 //! Loss curves as an SVG that suits light and dark pages.
 
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use atomic_write_file::AtomicWriteFile;
 use plotters::prelude::*;
 
 /// A named curve: loss by step.
@@ -31,13 +33,12 @@ pub fn losses(path: &Path, title: &str, curves: &[Curve]) -> Result<()> {
     let mut svg = String::new();
     draw(&mut svg, title, curves)
         .map_err(|error| anyhow!("drawing {}: {error}", path.display()))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)
-        .with_context(|| format!("writing {}", path.display()))?;
-    std::io::Write::write_all(&mut file, svg.as_bytes())
-        .with_context(|| format!("writing {}", path.display()))?;
-    file.persist(path).with_context(|| format!("writing {}", path.display()))?;
-    Ok(())
+    let write = || {
+        let mut temporary = AtomicWriteFile::open(path)?;
+        temporary.write_all(svg.as_bytes())?;
+        temporary.commit()
+    };
+    write().with_context(|| format!("writing {}", path.display()))
 }
 
 fn draw(svg: &mut String, title: &str, curves: &[Curve]) -> Result<(), Box<dyn std::error::Error>> {

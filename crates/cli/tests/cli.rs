@@ -265,3 +265,42 @@ fn compare_writes_a_plot_and_a_table() {
     assert_eq!(rows[0]["before"], rows[1]["before"]);
     assert_eq!(rows[0]["losses"][0], rows[1]["losses"][0]);
 }
+
+/// Ctrl-C in the middle of a run: its last completed step is on disk, and --resume goes on from there.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_keeps_its_last_step() {
+    use std::io::{BufRead, BufReader};
+
+    let directory = tempfile::tempdir().unwrap();
+    let out = path(directory.path(), "out");
+    let data = sorted_down(directory.path(), 7);
+    let arguments = ["finetune", "--data", &data, "--batch", "2", "--schedule", "constant"];
+    let mut run = Command::new(env!("CARGO_BIN_EXE_lowrank"))
+        .env("OPENBLAS_NUM_THREADS", "1")
+        .args(arguments)
+        .args(["--steps", "1000000", "--format", "json", "--out", &out])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines();
+    lines.nth(2).expect("the third step").unwrap();
+    let interrupt = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    assert!(interrupt.success());
+    let last = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()).last();
+    let output = run.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("error: interrupted after step"), "{text}");
+    // The last line is the summary, so the run ended in order.
+    assert!(last.is_some_and(|line| line["trainable"].is_u64()));
+
+    let steps = text.split("interrupted after step ").nth(1).unwrap();
+    let done: usize = steps.split([';', '\n']).next().unwrap().trim().parse().unwrap();
+    let more = (done + 1).to_string();
+    let resumed = lowrank(
+        &[&arguments[..], &["--steps", &more, "--format", "json", "--resume", &out]].concat(),
+    );
+    assert_eq!(self::lines(&resumed)[0]["step"], done);
+}

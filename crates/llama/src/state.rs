@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use adapter::{Moments, Real};
+use atomic_write_file::AtomicWriteFile;
 use ndarray::ArrayD;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -53,11 +54,9 @@ pub fn save<T: Real>(folder: &Path, state: &State, optimizer: &AnyOptimizer<T>) 
     let file =
         safetensors::serialize(views, Some(metadata)).map_err(|error| damaged(&path, error))?;
     let write = || {
-        let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
+        let mut temporary = AtomicWriteFile::open(&path)?;
         temporary.write_all(&file)?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(&path)?;
-        Ok(())
+        temporary.commit()
     };
     write().map_err(|source| Error::Io { path: path.clone(), source })
 }
