@@ -34,6 +34,8 @@ pub struct Reader {
     counted: Tally,
     /// Tests of the present binary that passed by saying that they cannot run.
     skipped: usize,
+    /// Fences of the book that only include source, which is tested where it lives: no tests at all.
+    included: usize,
     place: Place,
     /// A test that prints `SKIPPED` twice is one test.
     said_so: bool,
@@ -59,6 +61,10 @@ impl Reader {
             (Place::Running | Place::Names | Place::Failures, _) if self.result(line) => {
                 self.place = Place::Running;
                 true
+            }
+            (Place::Running, _) if is_include(line) => {
+                self.included += 1;
+                false
             }
             (Place::Running, "successes:") => {
                 self.place = Place::Printed;
@@ -105,9 +111,15 @@ impl Reader {
             return false;
         };
         let skipped = std::mem::take(&mut self.skipped).min(passed);
+        let ignored = ignored.saturating_sub(std::mem::take(&mut self.included));
         self.counted += Tally { passed: passed - skipped, failed, skipped: skipped + ignored };
         true
     }
+}
+
+/// `fences.rs` sees to it that an ignored fence of the book holds nothing but includes.
+fn is_include(line: &str) -> bool {
+    line.starts_with("test book/src/") && line.ends_with("... ignored")
 }
 
 #[cfg(test)]
@@ -168,6 +180,20 @@ failures:
 
 test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
 ";
+
+    #[test]
+    fn an_include_in_the_book_is_no_test() {
+        let output = "
+test book/src/svd.md - Svd (line 26) ... ignored
+test book/src/svd.md - Svd (line 35) ... ok
+test tests::slow ... ignored
+
+test result: ok. 1 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.03s
+";
+        let (tally, shown) = read(output);
+        assert_eq!(tally, Tally { passed: 1, failed: 0, skipped: 1 });
+        assert!(!shown.iter().any(|line| line.contains("line 26")));
+    }
 
     #[test]
     fn a_test_that_says_skipped_is_counted_once_and_apart() {
