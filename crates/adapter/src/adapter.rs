@@ -11,8 +11,11 @@ use crate::{Bytes, Dropout, Optimizer, Real, Result, Tensors, check_shape};
 /// Shapes: `weight` W is \[out, in\] as in PyTorch, `x` is \[tokens, in\], `y` and `grad_y` are \[tokens, out\].
 /// The layer, not the adapter, adds a bias. `T` is `f64` for the reference, `f32` for speed.
 ///
+/// As [`Tensors`] it lists what it trains; as [`Bytes`] it counts all it holds, frozen matrices included, and those it
+/// shares with other adapters once.
+///
 /// Every function returns an error that names the tensor when a shape does not fit.
-pub trait Adapter<T: Real>: Tensors<T> {
+pub trait Adapter<T: Real>: Tensors<T> + Bytes {
     /// What `forward` keeps for `backward`, and no more.
     type Saved: Bytes;
     /// The gradients, under the names of the tensors they belong to.

@@ -13,6 +13,11 @@ pub struct Full {
     pub shape: (usize, usize),
 }
 
+/// Nothing: W belongs to the model.
+impl Bytes for Full {
+    fn count(&self, _: &mut Ledger) {}
+}
+
 /// The whole input: as much as any method ever keeps.
 #[derive(Debug)]
 pub struct FullSaved<T> {

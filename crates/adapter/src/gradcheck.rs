@@ -6,7 +6,11 @@
 //! - [`Dual`](crate::Dual) numbers: any function, to rounding error. Run the same generic code on them.
 //! - [`central`]: any function, as a black box, to about ε^⅔.
 
+mod layer;
+
 use crate::{Error, Real, Result, Tensors};
+
+pub use layer::{Gradients, Layer, SHAPES, integers};
 
 /// Where a gradient and a finite difference disagree.
 #[derive(Clone, Debug, PartialEq)]

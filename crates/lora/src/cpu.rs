@@ -175,6 +175,13 @@ impl<T> Tensors<T> for Grads<T> {
     }
 }
 
+impl<T> Bytes for Lora<T> {
+    fn count(&self, ledger: &mut Ledger) {
+        ledger.owned(&self.a);
+        ledger.owned(&self.b);
+    }
+}
+
 impl<T> Bytes for Saved<T> {
     fn count(&self, ledger: &mut Ledger) {
         ledger.shared(&self.x);

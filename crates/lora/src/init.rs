@@ -45,6 +45,8 @@ pub enum Init {
     KaimingUniformA5,
     /// A from N(0, 1/r²), B = 0. PEFT's `"gaussian"`. (The paper says "random Gaussian" and gives no σ.)
     Gaussian,
+    /// A = 0, B from U(−1/√r, 1/√r): the same law on B, whose fan-in is r. What LoRA+ (Hayou et al. 2024) calls Init\[2\].
+    KaimingUniformB,
     /// A = 0, B from N(0, 1): how loralib and PEFT start the adapter of an embedding.
     Embedding,
 }
@@ -68,10 +70,8 @@ impl<T: Real> Lora<T> {
         let scale = T::from_f64(scaling.scale(alpha, rank)?);
         let (mut a, mut b) = (Array2::zeros((rank, inputs)), Array2::zeros((outputs, rank)));
         match init {
-            Init::KaimingUniformA5 => {
-                let bound = 1.0 / (inputs.max(1) as f64).sqrt();
-                fill(&mut a, Uniform::new_inclusive(-bound, bound).expect("finite bounds"), rng);
-            }
+            Init::KaimingUniformA5 => fill(&mut a, symmetric(inputs), rng),
+            Init::KaimingUniformB => fill(&mut b, symmetric(rank), rng),
             Init::Gaussian => {
                 fill(&mut a, Normal::new(0.0, 1.0 / rank as f64).expect("finite σ"), rng);
             }
@@ -79,6 +79,12 @@ impl<T: Real> Lora<T> {
         }
         Self::new(a, b, scale)
     }
+}
+
+/// U(−1/√fan_in, 1/√fan_in).
+fn symmetric(fan_in: usize) -> Uniform<f64> {
+    let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+    Uniform::new_inclusive(-bound, bound).expect("finite bounds")
 }
 
 fn fill<T: Real>(matrix: &mut Array2<T>, law: impl Distribution<f64>, rng: &mut impl Rng) {

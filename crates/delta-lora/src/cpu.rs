@@ -1,0 +1,217 @@
+//! Delta-LoRA on the CPU: the reference.
+//!
+//! Zi et al. 2023, *Delta-LoRA: Fine-Tuning High-Rank Parameters with the Delta of Low-Rank Matrices*, arXiv 2309.02411.
+//! LoRA, and after each update t > K the weight moves too:
+//!
+//! ```text
+//! y = x Wᵀ + s · x Aᵀ Bᵀ        W ← W + λ s (B⁺A⁺ − B A)
+//! ```
+//!
+//! The paper writes A B for row vectors, we write B A. Run it: `cargo run -p delta-lora --example quickstart`. Not here:
+//! LoRA's forward and backward (crate `lora`).
+//!
+//! The moves of W telescope: W_T = W₀ + λ s (B_T A_T − B_K A_K). So W_T − W₀ has rank 2r at most, and with K = 0 and
+//! B₀ = 0 the layer is LoRA with the scale (1 + λ) s. The book's chapter has the proof, `tests/identity.rs` the numbers.
+
+use std::sync::Arc;
+
+use adapter::Error;
+use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Real, Result, Tensors, check_shape};
+use lora::{Grads, Lora, Saved};
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, concatenate};
+
+/// When and how far W moves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// λ. The paper's value is 2.
+    pub lambda: f64,
+    /// K: W moves from update number K + 1 on. The paper's value is 500.
+    pub start_step: u64,
+    /// Is s a factor of W's move, as in the paper, or λ alone?
+    pub include_scale: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { lambda: 2.0, start_step: 500, include_scale: true }
+    }
+}
+
+// ANCHOR: struct
+/// LoRA, and what it takes to move W and to undo it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeltaLora<T> {
+    /// A, B and their scale.
+    pub lora: Lora<T>,
+    settings: Settings,
+    /// t, the updates so far.
+    updates: u64,
+    /// A_K and B_K, from where W moves: at first A₀ and B₀.
+    start: [Array2<T>; 2],
+}
+// ANCHOR_END: struct
+
+impl<T: Real> DeltaLora<T> {
+    /// A fresh adapter.
+    ///
+    /// # Errors
+    /// λ is not finite or negative.
+    pub fn new(lora: Lora<T>, settings: Settings) -> Result<Self> {
+        let start = [lora.a.clone(), lora.b.clone()];
+        Self::resume(lora, settings, 0, start)
+    }
+
+    /// An adapter in the middle of a run: its A and B after `updates` updates, and A_K, B_K.
+    ///
+    /// # Errors
+    /// λ is not finite or negative, or A_K or B_K has another shape than A or B.
+    pub fn resume(
+        lora: Lora<T>,
+        settings: Settings,
+        updates: u64,
+        start: [Array2<T>; 2],
+    ) -> Result<Self> {
+        if !(settings.lambda >= 0.0 && settings.lambda.is_finite()) {
+            return Err(Error::value(
+                "lambda",
+                settings.lambda,
+                "it must be finite and not negative",
+            ));
+        }
+        check_shape("A_K", start[0].shape(), lora.a.shape(), "the shape of A")?;
+        check_shape("B_K", start[1].shape(), lora.b.shape(), "the shape of B")?;
+        Ok(Self { lora, settings, updates, start })
+    }
+
+    /// When and how far W moves.
+    pub fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// t, the updates so far.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// A_K and B_K once t ≥ K, A₀ and B₀ before.
+    pub fn start(&self) -> [ArrayView2<'_, T>; 2] {
+        self.start.each_ref().map(|matrix| matrix.view())
+    }
+
+    /// λ s, or λ.
+    fn factor(&self) -> T {
+        let lambda = T::from_f64(self.settings.lambda);
+        if self.settings.include_scale { lambda * self.lora.scale } else { lambda }
+    }
+
+    /// Whether W has moved.
+    fn has_moved(&self) -> bool {
+        self.updates > self.settings.start_step
+    }
+
+    // ANCHOR: total
+    /// W_T + s B A − W₀ as factors (A′ \[2r, in\], B′ \[out, 2r\]): B′A′ is all that training changed. An adapter of rank
+    /// 2r and scale 1 that holds them, on the initial W, is the trained layer.
+    pub fn total(&self) -> (Array2<T>, Array2<T>) {
+        let moved = if self.has_moved() { self.factor() } else { T::zero() };
+        let [start_a, start_b] = &self.start;
+        // s B A + λ s (B A − B_K A_K) = [(1 + λ) s B, −λ s B_K] [A; A_K]
+        let a = concatenate![Axis(0), self.lora.a, *start_a];
+        let b = concatenate![Axis(1), &self.lora.b * (self.lora.scale + moved), start_b * -moved];
+        (a, b)
+    }
+    // ANCHOR_END: total
+
+    /// W ← W₀, up to rounding: takes back λ s (B_T A_T − B_K A_K).
+    ///
+    /// # Errors
+    /// The weight has another shape.
+    pub fn restore(&self, weight: &mut Array2<T>) -> Result<()> {
+        let shape = [self.lora.b.nrows(), self.lora.a.ncols()];
+        check_shape("weight", weight.shape(), &shape, "[out, in] of the adapter")?;
+        if self.has_moved() {
+            let [start_a, start_b] = &self.start;
+            let moved = self.lora.b.dot(&self.lora.a) - start_b.dot(start_a);
+            weight.scaled_add(-self.factor(), &moved);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> Adapter<T> for DeltaLora<T> {
+    type Saved = Saved<T>;
+    type Grads = Grads<T>;
+
+    // ANCHOR: forward
+    /// LoRA's, without dropout: W may move by what B A moves only as long as ∂L/∂W = ∂L/∂(B A).
+    fn forward(
+        &self,
+        weight: ArrayView2<'_, T>,
+        x: &ArcArray2<T>,
+        dropout: Option<&Arc<Dropout>>,
+    ) -> Result<(Array2<T>, Saved<T>)> {
+        if dropout.is_some() {
+            let hint = "Delta-LoRA needs ∂L/∂W = ∂L/∂(B A), and a mask on the adapter's input breaks it: train without";
+            return Err(Error::value("dropout", "a mask", hint));
+        }
+        self.lora.forward(weight, x, None)
+    }
+    // ANCHOR_END: forward
+
+    /// LoRA's.
+    fn backward(
+        &self,
+        weight: ArrayView2<'_, T>,
+        saved: &Saved<T>,
+        grad_y: ArrayView2<'_, T>,
+    ) -> Result<(Array2<T>, Grads<T>)> {
+        self.lora.backward(weight, saved, grad_y)
+    }
+
+    // ANCHOR: step
+    /// A and B follow their gradients, then W follows B A.
+    fn step(
+        &mut self,
+        weight: &mut Array2<T>,
+        grads: &Grads<T>,
+        optimizer: &mut dyn Optimizer<T>,
+    ) -> Result<()> {
+        let shape = [self.lora.b.nrows(), self.lora.a.ncols()];
+        check_shape("weight", weight.shape(), &shape, "[out, in] of the adapter")?;
+        let (a, b) = (self.lora.a.clone(), self.lora.b.clone());
+        self.lora.step(weight, grads, optimizer)?;
+        self.updates += 1;
+        if self.updates > self.settings.start_step {
+            // W ← W + λ s (B⁺A⁺ − B A): [out, r]·[r, in] twice
+            let factor = self.factor();
+            general_mat_mul(factor, &self.lora.b, &self.lora.a, T::one(), weight);
+            general_mat_mul(-factor, &b, &a, T::one(), weight);
+        } else {
+            self.start = [self.lora.a.clone(), self.lora.b.clone()];
+        }
+        Ok(())
+    }
+    // ANCHOR_END: step
+
+    /// s B A: what merging adds to the present W, which has moved. [`total`](DeltaLora::total) is the change from W₀.
+    fn delta_weight(&self) -> Array2<T> {
+        self.lora.delta_weight()
+    }
+}
+
+impl<T> Tensors<T> for DeltaLora<T> {
+    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
+        self.lora.tensors()
+    }
+    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
+        self.lora.tensors_mut()
+    }
+}
+
+impl<T> Bytes for DeltaLora<T> {
+    fn count(&self, ledger: &mut Ledger) {
+        self.lora.count(ledger);
+        self.start.iter().for_each(|start| ledger.owned(start));
+    }
+}

@@ -1,0 +1,32 @@
+//! LoRA-FA: LoRA with A frozen (Zhang et al. 2023, arXiv 2308.03303).
+//!
+//! y = x Wᵀ + s x Aᵀ Bᵀ as in LoRA, but only B is trained. ∂L/∂B needs x Aᵀ \[tokens, r\] and not x \[tokens, in\]: with
+//! in = 4096 and r = 64 that is a 65th of what LoRA keeps.
+//!
+//! - `cpu.rs`: forward, backward, step, delta_weight. Read this first.
+//! - `cholesky.rs`: how G (A Aᵀ)⁻¹ is solved.
+//!
+//! ```
+//! use adapter::{Adapter, Ledger};
+//! use lora::{Init, Lora, Scaling};
+//! use lora_fa::{LoraFa, Variant};
+//! use ndarray::Array2;
+//! use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+//!
+//! let mut rng = ChaCha8Rng::seed_from_u64(0);
+//! let lora = Lora::<f64>::init([48, 64], 2, 4.0, Scaling::AlphaOverR, Init::default(), &mut rng)?;
+//! let lora_fa = LoraFa::new(lora.a.clone(), lora.b.clone(), lora.scale, Variant::Plain)?;
+//! let (weight, x) = (Array2::ones((48, 64)), Array2::ones((10, 64)).into_shared());
+//! let (y, kept_by_lora) = lora.forward(weight.view(), &x, None)?;
+//! let (same, kept) = lora_fa.forward(weight.view(), &x, None)?;
+//! assert_eq!(y, same);
+//! assert_eq!(Ledger::of(&kept_by_lora), 8 * 10 * (64 + 2));
+//! assert_eq!(Ledger::of(&kept), 8 * 10 * 2);
+//! # Ok::<(), adapter::Error>(())
+//! ```
+
+mod cholesky;
+mod cpu;
+
+pub use cholesky::Cholesky;
+pub use cpu::{Grads, LoraFa, Saved, Variant};

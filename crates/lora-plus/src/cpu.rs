@@ -1,0 +1,94 @@
+//! LoRA+ on the CPU: the reference.
+//!
+//! Hayou, Ghosh & Yu 2024, *LoRA+: Efficient Low Rank Adaptation of Large Models*, arXiv 2402.12354: LoRA with
+//! η_B = λ η_A. With one rate for both, and a wide layer, either A or B learns too slowly.
+//!
+//! ```text
+//! y = x Wᵀ + s · x̃ Aᵀ Bᵀ        A ← A − η g_A,  B ← B − λ η g_B
+//! ```
+//!
+//! Run it: `cargo run -p lora-plus --example quickstart`. Not here: LoRA's forward and backward (crate `lora`).
+
+use std::sync::Arc;
+
+use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Real, Result, Tensors};
+use lora::{Grads, Lora, Saved};
+use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD};
+
+use crate::{Groups, Kind};
+
+// ANCHOR: struct
+/// LoRA, and what each of its tensors' learning rate is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraPlus<T> {
+    /// A, B and their scale.
+    pub lora: Lora<T>,
+    /// λ, and the rule that says what it applies to.
+    pub groups: Groups,
+}
+// ANCHOR_END: struct
+
+impl<T: Real> Adapter<T> for LoraPlus<T> {
+    type Saved = Saved<T>;
+    type Grads = Grads<T>;
+
+    /// LoRA's.
+    fn forward(
+        &self,
+        weight: ArrayView2<'_, T>,
+        x: &ArcArray2<T>,
+        dropout: Option<&Arc<Dropout>>,
+    ) -> Result<(Array2<T>, Saved<T>)> {
+        self.lora.forward(weight, x, dropout)
+    }
+
+    /// LoRA's.
+    fn backward(
+        &self,
+        weight: ArrayView2<'_, T>,
+        saved: &Saved<T>,
+        grad_y: ArrayView2<'_, T>,
+    ) -> Result<(Array2<T>, Grads<T>)> {
+        self.lora.backward(weight, saved, grad_y)
+    }
+
+    // ANCHOR: step
+    /// A and B follow their gradients, each at its own rate; W stays.
+    fn step(
+        &mut self,
+        _weight: &mut Array2<T>,
+        grads: &Grads<T>,
+        optimizer: &mut dyn Optimizer<T>,
+    ) -> Result<()> {
+        let base = optimizer.group();
+        let gradients = grads.tensors();
+        for ((name, parameter), (_, gradient)) in self.lora.tensors_mut().into_iter().zip(gradients)
+        {
+            // η for A, λ η for B.
+            let group = self.groups.of(name, parameter.ndim(), Kind::Linear, base);
+            optimizer.update(name, parameter, gradient, group)?;
+        }
+        Ok(())
+    }
+    // ANCHOR_END: step
+
+    /// ΔW = s B A.
+    fn delta_weight(&self) -> Array2<T> {
+        self.lora.delta_weight()
+    }
+}
+
+impl<T> Tensors<T> for LoraPlus<T> {
+    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
+        self.lora.tensors()
+    }
+    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
+        self.lora.tensors_mut()
+    }
+}
+
+impl<T> Bytes for LoraPlus<T> {
+    fn count(&self, ledger: &mut Ledger) {
+        self.lora.count(ledger);
+    }
+}

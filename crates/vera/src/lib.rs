@@ -1,0 +1,30 @@
+//! VeRA: random matrices shared by all layers, and two trained vectors for each (Kopiczko, Blankevoort & Asano 2024,
+//! arXiv 2310.11454).
+//!
+//! y = x Wᵀ + ((x Aᵀ ⊙ d) Bᵀ) ⊙ b. A \[r, in\] and B \[out, r\] are drawn once and never trained; a layer trains
+//! d \[r\] and b \[out\]. There is no α.
+//!
+//! - `cpu.rs`: forward, backward, step, delta_weight. Read this first.
+//! - `projections.rs`: A and B, and who shares them.
+//! - `peft.rs`: PEFT's A and B, bit for bit, from a seed.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use adapter::{Adapter, tensors};
+//! use ndarray::Array2;
+//! use vera::{Projections, Vera};
+//!
+//! let projections = Arc::new(Projections::peft(0, 256, [768, 768])?);
+//! let layer = Vera::<f64>::init([768, 768], 0.1, projections.clone())?;
+//! assert_eq!(tensors::count(&layer), 768 + 256); // LoRA of rank 1 trains 1536
+//! assert_eq!(layer.delta_weight(), Array2::zeros((768, 768))); // b = 0: nothing changes before the first step
+//! # Ok::<(), adapter::Error>(())
+//! ```
+
+mod cpu;
+mod peft;
+mod projections;
+
+pub use cpu::{Grads, Saved, Vera};
+pub use projections::{Init, Pool, Projections, Sharing};
