@@ -1,13 +1,16 @@
 //! Hugging Face PEFT's adapter folders, read and written.
 //!
-//! A folder holds `adapter_config.json` and `adapter_model.safetensors`; keys are
-//! `base_model.model.<module>.lora_A.weight` \[r, in\] and `.lora_B.weight` \[out, r\]. What PEFT knows and these
-//! crates do not (DoRA, quantised bases, …) is refused by name. Checked against PEFT 0.21.
+//! A folder holds `adapter_config.json` and `adapter_model.safetensors`. Of LoRA: `base_model.model.<module>.lora_A.weight`
+//! \[r, in\] and `.lora_B.weight` \[out, r\]. Of VeRA: `base_model.model.<module>.vera_lambda_b` \[out\] and
+//! `.vera_lambda_d` \[r\], and for all modules `base_model.vera_A` \[r, largest in\] and `base_model.vera_B`
+//! \[largest out, r\], or only the seed they are drawn from. What PEFT knows and these crates do not (DoRA, quantised
+//! bases, …) is refused by name. Checked against PEFT 0.21.
 //!
-//! - `config.rs`: the fields of `adapter_config.json`.
-//! - `pattern.rs`: which rank, α and scale a module has.
-//! - `folder.rs`: [`read()`] and [`write()`].
-//! - `tensors.rs`: matrices in a safetensors file.
+//! - `lora_folder.rs`: [`read()`] and [`write()`]; `vera_folder.rs` and `vera_read.rs`: [`write_vera`] and [`read_vera`].
+//! - `lora_config.rs`, `vera_config.rs`: the fields of `adapter_config.json`.
+//! - `lora_pattern.rs`: which rank, α and scale a module has.
+//! - `note.rs`: which of our methods made a LoRA folder.
+//! - `config.rs`, `folder.rs`, `tensors.rs`: what both kinds share: fields, files, tensors.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -29,10 +32,22 @@
 mod config;
 mod error;
 mod folder;
-mod pattern;
+mod lora_config;
+mod lora_folder;
+mod lora_pattern;
+mod note;
 mod tensors;
+mod vera_config;
+mod vera_folder;
+mod vera_read;
 
-pub use config::LoraConfig;
+pub use config::Kind;
 pub use error::{Error, Result};
-pub use folder::{LoraFolder, read, write};
-pub use pattern::Resolved;
+pub use folder::kind;
+pub use lora_config::LoraConfig;
+pub use lora_folder::{LoraFolder, read, write};
+pub use lora_pattern::Resolved;
+pub use note::MethodNote;
+pub use vera_config::VeraConfig;
+pub use vera_folder::{VeraFolder, write_vera};
+pub use vera_read::read_vera;

@@ -1,4 +1,4 @@
-//! Matrices in a safetensors file: the header first, then each one when it is asked for.
+//! Tensors in a safetensors file: the header first, then each one when it is asked for.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use adapter::Real;
 use half::{bf16, f16};
-use ndarray::Array2;
+use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Dimension};
 use safetensors::tensor::{Dtype, Metadata, TensorView};
 
 use crate::Result;
@@ -56,15 +56,18 @@ impl TensorFile {
         self.header.offset_keys()
     }
 
-    /// A matrix, rounded to `T`.
-    pub fn matrix<T: Real>(&mut self, name: &str) -> Result<Array2<T>> {
+    /// A vector or a matrix, rounded to `T`.
+    pub fn array<T: Real, D: Dimension>(&mut self, name: &str) -> Result<Array<T, D>> {
         let Self { path, file, start, header } = self;
         let fail = |reason: String| at(path)(wrong(format!("{name} {reason}")));
         let info = header.info(name).ok_or_else(|| fail("is missing".into()))?;
-        let &[rows, columns] = info.shape.as_slice() else {
-            let hint = "only matrices of linear layers are supported";
-            return Err(fail(format!("has shape {:?}: {hint}", info.shape)));
-        };
+        let misshapen = |hint: &str| fail(format!("has shape {:?}: {hint}", info.shape));
+        if D::NDIM != Some(info.shape.len()) {
+            return Err(misshapen(match D::NDIM {
+                Some(1) => "a vector is needed",
+                _ => "only matrices of linear layers are supported",
+            }));
+        }
         let (from, to) = info.data_offsets;
         let mut bytes = vec![0; to - from];
         file.seek(SeekFrom::Start(*start + from as u64)).map_err(io(path))?;
@@ -76,9 +79,10 @@ impl TensorFile {
             Dtype::BF16 => each(&bytes, |b| bf16::from_le_bytes(b).into()),
             other => return Err(fail(format!("is {other}: F64, F32, F16 and BF16 are supported"))),
         };
-        let numbers = Array2::from_shape_vec((rows, columns), numbers)
-            .map_err(|error| fail(format!("has shape {:?}: {error}", info.shape)))?;
-        check_finite(name, &numbers).map_err(at(path))?;
+        let numbers = ArrayD::from_shape_vec(info.shape.clone(), numbers)
+            .and_then(ArrayD::into_dimensionality)
+            .map_err(|error| misshapen(&error.to_string()))?;
+        check_finite(name, numbers.view()).map_err(at(path))?;
         let rounded = numbers.mapv(T::from_f64);
         if !rounded.iter().all(|number| number.is_finite()) {
             return Err(fail(format!("holds a number too large for {}", T::NAME)));
@@ -91,19 +95,20 @@ fn each<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f6
     bytes.as_chunks().0.iter().map(|chunk| number(*chunk)).collect()
 }
 
-pub(crate) fn check_finite<T: Real>(name: &str, matrix: &Array2<T>) -> Result<()> {
-    match matrix.indexed_iter().find(|(_, number)| !number.is_finite()) {
-        Some(((row, column), number)) => {
-            Err(wrong(format!("{name} holds {number} in row {row}, column {column}")))
-        }
+pub(crate) fn check_finite<T: Real, D: Dimension>(
+    name: &str,
+    numbers: ArrayView<'_, T, D>,
+) -> Result<()> {
+    match numbers.into_dyn().indexed_iter().find(|(_, number)| !number.is_finite()) {
+        Some((at, number)) => Err(wrong(format!("{name} holds {number} at {:?}", at.slice()))),
         None => Ok(()),
     }
 }
 
-/// The bytes of a safetensors file with these matrices: F32, or F64 when `T` is, so nothing is rounded.
-pub(crate) fn serialize<T: Real>(matrices: &BTreeMap<String, &Array2<T>>) -> Result<Vec<u8>> {
-    let to_bytes = |matrix: &Array2<T>| -> Result<(Dtype, Vec<u8>)> {
-        let numbers = matrix.iter().map(|number| number.to_f64());
+/// The bytes of a safetensors file with these tensors: F32, or F64 when `T` is, so nothing is rounded.
+pub(crate) fn serialize<T: Real>(tensors: &BTreeMap<String, ArrayViewD<'_, T>>) -> Result<Vec<u8>> {
+    let to_bytes = |tensor: &ArrayViewD<'_, T>| -> Result<(Dtype, Vec<u8>)> {
+        let numbers = tensor.iter().map(|number| number.to_f64());
         match T::NAME {
             "F64" => Ok((Dtype::F64, numbers.flat_map(f64::to_le_bytes).collect())),
             "F32" => Ok((Dtype::F32, numbers.flat_map(|x| (x as f32).to_le_bytes()).collect())),
@@ -111,9 +116,9 @@ pub(crate) fn serialize<T: Real>(matrices: &BTreeMap<String, &Array2<T>>) -> Res
         }
     };
     let mut data = Vec::new();
-    for (name, matrix) in matrices {
-        let (dtype, bytes) = to_bytes(matrix)?;
-        data.push((name.as_str(), dtype, matrix.shape().to_vec(), bytes));
+    for (name, tensor) in tensors {
+        let (dtype, bytes) = to_bytes(tensor)?;
+        data.push((name.as_str(), dtype, tensor.shape().to_vec(), bytes));
     }
     let views = data.iter().map(|(name, dtype, shape, bytes)| {
         let view = TensorView::new(*dtype, shape.clone(), bytes).expect("as many bytes as numbers");

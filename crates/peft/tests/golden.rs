@@ -3,62 +3,202 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use adapter::{Adapter, Real};
 use lora::{Lora, Scaling};
-use ndarray::Array2;
-use peft::{LoraConfig, LoraFolder, read, write};
+use ndarray::{Array1, Array2};
+use peft::{Kind, LoraConfig, LoraFolder, MethodNote, VeraConfig, VeraFolder};
+use vera::{Projections, Sharing, Vera};
 
-const GOLDEN: [&str; 2] = ["alpha_over_r", "rslora"];
+const LORA: [&str; 2] = ["alpha_over_r", "rslora"];
+const VERA: [&str; 2] = ["vera_saved", "vera_key"];
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
+/// \[out, in\] of the modules of tests/make_golden.py's model.
+fn shape(module: &str) -> Option<[usize; 2]> {
+    match module.strip_prefix("layers.0.").or(module.strip_prefix("layers.1."))? {
+        "q_proj" => Some([6, 4]),
+        "v_proj" => Some([3, 4]),
+        "up" => Some([5, 7]),
+        "down" => Some([7, 5]),
+        _ => None,
+    }
+}
+
+/// ΔW by module. Both sides have the same numbers to the last bit, and are compared with `==`:
+///
+/// - LoRA: A and B are multiples of 1/64 below 8. B A is exact, and the scale adds the same one rounding to both.
+/// - VeRA: b and d have two bits, A and B at most the 24 of an f32. So b·B·d·A has 52, which is exact in whatever order
+///   it is made. There are r = 2 such products in an entry, and their sum is rounded once.
 type Deltas = BTreeMap<String, Vec<Vec<f64>>>;
 
-fn deltas<T: Real>(folder: &LoraFolder<T>) -> Deltas {
-    let rows = |lora: &Lora<T>| {
-        let delta = lora.delta_weight();
+fn deltas<T: Real, A: Adapter<T>>(modules: &BTreeMap<String, A>) -> Deltas {
+    let rows = |adapter: &A| {
+        let delta = adapter.delta_weight();
         delta.outer_iter().map(|row| row.iter().map(|x| x.to_f64()).collect()).collect()
     };
-    folder.modules.iter().map(|(module, lora)| (module.clone(), rows(lora))).collect()
+    modules.iter().map(|(module, adapter)| (module.clone(), rows(adapter))).collect()
+}
+
+fn expected(name: &str) -> Deltas {
+    let text = std::fs::read_to_string(golden(name).join("delta_weight.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
 /// ΔW of every module, with patterns and both scalings, as PEFT computes it in f64.
 #[test]
-fn reads_what_peft_wrote() {
-    for name in GOLDEN {
-        let folder = read::<f64>(&golden(name)).unwrap();
-        let text = std::fs::read_to_string(golden(name).join("delta_weight.json")).unwrap();
-        let want: Deltas = serde_json::from_str(&text).unwrap();
-        // A and B are multiples of 1/64 below 8: B A is exact, and the scale adds the same one rounding on both sides.
-        assert_eq!(deltas(&folder), want, "{name}");
+fn reads_the_lora_that_peft_wrote() {
+    for name in LORA {
+        assert_eq!(peft::kind(&golden(name)).unwrap(), Kind::Lora);
+        let folder = peft::read::<f64>(&golden(name)).unwrap();
+        assert_eq!(deltas(&folder.modules), expected(name), "{name}");
         assert_eq!(folder.config.lora_dropout, 0.1);
+        assert_eq!(folder.config.lowrank_method, None);
     }
-    let targets = |name| read::<f32>(&golden(name)).unwrap().config.target_modules;
+    let targets = |name| peft::read::<f32>(&golden(name)).unwrap().config.target_modules;
     assert_eq!(targets("alpha_over_r"), ["down", "v_proj", "q_proj"]);
     // A regular expression: only the model can say which modules it means.
     assert_eq!(targets("rslora"), [""; 0]);
+}
+
+/// ΔW of every module, with A and B from the folder and from the key, as PEFT computes it in f64.
+#[test]
+fn reads_the_vera_that_peft_wrote() {
+    for (name, save_projection) in VERA.into_iter().zip([true, false]) {
+        assert_eq!(peft::kind(&golden(name)).unwrap(), Kind::Vera);
+        let VeraFolder { mut config, modules } =
+            peft::read_vera::<f64>(&golden(name), shape).unwrap();
+        assert_eq!(deltas(&modules), expected(name), "{name}");
+        let mut projections = modules.values().map(Vera::projections);
+        let first = projections.next().unwrap();
+        assert_eq!((first.a().dim(), first.b().dim()), ((2, 7), (6, 2)));
+        assert!(projections.all(|other| Arc::ptr_eq(first, other)), "{name}: held once");
+        config.target_modules.sort();
+        let listed = if save_projection { &["q_proj", "up", "v_proj"][..] } else { &[] };
+        let want = VeraConfig {
+            r: 2,
+            d_initial: 0.25,
+            projection_prng_key: (1 << 32) + 5,
+            save_projection,
+            vera_dropout: 0.1,
+            target_modules: listed.iter().map(|&name| name.to_owned()).collect(),
+            ..VeraConfig::default()
+        };
+        assert_eq!(config, want);
+    }
+}
+
+#[test]
+fn the_defaults_are_peft_s() {
+    let text = |name| std::fs::read_to_string(golden(name).join("adapter_config.json")).unwrap();
+    let [lora, vera] = ["lora_defaults", "vera_defaults"].map(text);
+    assert_eq!(LoraConfig::parse(&lora).unwrap(), LoraConfig::default());
+    assert_eq!(VeraConfig::parse(&vera).unwrap(), VeraConfig::default());
 }
 
 /// Modules of tests/make_golden.py's model, each with a rank and an α of its own, exact in f32.
 fn mixed(scaling: Scaling) -> BTreeMap<String, Lora<f64>> {
     let number = |(i, j): (usize, usize)| (i as f64 - 2.0 * j as f64) / 8.0 + 0.5;
     let cases = [
-        ("layers.0.q_proj", [6, 4], 2, 3.0),
-        ("layers.0.up", [5, 7], 3, 3.0),
-        ("layers.1.up", [5, 7], 2, -0.3),
-        ("layers.1.down", [7, 5], 1, 16.0),
+        ("layers.0.q_proj", 2, 3.0),
+        ("layers.0.up", 3, 3.0),
+        ("layers.1.up", 2, -0.3),
+        ("layers.1.down", 1, 16.0),
     ];
-    let lora = |[out, inputs]: [usize; 2], rank, alpha| {
+    let lora = |module, rank, alpha| {
+        let [out, inputs] = shape(module).unwrap();
         let (a, b) = (
             Array2::from_shape_fn((rank, inputs), number),
             Array2::from_shape_fn((out, rank), number),
         );
         Lora::new(a, b, scaling.scale(alpha, rank).unwrap()).unwrap()
     };
-    cases.map(|(module, shape, rank, alpha)| (module.to_owned(), lora(shape, rank, alpha))).into()
+    cases.map(|(module, rank, alpha)| (module.to_owned(), lora(module, rank, alpha))).into()
+}
+
+/// Folders under one roof, each with the ΔW it should give, or the words with which PEFT should refuse it.
+struct Folders {
+    directory: tempfile::TempDir,
+    paths: Vec<PathBuf>,
+}
+
+impl Folders {
+    fn add(&mut self, name: &str, file: &str, text: String) -> PathBuf {
+        let path = self.directory.path().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join(file), text).unwrap();
+        self.paths.push(path.clone());
+        path
+    }
+
+    fn lora<T: Real>(&mut self, name: &str, folder: &LoraFolder<T>, want: Deltas) {
+        let want = serde_json::to_string(&want).unwrap();
+        peft::write(&self.add(name, "delta_weight.json", want), folder).unwrap();
+    }
+
+    fn vera<T: Real>(&mut self, name: &str, folder: &VeraFolder<T>, want: Deltas) {
+        let want = serde_json::to_string(&want).unwrap();
+        peft::write_vera(&self.add(name, "delta_weight.json", want), folder).unwrap();
+    }
+}
+
+fn add_lora(folders: &mut Folders) {
+    for name in LORA {
+        let folder = peft::read::<f64>(&golden(name)).unwrap();
+        folders.lora(&format!("{name}_f64"), &folder, expected(name));
+        let single = peft::read::<f32>(&golden(name)).unwrap();
+        folders.lora(&format!("{name}_f32"), &single, expected(name));
+    }
+    for use_rslora in [false, true] {
+        let config = LoraConfig { use_rslora, ..LoraConfig::default() };
+        let folder = LoraFolder::new(config.clone(), mixed(config.scaling())).unwrap();
+        folders.lora(&format!("mixed_{use_rslora}"), &folder, deltas(&folder.modules));
+    }
+    // Two patterns that fit, not in the order of the alphabet.
+    let config = LoraConfig {
+        alpha_pattern: vec![("up".into(), 5.0), (r"layers\.0\.up".into(), 7.0)],
+        r: 2,
+        ..LoraConfig::default()
+    };
+    let scale = config.resolve("layers.0.up").unwrap().scale;
+    let a = Array2::eye(7).slice_move(ndarray::s![..2, ..]);
+    let lora = Lora::new(a, Array2::ones((5, 2)), scale).unwrap();
+    let modules = BTreeMap::from([("layers.0.up".to_owned(), lora)]);
+    folders.lora("order", &LoraFolder { config, modules: modules.clone() }, deltas(&modules));
+    // A note changes nothing.
+    let mut noted = peft::read::<f64>(&golden("rslora")).unwrap();
+    noted.config.lowrank_method = Some(MethodNote {
+        method: "lora-fa".into(),
+        settings: [("variant".to_owned(), "projected".into())].into(),
+    });
+    folders.lora("noted", &noted, expected("rslora"));
+}
+
+fn add_vera(folders: &mut Folders) {
+    for name in VERA {
+        let folder = peft::read_vera::<f64>(&golden(name), shape).unwrap();
+        folders.vera(&format!("{name}_f64"), &folder, expected(name));
+        let single = peft::read_vera::<f32>(&golden(name), shape).unwrap();
+        folders.vera(&format!("{name}_f32"), &single, expected(name));
+    }
+    // Two modules, shared per shape: PEFT has no way to say so, and must not take one pair for both.
+    let config = VeraConfig { r: 2, sharing: Sharing::PerShape, ..VeraConfig::default() };
+    let modules = ["layers.0.q_proj", "layers.0.up"].map(|module| {
+        let [out, inputs] = shape(module).unwrap();
+        let projections = Arc::new(Projections::<f64>::peft(0, 2, [out, inputs]).unwrap());
+        let vera = Vera::new(Array1::ones(out), Array1::ones(2), inputs, projections).unwrap();
+        (module.to_owned(), vera)
+    });
+    let folder = VeraFolder { config, modules: modules.into() };
+    let says =
+        "Specified to load vera_A and vera_B from state dictionary however they were not present";
+    let path = folders.add("per_shape", "refused.txt", says.to_owned());
+    peft::write_vera(&path, &folder).unwrap();
+    assert_eq!(peft::read_vera(&path, shape).unwrap().modules, folder.modules);
 }
 
 /// Needs an interpreter with PEFT in the environment variable LOWRANK_PYTHON.
@@ -68,43 +208,13 @@ fn peft_loads_what_we_write() {
         println!("SKIPPED peft_loads_what_we_write: LOWRANK_PYTHON names no Python with PEFT");
         return;
     };
-    let directory = tempfile::tempdir().unwrap();
-    let mut folders = Vec::new();
-    let mut add = |name: &str, want: Deltas| {
-        let path = directory.path().join(name);
-        std::fs::create_dir_all(&path).unwrap();
-        let text = serde_json::to_string(&want).unwrap();
-        std::fs::write(path.join("delta_weight.json"), text).unwrap();
-        folders.push(path.clone());
-        path
-    };
-    for name in GOLDEN {
-        let folder = read::<f64>(&golden(name)).unwrap();
-        write(&add(&format!("{name}_f64"), deltas(&folder)), &folder).unwrap();
-        let single = read::<f32>(&golden(name)).unwrap();
-        write(&add(&format!("{name}_f32"), deltas(&folder)), &single).unwrap();
-    }
-    for use_rslora in [false, true] {
-        let config = LoraConfig { use_rslora, ..LoraConfig::default() };
-        let folder = LoraFolder::new(config.clone(), mixed(config.scaling())).unwrap();
-        write(&add(&format!("mixed_{use_rslora}"), deltas(&folder)), &folder).unwrap();
-    }
-    // Two patterns that fit, not in the order of the alphabet.
-    let config = LoraConfig {
-        alpha_pattern: vec![("up".into(), 5.0), (r"layers\.0\.up".into(), 7.0)],
-        r: 2,
-        ..LoraConfig::default()
-    };
-    let scale = config.resolve("layers.0.up").unwrap().scale;
-    let lora =
-        Lora::new(Array2::eye(7).slice_move(ndarray::s![..2, ..]), Array2::ones((5, 2)), scale);
-    let modules = [("layers.0.up".to_owned(), lora.unwrap())].into();
-    let folder = LoraFolder { config, modules };
-    write(&add("order", deltas(&folder)), &folder).unwrap();
-
+    let mut folders = Folders { directory: tempfile::tempdir().unwrap(), paths: Vec::new() };
+    add_lora(&mut folders);
+    add_vera(&mut folders);
     let script = golden("../load_ours.py");
     // -B: no __pycache__ in the source tree.
-    let output = Command::new(&python).arg("-B").arg(script).args(&folders).output().unwrap();
+    let command = &mut Command::new(&python);
+    let output = command.arg("-B").arg(script).args(&folders.paths).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     print!("{}", String::from_utf8_lossy(&output.stdout));
 }

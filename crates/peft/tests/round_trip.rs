@@ -1,13 +1,18 @@
-//! What we write, we read: any ranks, scales and numbers, bit for bit.
+//! What we write, we read: any ranks, scales, shapes and numbers, bit for bit.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use adapter::Real;
 use lora::{Lora, Scaling};
 use ndarray::Array2;
-use peft::{LoraConfig, LoraFolder, read, write};
+use peft::{
+    LoraConfig, LoraFolder, MethodNote, VeraConfig, VeraFolder, read, read_vera, write, write_vera,
+};
 use proptest::prelude::*;
+use serde_json::Value;
+use vera::{Pool, Projections, Sharing, Vera};
 
 /// Rank, out, in, α, and numbers to fill A and B with.
 type Seed = (usize, usize, usize, f64, Vec<f32>);
@@ -29,10 +34,11 @@ fn modules<T: Real>(seeds: &[Seed], scaling: Scaling) -> BTreeMap<String, Lora<T
     names.map(str::to_owned).into_iter().zip(seeds.iter().map(lora)).collect()
 }
 
-fn round_trip<T: Real>(seeds: &[Seed], use_rslora: bool) {
+fn round_trip<T: Real>(seeds: &[Seed], use_rslora: bool, note: &Option<MethodNote>) {
     let config = LoraConfig {
         use_rslora,
         lora_dropout: 0.25,
+        lowrank_method: note.clone(),
         base_model_name_or_path: Some("base".into()),
         revision: Some("main".into()),
         task_type: Some("CAUSAL_LM".into()),
@@ -47,13 +53,82 @@ fn round_trip<T: Real>(seeds: &[Seed], use_rslora: bool) {
     assert_eq!(got, folder);
 }
 
+/// A method and its settings, of any type and name but `method`.
+fn notes() -> impl Strategy<Value = Option<MethodNote>> {
+    let number = prop::num::f64::NORMAL.prop_map(Value::from);
+    let text = ".*".prop_map(Value::from);
+    let values = prop_oneof![Just(Value::Null), any::<u64>().prop_map(Value::from), number, text];
+    let settings = prop::collection::btree_map("[a-z_]{0,5}", values, 0..4);
+    prop::option::of(
+        (".+", settings).prop_map(|(method, settings)| MethodNote { method, settings }),
+    )
+}
+
+/// Outs, ins, the rank, the key, and numbers to fill b and d with.
+type VeraSeed = (Vec<[usize; 2]>, usize, u64, Vec<f32>);
+
+fn vera_seeds() -> impl Strategy<Value = VeraSeed> {
+    let numbers = prop::collection::vec(prop::num::f32::NORMAL | prop::num::f32::SUBNORMAL, 1..9);
+    let shapes = prop::collection::vec(prop::array::uniform2(0..6usize), 1..6);
+    (shapes, 1..5usize, any::<u64>(), numbers)
+}
+
+fn vera_round_trip<T: Real>(seed: &VeraSeed, sharing: Sharing, save_projection: bool) {
+    let (shapes, rank, key, numbers) = seed;
+    let mut next = numbers.iter().cycle().map(|&number| T::from_f64(number.into()));
+    let mut fill = |shape| Array2::from_shape_simple_fn(shape, || next.next().unwrap());
+    // From the key, or of the given numbers and so different for each shape.
+    let pool = Pool::new(shapes.clone(), sharing, |[out, inputs]| match save_projection {
+        true => Projections::new(fill((*rank, inputs)), fill((out, *rank))),
+        false => Projections::peft(*key, *rank, [out, inputs]),
+    });
+    let pool = pool.unwrap();
+    let mut module = |[out, inputs]: [usize; 2]| {
+        let [b, d] = [out, *rank].map(|length| fill((1, length)).row(0).to_owned());
+        Vera::new(b, d, inputs, pool.get([out, inputs]).unwrap()).unwrap()
+    };
+    let modules = shapes.iter().enumerate();
+    let modules = modules.map(|(i, shape)| (format!("layers.{i}.q"), module(*shape))).collect();
+    let config = VeraConfig {
+        r: *rank,
+        d_initial: 1e-7,
+        projection_prng_key: *key,
+        save_projection,
+        vera_dropout: 0.25,
+        target_modules: vec!["q".into()],
+        base_model_name_or_path: Some("base".into()),
+        revision: Some("main".into()),
+        task_type: Some("CAUSAL_LM".into()),
+        sharing,
+    };
+    let folder = VeraFolder { config, modules };
+    let directory = tempfile::tempdir().unwrap();
+    write_vera(directory.path(), &folder).unwrap();
+    let shape = |name: &str| {
+        let i: usize = name.strip_prefix("layers.")?.strip_suffix(".q")?.parse().ok()?;
+        shapes.get(i).copied()
+    };
+    assert_eq!(read_vera::<T>(directory.path(), shape).unwrap(), folder);
+}
+
 proptest! {
     // A case writes four files and waits until the disk has them.
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
     #[test]
-    fn what_we_write_reads_back(seeds in seeds(), use_rslora in any::<bool>()) {
-        round_trip::<f32>(&seeds, use_rslora);
-        round_trip::<f64>(&seeds, use_rslora);
+    fn what_we_write_reads_back(seeds in seeds(), use_rslora in any::<bool>(), note in notes()) {
+        round_trip::<f32>(&seeds, use_rslora, &note);
+        round_trip::<f64>(&seeds, use_rslora, &note);
+    }
+
+    #[test]
+    fn vera_reads_back(seed in vera_seeds(), kind in 0..3) {
+        let (sharing, save) = match kind {
+            0 => (Sharing::MaxSlice, true),
+            1 => (Sharing::MaxSlice, false),
+            _ => (Sharing::PerShape, true),
+        };
+        vera_round_trip::<f32>(&seed, sharing, save);
+        vera_round_trip::<f64>(&seed, sharing, save);
     }
 }
 
@@ -87,8 +162,32 @@ fn the_same_bytes_again_and_strangers_stay() {
     assert_eq!(bytes(), first);
     assert_eq!(entries(&out), [FILES[0], FILES[1], "notes.txt"]);
     assert_eq!(std::fs::read_to_string(out.join("notes.txt")).unwrap(), "mine");
+    let config = String::from_utf8_lossy(&first[0]);
     // α is a whole number, as PEFT writes it.
-    assert!(String::from_utf8_lossy(&first[0]).contains("\"lora_alpha\": 16,\n"));
+    assert!(config.contains("\"lora_alpha\": 16,\n"));
+    assert!(!config.contains("lowrank_method"), "no note: nothing that PEFT warns of");
+}
+
+/// The size of what a VeRA folder holds: with the key, b and d only.
+#[test]
+fn a_key_stands_for_the_projections() {
+    let projections = Arc::new(Projections::<f32>::peft(3, 16, [40, 30]).unwrap());
+    let modules = ["a", "b"].map(|name| {
+        let vera = Vera::init([40, 30], 0.1, Arc::clone(&projections)).unwrap();
+        (name.to_owned(), vera)
+    });
+    let config = VeraConfig { r: 16, projection_prng_key: 3, ..VeraConfig::default() };
+    let mut folder = VeraFolder { config, modules: modules.into() };
+    let directory = tempfile::tempdir().unwrap();
+    let mut numbers = |save_projection| {
+        folder.config.save_projection = save_projection;
+        write_vera(directory.path(), &folder).unwrap();
+        let bytes = std::fs::read(directory.path().join(FILES[1])).unwrap();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        (bytes.len() - 8 - header) / 4
+    };
+    assert_eq!(numbers(false), 2 * (40 + 16));
+    assert_eq!(numbers(true), 2 * (40 + 16) + 16 * (40 + 30));
 }
 
 /// New files get the mode that the umask allows, not a temporary file's 0600.

@@ -4,6 +4,7 @@ use adapter::Real;
 use lora::Scaling;
 use regex::Regex;
 
+use crate::config::check_rank;
 use crate::error::wrong;
 use crate::{LoraConfig, Result};
 
@@ -57,10 +58,6 @@ impl<'a> Resolver<'a> {
         let scale = scale.map_err(|error| wrong(format!("{module}: {error}")))?;
         Ok(Resolved { rank, alpha, scale })
     }
-}
-
-fn check_rank(name: &str, rank: usize) -> Result<()> {
-    if rank == 0 { Err(wrong(format!("{name} is 0: a rank is at least 1"))) } else { Ok(()) }
 }
 
 fn check_alpha(name: &str, alpha: f64) -> Result<()> {

@@ -1,25 +1,21 @@
-//! Files that are damaged, that ask for what we do not have, or that someone made to do harm.
+//! LoRA: files that are damaged, that ask for what we do not have, or that someone made to do harm.
 
-use std::path::Path;
+mod common;
 
+use common::{assert_says, damaged, damages, folder_with, zeros};
 use half::{bf16, f16};
 use lora::Lora;
 use ndarray::{Array2, array};
-use peft::{LoraConfig, LoraFolder, read, write};
+use peft::{LoraConfig, LoraFolder, MethodNote, read, write};
 use proptest::prelude::*;
-
-#[track_caller]
-fn assert_says(error: impl ToString, expected: &str) {
-    let text = error.to_string();
-    assert!(text.contains(expected), "{expected:?} is not in {text:?}");
-    assert!(!text.contains('\n'), "more than one line: {text:?}");
-}
 
 /// Each field that would change what is computed, and that we do not compute, is named.
 #[test]
 fn configurations_are_refused_by_name() {
     for (json, expected) in [
-        (r#"{"peft_type":"VERA","r":2}"#, r#"peft_type is "VERA": only LORA is supported"#),
+        (r#"{"peft_type":"VERA","r":2}"#, "peft_type is VERA: a LORA adapter is needed here"),
+        (r#"{"peft_type":"IA3"}"#, r#"peft_type is "IA3": LORA and VERA are supported"#),
+        (r#"{"peft_type":7}"#, "peft_type is 7: invalid type"),
         (r#"{"r":2}"#, "peft_type is missing"),
         (r#"{"peft_type":"LORA","use_dora":true}"#, "use_dora is true: not supported"),
         (r#"{"peft_type":"LORA","use_qalora":true}"#, "use_qalora"),
@@ -59,6 +55,13 @@ fn configurations_are_refused_by_name() {
         ("{\n \"lora_alpha\": NaN,\n \"r\": 2\n}", r#"line 2 column 16: "lora_alpha": NaN,"#),
         (r#"{"peft_type":"LORA","target_modules":7}"#, "target_modules is 7"),
         (r#"{"peft_type":"LORA","target_modules":[7]}"#, "target_modules is [7]"),
+        (r#"{"peft_type":"LORA","lowrank_method":"lora-fa"}"#, r#"lowrank_method is "lora-fa""#),
+        (r#"{"peft_type":"LORA","lowrank_method":{"variant":"plain"}}"#, "missing field `method`"),
+        (
+            r#"{"peft_type":"LORA","lowrank_method":{"method":2}}"#,
+            r#"lowrank_method is {"method":2}"#,
+        ),
+        (r#"{"peft_type":"LORA","lowrank_method":{"method":""}}"#, "lowrank_method is empty"),
         ("[]", "expected a map"),
         ("", "EOF"),
     ] {
@@ -111,29 +114,6 @@ fn patterns_match_the_end_of_a_name_at_a_dot() {
 const A: &str = "base_model.model.m.q_proj.lora_A.weight";
 const B: &str = "base_model.model.m.q_proj.lora_B.weight";
 const CONFIG: &str = r#"{"peft_type":"LORA","r":2,"lora_alpha":4}"#;
-
-/// (name, dtype, shape, bytes) of each tensor.
-type Tensor<'a> = (&'a str, &'a str, &'a [usize], Vec<u8>);
-
-fn folder_with(config: &str, tensors: &[Tensor<'_>]) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("adapter_config.json"), config).unwrap();
-    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
-    for (name, dtype, shape, bytes) in tensors {
-        let offsets = [data.len(), data.len() + bytes.len()];
-        let entry = serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": offsets});
-        header.insert((*name).to_owned(), entry);
-        data.extend(bytes);
-    }
-    let header = serde_json::to_vec(&header).unwrap();
-    let file = [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat();
-    std::fs::write(directory.path().join("adapter_model.safetensors"), file).unwrap();
-    directory
-}
-
-fn zeros<'a>(name: &'a str, dtype: &'a str, shape: &'a [usize], bytes: usize) -> Tensor<'a> {
-    (name, dtype, shape, vec![0; bytes])
-}
 
 #[test]
 fn tensors_are_refused_by_name() {
@@ -233,7 +213,7 @@ fn numbers_that_are_not_finite_are_refused() {
     };
     for (x, says) in [(f64::NAN, "NaN"), (f64::NEG_INFINITY, "-inf")] {
         let (single, double) = read_with(x);
-        let says = format!("lora_A.weight holds {says} in row 1, column 1");
+        let says = format!("lora_A.weight holds {says} at [1, 1]");
         assert_says(single.unwrap_err(), &says);
         assert_says(double.unwrap_err(), &says);
     }
@@ -297,7 +277,7 @@ fn write_refuses_what_would_not_read_back() {
     );
     says(&|f| lora(f).a = Array2::ones((3, 2)), "has rank 3");
     says(&|f| lora(f).b = Array2::ones((3, 1)), "layers.0.q_proj: B");
-    says(&|f| lora(f).a[[0, 1]] = f64::NAN, "layers.0.q_proj: A holds NaN in row 0, column 1");
+    says(&|f| lora(f).a[[0, 1]] = f64::NAN, "layers.0.q_proj: A holds NaN at [0, 1]");
     says(&|f| f.config.lora_alpha = f64::INFINITY, "lora_alpha is inf");
     says(&|f| f.config.lora_dropout = f64::NAN, "lora_dropout is NaN");
     says(
@@ -305,13 +285,19 @@ fn write_refuses_what_would_not_read_back() {
         r#"alpha_pattern of "x" is NaN"#,
     );
     says(&|f| f.config.target_modules = vec!["proj".into()], "layers.0.q_proj is not among");
+    let note = |method: &str, settings: &[&str]| {
+        let settings = settings.iter().map(|name| ((*name).to_owned(), 1.into())).collect();
+        Some(MethodNote { method: method.to_owned(), settings })
+    };
+    says(&|f| f.config.lowrank_method = note("", &[]), "lowrank_method is empty");
+    says(&|f| f.config.lowrank_method = note("lora-fa", &["method"]), "a setting called method");
     says(&|f| f.modules.clear(), "the adapter is empty");
     says(&|f| f.modules = [(String::new(), lora(f).clone())].into(), "a module has no name");
 
     write(&out, &example()).unwrap();
     let mut worse = example();
     lora(&mut worse).b[[2, 1]] = f64::INFINITY;
-    assert_says(write(&out, &worse).unwrap_err(), "B holds inf in row 2, column 1");
+    assert_says(write(&out, &worse).unwrap_err(), "B holds inf at [2, 1]");
     assert_eq!(read::<f64>(&out).unwrap(), example());
 
     let file = directory.path().join("file");
@@ -327,26 +313,8 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..Default::default() })]
     /// Whatever bytes are cut or changed: an answer, never a panic.
     #[test]
-    fn damaged_files_never_panic(
-        cut in 0..4000usize,
-        changes in prop::collection::vec((0..4000usize, any::<u8>()), 0..4),
-        config in any::<bool>(),
-    ) {
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/rslora");
-        let directory = tempfile::tempdir().unwrap();
-        for file in ["adapter_config.json", "adapter_model.safetensors"] {
-            let mut bytes = std::fs::read(golden.join(file)).unwrap();
-            if config == (file == "adapter_config.json") {
-                bytes.truncate(cut);
-                for (at, byte) in &changes {
-                    let length = bytes.len().max(1);
-                    if let Some(old) = bytes.get_mut(at % length) {
-                        *old = *byte;
-                    }
-                }
-            }
-            std::fs::write(directory.path().join(file), bytes).unwrap();
-        }
+    fn damaged_files_never_panic(damage in damages()) {
+        let directory = damaged("rslora", damage);
         if let Ok(folder) = read::<f32>(directory.path()) {
             // What is accepted can be written.
             write(&directory.path().join("again"), &folder).unwrap();

@@ -1,0 +1,181 @@
+//! `adapter_config.json` of LoRA: the fields that mean something mathematically.
+
+use lora::Scaling;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::config::{Fields, Kind, NOTE, check_dropout, to_text, typed};
+use crate::error::wrong;
+use crate::lora_pattern::Resolver;
+use crate::{MethodNote, Resolved, Result};
+
+/// PEFT's `LoraConfig`, as far as it has a meaning here. Names and defaults are PEFT's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraConfig {
+    /// Rank of every module that `rank_pattern` does not name.
+    pub r: usize,
+    /// α of every module that `alpha_pattern` does not name.
+    pub lora_alpha: f64,
+    /// α/√r instead of α/r.
+    pub use_rslora: bool,
+    /// Other ranks, by a regular expression for the end of a module's name. In the order of the file, since the first
+    /// that matches decides: see [`resolve`](Self::resolve).
+    pub rank_pattern: Vec<(String, usize)>,
+    /// Other α, by a regular expression for the end of a module's name.
+    pub alpha_pattern: Vec<(String, f64)>,
+    /// Dropout on the adapter's input while training.
+    pub lora_dropout: f64,
+    /// The adapted modules, by the ends of their names (from a dot on). Empty: exactly those of the folder.
+    ///
+    /// Empty also stands for what PEFT can only answer with the model at hand: a regular expression, `"all-linear"`,
+    /// `exclude_modules`, `layers_to_transform`. Written, it becomes the list of the folder's modules.
+    pub target_modules: Vec<String>,
+    /// The model it was trained on.
+    pub base_model_name_or_path: Option<String>,
+    /// Which revision of that model.
+    pub revision: Option<String>,
+    /// What the model is for, `CAUSAL_LM` for example: PEFT picks a wrapper by it.
+    pub task_type: Option<String>,
+    /// Which of this project's methods made it. PEFT has no such field: it warns, and computes the same.
+    pub lowrank_method: Option<MethodNote>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self {
+            r: 8,
+            lora_alpha: 8.0,
+            use_rslora: false,
+            rank_pattern: Vec::new(),
+            alpha_pattern: Vec::new(),
+            lora_dropout: 0.0,
+            target_modules: Vec::new(),
+            base_model_name_or_path: None,
+            revision: None,
+            task_type: None,
+            lowrank_method: None,
+        }
+    }
+}
+
+/// Fields that change nothing once A and B are given, beside those that VeRA has too.
+const WITHOUT_EFFECT: [&str; 7] = [
+    "ensure_weight_tying", // of embeddings and modules_to_save, which are refused
+    // These act through another field: init_lora_weights, megatron_config, use_qalora.
+    "corda_config",
+    "eva_config",
+    "loftq_config",
+    "lora_ga_config",
+    "megatron_core",
+    "qalora_group_size",
+];
+
+/// Inits that leave the base weights alone. PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA move a part of W into A and B; MiCA
+/// freezes B.
+const PLAIN_INITS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
+
+impl LoraConfig {
+    /// The configuration in the text of an `adapter_config.json`.
+    ///
+    /// # Errors
+    /// Names the field that is wrong or asks for something these crates do not compute. A field that is not known
+    /// here must be null, false, `"none"` or empty.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut fields = Fields::parse(text, Kind::Lora)?;
+        let default = Self::default();
+        let config = Self {
+            r: fields.take("r")?.unwrap_or(default.r),
+            lora_alpha: fields.take("lora_alpha")?.unwrap_or(default.lora_alpha),
+            use_rslora: fields.take("use_rslora")?.unwrap_or_default(),
+            rank_pattern: take_patterns(&mut fields, "rank_pattern")?,
+            alpha_pattern: take_patterns(&mut fields, "alpha_pattern")?,
+            lora_dropout: fields.take("lora_dropout")?.unwrap_or_default(),
+            target_modules: fields.take_targets()?,
+            base_model_name_or_path: fields.take("base_model_name_or_path")?,
+            revision: fields.take("revision")?,
+            task_type: fields.take("task_type")?,
+            lowrank_method: fields.take(NOTE)?,
+        };
+        match fields.take("init_lora_weights")? {
+            None | Some(Value::Bool(_)) => {}
+            Some(Value::String(init)) if PLAIN_INITS.contains(&init.as_str()) => {}
+            Some(init) => {
+                return Err(wrong(format!(
+                    "init_lora_weights is {init}: an adapter of changed base weights is not supported; \
+                     convert it to plain LoRA with PEFT first"
+                )));
+            }
+        }
+        fields.refuse_the_rest(&WITHOUT_EFFECT)?;
+        config.resolver()?;
+        Ok(config)
+    }
+
+    /// The text of an `adapter_config.json` that PEFT 0.21 loads: sorted by field, as PEFT does.
+    pub fn to_json(&self) -> String {
+        let ranks = self.rank_pattern.iter().map(|(text, rank)| (text, (*rank).into()));
+        let alphas = self.alpha_pattern.iter().map(|(text, alpha)| (text, number(*alpha)));
+        let fields = [
+            ("alpha_pattern", first_of_each(alphas).into()),
+            ("base_model_name_or_path", json!(self.base_model_name_or_path)),
+            ("init_lora_weights", true.into()),
+            ("lora_alpha", number(self.lora_alpha)),
+            ("lora_dropout", self.lora_dropout.into()),
+            (NOTE, json!(self.lowrank_method)),
+            ("r", self.r.into()),
+            ("rank_pattern", first_of_each(ranks).into()),
+            ("revision", json!(self.revision)),
+            ("target_modules", json!(self.target_modules)),
+            ("task_type", json!(self.task_type)),
+            ("use_rslora", self.use_rslora.into()),
+        ];
+        to_text(Kind::Lora, fields)
+    }
+
+    /// Rank, α and scale of a module.
+    ///
+    /// The first pattern that matches the end of the module's name, from its start or a dot on, decides: `q_proj` is
+    /// for `layers.0.q_proj` and not for `layers.0.my_q_proj`. Patterns that need a backtracking engine (look-around,
+    /// back-references) are refused.
+    ///
+    /// # Errors
+    /// A pattern is no regular expression, a rank is 0, or α or the dropout is out of range.
+    pub fn resolve(&self, module: &str) -> Result<Resolved> {
+        self.resolver()?.resolve(module)
+    }
+
+    /// What divides α: see [`Scaling`].
+    pub fn scaling(&self) -> Scaling {
+        if self.use_rslora { Scaling::RsLora } else { Scaling::AlphaOverR }
+    }
+
+    pub(crate) fn resolver(&self) -> Result<Resolver<'_>> {
+        check_dropout("lora_dropout", self.lora_dropout)?;
+        self.lowrank_method.as_ref().map_or(Ok(()), MethodNote::check)?;
+        Resolver::new(self)
+    }
+}
+
+fn take_patterns<N: DeserializeOwned>(fields: &mut Fields, name: &str) -> Result<Vec<(String, N)>> {
+    let patterns: Map<String, Value> = fields.take(name)?.unwrap_or_default();
+    let one = |(pattern, value): (String, Value)| {
+        let number = typed(&format!("{name} of {pattern:?}"), value)?;
+        Ok((pattern, number))
+    };
+    patterns.into_iter().map(one).collect()
+}
+
+/// Whole numbers without a point: PEFT's α is an integer, and other readers insist on it.
+fn number(value: f64) -> Value {
+    let whole = value as i64;
+    if whole as f64 == value { whole.into() } else { value.into() }
+}
+
+/// JSON would keep the last of two equal patterns; the first one decides.
+fn first_of_each<'a>(patterns: impl Iterator<Item = (&'a String, Value)>) -> Map<String, Value> {
+    let mut map = Map::new();
+    for (pattern, value) in patterns {
+        map.entry(pattern).or_insert(value);
+    }
+    map
+}

@@ -1,0 +1,169 @@
+//! A folder with a LoRA adapter, and the adapter of each of its modules.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use adapter::{Real, check_shape};
+use lora::Lora;
+use ndarray::Array2;
+
+use crate::config::{check_target, fill_targets};
+use crate::error::{at, wrong};
+use crate::folder::{PREFIX, pair_up, read_config, read_tensors, write_files};
+use crate::lora_pattern::{alpha_for, exactly};
+use crate::tensors::{TensorFile, check_finite};
+use crate::{LoraConfig, Result};
+
+/// A LoRA adapter: its configuration, and A, B and the scale of each module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraFolder<T> {
+    /// `adapter_config.json`.
+    pub config: LoraConfig,
+    /// By the module's name, `model.layers.0.self_attn.q_proj` for example.
+    pub modules: BTreeMap<String, Lora<T>>,
+}
+
+impl<T: Real> LoraFolder<T> {
+    /// A folder for these modules, whatever their ranks and scales: `config`'s `r`, `lora_alpha`, `rank_pattern` and
+    /// `alpha_pattern` are replaced. The commonest rank and α are the rule, a module that differs gets a pattern that
+    /// only it matches.
+    ///
+    /// # Errors
+    /// No α gives a module's scale at its rank, to the last bit: make scales with [`lora::Scaling::scale`].
+    pub fn new(mut config: LoraConfig, modules: BTreeMap<String, Lora<T>>) -> Result<Self> {
+        let mut numbers = Vec::new();
+        for (module, lora) in &modules {
+            let rank = lora.a.nrows();
+            let alpha = alpha_for(lora.scale, rank, config.scaling()).ok_or_else(|| {
+                wrong(format!("{module}: no α gives the scale {} at rank {rank}", lora.scale))
+            })?;
+            numbers.push((module, rank, alpha));
+        }
+        let default = LoraConfig::default();
+        config.r = commonest(numbers.iter().map(|(_, rank, _)| *rank)).unwrap_or(default.r);
+        config.lora_alpha =
+            commonest(numbers.iter().map(|(.., alpha)| *alpha)).unwrap_or(default.lora_alpha);
+        let ranks = numbers.iter().filter(|(_, rank, _)| *rank != config.r);
+        config.rank_pattern = ranks.map(|(module, rank, _)| (exactly(module), *rank)).collect();
+        let alphas = numbers.iter().filter(|(.., alpha)| *alpha != config.lora_alpha);
+        config.alpha_pattern = alphas.map(|(module, _, alpha)| (exactly(module), *alpha)).collect();
+        Ok(Self { config, modules })
+    }
+
+    /// Do the modules have the ranks and scales that the configuration gives them, and only finite numbers?
+    fn check(&self) -> Result<()> {
+        let resolver = self.config.resolver()?;
+        if self.modules.is_empty() {
+            return Err(wrong("the adapter is empty: it has no modules"));
+        }
+        for (module, Lora { a, b, scale }) in &self.modules {
+            if module.is_empty() {
+                return Err(wrong("a module has no name"));
+            }
+            let said = resolver.resolve(module)?;
+            if a.nrows() != said.rank || *scale != T::from_f64(said.scale) {
+                return Err(wrong(format!(
+                    "{module} has rank {} and scale {scale}, but the configuration says {} and {}: \
+                     LoraFolder::new finds the configuration",
+                    a.nrows(),
+                    said.rank,
+                    said.scale
+                )));
+            }
+            check_shape(
+                format!("{module}: B"),
+                b.shape(),
+                &[b.nrows(), said.rank],
+                "[out, r], with r from A [r, in]",
+            )
+            .map_err(wrong)?;
+            check_finite(&format!("{module}: A"), a.view())?;
+            check_finite(&format!("{module}: B"), b.view())?;
+            check_target(&self.config.target_modules, module)?;
+        }
+        Ok(())
+    }
+}
+
+/// The first of the most frequent values.
+fn commonest<N: Copy + PartialEq>(values: impl Iterator<Item = N> + Clone) -> Option<N> {
+    let count = |value: &N| values.clone().filter(|other| other == value).count();
+    values.clone().reduce(|best, value| if count(&value) > count(&best) { value } else { best })
+}
+
+/// Read a folder that PEFT, or [`write()`], wrote. Numbers are rounded to `T`.
+///
+/// # Errors
+/// A file is missing or damaged, a tensor has no partner or another shape than the configuration says, a number is
+/// not finite, or the adapter needs something these crates do not compute, which is named.
+pub fn read<T: Real>(folder: &Path) -> Result<LoraFolder<T>> {
+    let config = read_config(folder, LoraConfig::parse)?;
+    let modules = read_tensors(folder, |file| modules(file, &config))?;
+    Ok(LoraFolder { config, modules })
+}
+
+fn modules<T: Real>(
+    file: &mut TensorFile,
+    config: &LoraConfig,
+) -> Result<BTreeMap<String, Lora<T>>> {
+    // The names first: a file with something that is not supported is refused before its numbers are read.
+    let (pairs, others) = pair_up(file.names(), parse_key)?;
+    if let Some(key) = others.first() {
+        let expected = format!("{PREFIX}<module>.lora_A.weight and .lora_B.weight");
+        return Err(wrong(format!("{key} is not supported: only {expected} are")));
+    }
+    if pairs.is_empty() {
+        return Err(wrong("the adapter is empty: it has no tensors"));
+    }
+    let resolver = config.resolver()?;
+    let mut modules = BTreeMap::new();
+    for (module, [key_a, key_b]) in pairs {
+        let (a, b): (Array2<T>, Array2<T>) = (file.array(&key_a)?, file.array(&key_b)?);
+        check_target(&config.target_modules, &module)?;
+        let said = resolver.resolve(&module)?;
+        if a.nrows() != said.rank || b.ncols() != said.rank {
+            return Err(wrong(format!(
+                "{module}: lora_A is {:?} and lora_B {:?}, but the configuration says rank {}",
+                a.shape(),
+                b.shape(),
+                said.rank
+            )));
+        }
+        let lora = Lora::new(a, b, T::from_f64(said.scale));
+        let lora = lora.map_err(|error| wrong(format!("{module}: {error}")))?;
+        modules.insert(module, lora);
+    }
+    Ok(modules)
+}
+
+/// `base_model.model.<module>.lora_A.weight` → the module, and 0 for A or 1 for B.
+fn parse_key(key: &str) -> Option<(&str, usize)> {
+    let key = key.strip_prefix(PREFIX)?.strip_suffix(".weight")?;
+    // peft-rs leaves the adapter's name in.
+    let key = key.strip_suffix(".default").unwrap_or(key);
+    let (module, name) = key.rsplit_once('.')?;
+    let which = ["lora_A", "lora_B"].iter().position(|known| *known == name)?;
+    (!module.is_empty()).then_some((module, which))
+}
+
+/// Write a folder that PEFT 0.21 loads, the same bytes for the same adapter. Tensors are F32, or F64 when `T` is, so
+/// nothing is rounded.
+///
+/// Both files are written in full under temporary names, then take their places, the configuration last: if the disk is
+/// full, what was there is still there. Other files in the folder stay. With a [`MethodNote`](crate::MethodNote), PEFT
+/// warns that it does not know the field, and computes the same.
+///
+/// # Errors
+/// An adapter's rank or scale is not what the configuration resolves to, a number is not finite, `target_modules` does
+/// not cover a module, or the disk is full or read-only.
+pub fn write<T: Real>(folder: &Path, adapter: &LoraFolder<T>) -> Result<()> {
+    adapter.check().map_err(at(folder))?;
+    let mut tensors = BTreeMap::new();
+    for (module, lora) in &adapter.modules {
+        tensors.insert(format!("{PREFIX}{module}.lora_A.weight"), lora.a.view().into_dyn());
+        tensors.insert(format!("{PREFIX}{module}.lora_B.weight"), lora.b.view().into_dyn());
+    }
+    let mut config = adapter.config.clone();
+    fill_targets(&mut config.target_modules, &adapter.modules);
+    write_files(folder, &config.to_json(), &tensors)
+}
