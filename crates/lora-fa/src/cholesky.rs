@@ -1,6 +1,9 @@
 //! The Cholesky factor of A Aᵀ, in the working precision.
+//!
+//! r is small, so this is a few loops and no library: the crate builds where there is no LAPACK. The tests compare it
+//! with LAPACK's.
 
-use adapter::{Error, Real, Result};
+use adapter::{Error, Real, Result, check_shape};
 use ndarray::{Array2, ArrayView2, s};
 
 /// L, lower triangular with L Lᵀ = A Aᵀ.
@@ -16,7 +19,7 @@ impl<T: Real> Cholesky<T> {
     ///
     /// # Errors
     /// The rows of A are not linearly independent as far as rounding lets one tell, so A Aᵀ has no inverse: always when
-    /// r > in.
+    /// r > in. Or A Aᵀ is not finite.
     pub fn of_gram(a: ArrayView2<'_, T>) -> Result<Self> {
         let (r, inputs) = a.dim();
         let singular = |why: String| {
@@ -28,20 +31,27 @@ impl<T: Real> Cholesky<T> {
             return Err(singular(format!("{r} rows of length {inputs} are dependent")));
         }
         let gram = a.dot(&a.t()); // [r, in]·[in, r] → [r, r]
+        if !gram.iter().all(|value| value.is_finite()) {
+            let hint = "A holds NaN or infinity, or numbers too large to square";
+            return Err(Error::NotFinite { name: "A Aᵀ".into(), hint: hint.into() });
+        }
+        // Sums of `in` and of up to r squares, none above gram[j, j], round by at most this fraction of it. Twice that,
+        // since the rows before j were rounded too.
+        let noise = T::from_f64(2.0 * (inputs + r) as f64 * T::UNIT_ROUNDOFF);
         let mut l = Array2::<T>::zeros((r, r));
         for j in 0..r {
+            // L[j, j]² = gram[j, j] − Σ_{k<j} L[j, k]²: what of row j of A is at right angles to the rows before it.
             let row = l.slice(s![j, ..j]);
-            // What of row j of A is at right angles to the rows before it, squared.
-            let left = gram[[j, j]] - row.dot(&row);
-            // Rounding alone leaves about this much when it is zero.
-            let noise = T::from_f64((r + inputs) as f64 * 2.0 * T::UNIT_ROUNDOFF) * gram[[j, j]];
-            if !(left > noise) {
-                return Err(singular(format!("its row {j} is a combination of those before it")));
+            let pivot = gram[[j, j]] - row.dot(&row);
+            if !(pivot > noise * gram[[j, j]]) {
+                let what = if j == 0 { "zero" } else { "zero or a combination of those before it" };
+                return Err(singular(format!("its row {j} is {what}")));
             }
-            l[[j, j]] = left.sqrt();
+            l[[j, j]] = pivot.sqrt();
+            // L[i, j] = (gram[i, j] − Σ_{k<j} L[i, k] L[j, k]) / L[j, j]
             for i in j + 1..r {
-                let inner = l.slice(s![i, ..j]).dot(&l.slice(s![j, ..j]));
-                l[[i, j]] = (gram[[i, j]] - inner) / l[[j, j]];
+                let known = l.slice(s![i, ..j]).dot(&l.slice(s![j, ..j]));
+                l[[i, j]] = (gram[[i, j]] - known) / l[[j, j]];
             }
         }
         Ok(Self { l })
@@ -49,20 +59,26 @@ impl<T: Real> Cholesky<T> {
     // ANCHOR_END: factor
 
     // ANCHOR: solve
-    /// G (A Aᵀ)⁻¹ for G \[out, r\]: for each row g, solve z L Lᵀ = g from the left to the right and back.
-    pub fn solve(&self, mut g: Array2<T>) -> Array2<T> {
-        let l = &self.l;
+    /// Z = G (A Aᵀ)⁻¹ for G \[out, r\]: for each row, z L Lᵀ = g.
+    ///
+    /// # Errors
+    /// G does not have r columns.
+    pub fn solve(&self, mut g: Array2<T>) -> Result<Array2<T>> {
+        let (l, r) = (&self.l, self.l.nrows());
+        check_shape("G", g.shape(), &[g.nrows(), r], "[out, r], with r from A [r, in]")?;
         for mut row in g.outer_iter_mut() {
-            for j in 0..l.nrows() {
-                let known = l.slice(s![j, ..j]).dot(&row.slice(s![..j]));
+            // w Lᵀ = g, from the left: w[j] = (g[j] − Σ_{k<j} w[k] L[j, k]) / L[j, j]
+            for j in 0..r {
+                let known = row.slice(s![..j]).dot(&l.slice(s![j, ..j]));
                 row[j] = (row[j] - known) / l[[j, j]];
             }
-            for j in (0..l.nrows()).rev() {
-                let known = l.slice(s![j + 1.., j]).dot(&row.slice(s![j + 1..]));
+            // z L = w, from the right: z[j] = (w[j] − Σ_{k>j} z[k] L[k, j]) / L[j, j]
+            for j in (0..r).rev() {
+                let known = row.slice(s![j + 1..]).dot(&l.slice(s![j + 1.., j]));
                 row[j] = (row[j] - known) / l[[j, j]];
             }
         }
-        g
+        Ok(g)
     }
     // ANCHOR_END: solve
 }

@@ -7,7 +7,8 @@
 //! y = x Wᵀ + s · x̃ Aᵀ Bᵀ        x̃ = dropout(x),  s = α/r,  A frozen
 //! ```
 //!
-//! Run it: `cargo run -p lora-fa --example quickstart`. Not here: how A and B start (`lora::Init`).
+//! Run it: `cargo run -p lora-fa --example quickstart`. Not here: how A is drawn (`init.rs`) and how the projection is
+//! solved (`cholesky.rs`).
 
 use std::sync::Arc;
 
@@ -21,10 +22,10 @@ use crate::Cholesky;
 /// Which gradient B follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Variant {
-    /// ∂L/∂B, as version 1 of the paper and as LoRA.
+    /// ∂L/∂B, as in version 1 of the paper and in LoRA.
     #[default]
     Plain,
-    /// (1/s²) ∂L/∂B (A Aᵀ)⁻¹, as version 2 and PEFT: the change of B that brings s B A nearest to a step along the full
+    /// (1/s²) ∂L/∂B (A Aᵀ)⁻¹, as in version 2 and in PEFT: the change of B that moves s B A most nearly along the full
     /// gradient ∂L/∂W.
     Projected,
 }
@@ -91,6 +92,21 @@ impl<T: Real> LoraFa<T> {
     pub fn variant(&self) -> Variant {
         if self.gram.is_some() { Variant::Projected } else { Variant::Plain }
     }
+
+    // ANCHOR: direction
+    /// What the optimiser is given for ∂L/∂B, \[out, r\]: the same, or its projection.
+    ///
+    /// # Errors
+    /// The gradient does not have the shape of B.
+    pub fn direction(&self, grad_b: ArrayView2<'_, T>) -> Result<Array2<T>> {
+        check_shape("the gradient of lora_B", grad_b.shape(), self.b.shape(), "the shape of B")?;
+        match &self.gram {
+            None => Ok(grad_b.to_owned()),
+            // ĝ = (1/s²) ∂L/∂B (A Aᵀ)⁻¹ makes ‖s ĝ A − ∂L/∂W‖ smallest: [out, r]·[r, r] → [out, r]
+            Some(gram) => Ok(gram.solve(grad_b.to_owned())? / (self.scale * self.scale)),
+        }
+    }
+    // ANCHOR_END: direction
 
     fn check(&self, weight: ArrayView2<'_, T>) -> Result<()> {
         let (rank, [out, inputs]) = (self.a.nrows(), [weight.nrows(), weight.ncols()]);
@@ -163,12 +179,7 @@ impl<T: Real> Adapter<T> for LoraFa<T> {
         grads: &Grads<T>,
         optimizer: &mut dyn Optimizer<T>,
     ) -> Result<()> {
-        check_shape("the gradient of lora_B", grads.b.shape(), self.b.shape(), "the shape of B")?;
-        let gradient = match &self.gram {
-            None => grads.b.clone(),
-            // ĝ = (1/s²) ∂L/∂B (A Aᵀ)⁻¹ makes ‖s ĝ A − ∂L/∂W‖ smallest.
-            Some(gram) => gram.solve(grads.b.clone()) / (self.scale * self.scale),
-        };
+        let gradient = self.direction(grads.b.view())?;
         let group = optimizer.group();
         optimizer.update("lora_B", self.b.view_mut().into_dyn(), gradient.view().into_dyn(), group)
     }

@@ -1,10 +1,11 @@
 //! LoRA-FA: LoRA with A frozen (Zhang et al. 2023, arXiv 2308.03303).
 //!
-//! y = x Wᵀ + s x Aᵀ Bᵀ as in LoRA, but only B is trained. ∂L/∂B needs x Aᵀ \[tokens, r\] and not x \[tokens, in\]: with
-//! in = 4096 and r = 64 that is a 65th of what LoRA keeps.
+//! y = x Wᵀ + s x Aᵀ Bᵀ as in LoRA, but only B \[out, r\] is trained. ∂L/∂B needs x Aᵀ \[tokens, r\] and not
+//! x \[tokens, in\]: with in = 4096 and r = 64 that is a 65th of what LoRA keeps.
 //!
 //! - `cpu.rs`: forward, backward, step, delta_weight. Read this first.
-//! - `cholesky.rs`: how G (A Aᵀ)⁻¹ is solved.
+//! - `init.rs`: LoRA's start with A frozen.
+//! - `cholesky.rs`: how G (A Aᵀ)⁻¹ is solved, for the projected variant.
 //!
 //! ```
 //! use adapter::{Adapter, Ledger};
@@ -27,6 +28,7 @@
 
 mod cholesky;
 mod cpu;
+mod init;
 
 pub use cholesky::Cholesky;
 pub use cpu::{Grads, LoraFa, Saved, Variant};

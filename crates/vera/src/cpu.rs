@@ -97,10 +97,11 @@ impl<T: Real> Vera<T> {
     }
 
     fn check(&self, weight: ArrayView2<'_, T>) -> Result<()> {
-        let hint = "[out, in] of the adapter";
-        check_shape("weight", weight.shape(), &[self.lambda_b.len(), self.inputs], hint)?;
+        let shape = [self.lambda_b.len(), self.inputs];
+        check_shape("weight", weight.shape(), &shape, "[out, in] of the adapter")?;
         let rank = self.projections.rank();
-        check_shape("lambda_d", self.lambda_d.shape(), &[rank], "[r], with r from A [r, in]")
+        check_shape("lambda_d", self.lambda_d.shape(), &[rank], "[r], with r from A [r, in]")?;
+        self.projections.check(shape) // lambda_b is public and may have grown
     }
 }
 
@@ -123,8 +124,10 @@ impl<T: Real> Adapter<T> for Vera<T> {
             Some(dropout) => dropout.apply(x.view())?.dot(&self.a().t()),
             None => x.dot(&self.a().t()), // [tokens, in]·[in, r] → [tokens, r]
         };
-        // y = x Wᵀ + ((u ⊙ d) Bᵀ) ⊙ b
-        y += &((&u * &self.lambda_d).dot(&self.b().t()) * &self.lambda_b); // [tokens, r]·[r, out]
+        // z = (u ⊙ d) Bᵀ
+        let z = (&u * &self.lambda_d).dot(&self.b().t()); // [tokens, r]·[r, out] → [tokens, out]
+        // y = x Wᵀ + z ⊙ b
+        y += &(z * &self.lambda_b);
 
         Ok((y, Saved { u, dropout: dropout.cloned() }))
     }
@@ -141,17 +144,19 @@ impl<T: Real> Adapter<T> for Vera<T> {
         let Saved { u, dropout } = saved;
         check_shape("grad_y", grad_y.shape(), &[u.nrows(), weight.nrows()], "the shape of y")?;
 
-        // ∂L/∂b = Σ_tokens ∂L/∂y ⊙ z, where z = (u ⊙ d) Bᵀ is made again instead of kept
+        // v = u ⊙ d and z = v Bᵀ, made again instead of kept
         let z = (u * &self.lambda_d).dot(&self.b().t()); // [tokens, r]·[r, out] → [tokens, out]
+        // ∂L/∂b = Σ_tokens ∂L/∂y ⊙ z
         let lambda_b = (&grad_y * &z).sum_axis(Axis(0)); // [out]
-        // p = (∂L/∂y ⊙ b) B
-        let p = (&grad_y * &self.lambda_b).dot(&self.b()); // [tokens, out]·[out, r] → [tokens, r]
-        // ∂L/∂d = Σ_tokens u ⊙ p
-        let lambda_d = (u * &p).sum_axis(Axis(0)); // [r]
 
-        // ∂L/∂x = ∂L/∂y W + (p ⊙ d) A (through the mask)
+        // ∂L/∂v = (∂L/∂y ⊙ b) B
+        let grad_v = (&grad_y * &self.lambda_b).dot(&self.b()); // [tokens, out]·[out, r] → [tokens, r]
+        // ∂L/∂d = Σ_tokens u ⊙ ∂L/∂v
+        let lambda_d = (u * &grad_v).sum_axis(Axis(0)); // [r]
+
+        // ∂L/∂x = ∂L/∂y W, and what comes back through A (and the mask): ∂L/∂u A, with ∂L/∂u = ∂L/∂v ⊙ d.
         let mut grad_x = linear::backward(weight, grad_y)?; // [tokens, out]·[out, in] → [tokens, in]
-        let grad_u = p * &self.lambda_d;
+        let grad_u = grad_v * &self.lambda_d; // [tokens, r]
         match dropout {
             Some(dropout) => grad_x += &dropout.apply(grad_u.dot(&self.a()).view())?,
             None => general_mat_mul(T::one(), &grad_u, &self.a(), T::one(), &mut grad_x), // [tokens, r]·[r, in]

@@ -9,8 +9,10 @@ use crate::Projections;
 
 impl<T: Real> Projections<T> {
     // ANCHOR: peft
-    /// As PEFT 0.21 and PyTorch draw them on a CPU, for the largest `[outputs, inputs]` of the adapted layers: `f32`
-    /// from U(±√(6/fan_in)) by the Mersenne Twister MT19937, seeded with the key mod 2³², A first.
+    /// As PEFT 0.21 and PyTorch draw them on a CPU: `f32` from U(−√(6/fan_in), √(6/fan_in)) by the Mersenne Twister
+    /// MT19937, seeded with the key mod 2³², A first, row by row.
+    ///
+    /// PEFT's `[outputs, inputs]` are the largest of the adapted layers: another set of layers, other numbers.
     ///
     /// # Errors
     /// The rank is 0.

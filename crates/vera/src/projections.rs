@@ -1,6 +1,7 @@
 //! A and B: random, frozen, owned once and shared.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use adapter::{Bytes, Error, Ledger, Real, Result, check_shape};
@@ -18,10 +19,10 @@ pub struct Projections<T> {
 /// The law A and B are drawn from. fan_in is in for A and r for B: of the shared matrices, not of a layer's part.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Init {
-    /// U(±√(6/fan_in)): the paper's, and PEFT's.
+    /// U(−√(6/fan_in), √(6/fan_in)), of variance 2/fan_in. PEFT's, whose very numbers [`Projections::peft`] draws.
     #[default]
     KaimingUniform,
-    /// N(0, 2/fan_in).
+    /// N(0, 2/fan_in): the same variance.
     KaimingNormal,
     /// U(low, high), whatever the shape.
     Uniform {
@@ -106,7 +107,9 @@ impl<T> Projections<T> {
         if outputs <= self.b.nrows() && inputs <= self.a.ncols() {
             return Ok(());
         }
-        let hint = format!("a layer of shape [{outputs}, {inputs}] shares them and needs more");
+        let hint = format!(
+            "too small for a layer of shape [{outputs}, {inputs}]: draw them for the largest out and in that share them"
+        );
         let shapes = format!("A {:?} and B {:?}", self.a.shape(), self.b.shape());
         Err(Error::value("projections", shapes, hint))
     }
@@ -146,8 +149,8 @@ impl<T> Pool<T> {
         }
         let mut made = BTreeMap::new();
         for shape in wanted {
-            if !made.contains_key(&shape) {
-                made.insert(shape, Arc::new(make(shape)?));
+            if let Entry::Vacant(place) = made.entry(shape) {
+                place.insert(Arc::new(make(shape)?));
             }
         }
         Ok(Self { sharing, shapes: made })
@@ -163,7 +166,8 @@ impl<T> Pool<T> {
             Sharing::PerShape => self.shapes.get(&shape),
         };
         let missing = || {
-            let hint = format!("there are projections for {:?}", self.shapes.keys());
+            let hint =
+                format!("the pool was made for {:?}: give it this shape too", self.shapes.keys());
             Error::value("layer", format!("{shape:?}"), hint)
         };
         found.cloned().ok_or_else(missing)
