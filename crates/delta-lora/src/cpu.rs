@@ -11,12 +11,14 @@
 //! LoRA's forward and backward (crate `lora`).
 //!
 //! The moves of W telescope: W_T = W₀ + λ s (B_T A_T − B_K A_K). So W_T − W₀ has rank 2r at most, and with K = 0 and
-//! B₀ = 0 the layer is LoRA with the scale (1 + λ) s. The book's chapter has the proof, `tests/identity.rs` the numbers.
+//! B₀ = 0 the layer is LoRA with the scale (1 + λ) s. The book's chapter has the proofs; `tests/telescoping.rs` and
+//! `tests/identity.rs` check them.
 
 use std::sync::Arc;
 
-use adapter::Error;
-use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Real, Result, Tensors, check_shape};
+use adapter::{
+    Adapter, Bytes, Dropout, Error, Ledger, Optimizer, Real, Result, Tensors, check_shape,
+};
 use lora::{Grads, Lora, Saved};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, concatenate};
@@ -24,11 +26,11 @@ use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, co
 /// When and how far W moves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// λ. The paper's value is 2.
+    /// λ. The paper is reported to use 2.
     pub lambda: f64,
-    /// K: W moves from update number K + 1 on. The paper's value is 500.
+    /// K: W moves from update number K + 1 on. The paper is reported to use 500.
     pub start_step: u64,
-    /// Is s a factor of W's move, as in the paper, or λ alone?
+    /// Is s a factor of W's move, as in the paper, or is it λ alone?
     pub include_scale: bool,
 }
 
@@ -47,7 +49,7 @@ pub struct DeltaLora<T> {
     settings: Settings,
     /// t, the updates so far.
     updates: u64,
-    /// A_K and B_K, from where W moves: at first A₀ and B₀.
+    /// A_K and B_K, from where W moves. Nothing of meaning before.
     start: [Array2<T>; 2],
 }
 // ANCHOR_END: struct
@@ -62,7 +64,7 @@ impl<T: Real> DeltaLora<T> {
         Self::resume(lora, settings, 0, start)
     }
 
-    /// An adapter in the middle of a run: its A and B after `updates` updates, and A_K, B_K.
+    /// An adapter in the middle of a run: its A and B after `updates` updates, and its [`start`](Self::start).
     ///
     /// # Errors
     /// λ is not finite or negative, or A_K or B_K has another shape than A or B.
@@ -94,7 +96,8 @@ impl<T: Real> DeltaLora<T> {
         self.updates
     }
 
-    /// A_K and B_K once t ≥ K, A₀ and B₀ before.
+    /// A_K and B_K, what W's moves count from; without meaning while t ≤ K. A checkpoint of a run holds them, A, B, t, and
+    /// the W that moved.
     pub fn start(&self) -> [ArrayView2<'_, T>; 2] {
         self.start.each_ref().map(|matrix| matrix.view())
     }
@@ -105,7 +108,7 @@ impl<T: Real> DeltaLora<T> {
         if self.settings.include_scale { lambda * self.lora.scale } else { lambda }
     }
 
-    /// Whether W has moved.
+    /// W rests as long as t ≤ K.
     fn has_moved(&self) -> bool {
         self.updates > self.settings.start_step
     }
@@ -114,11 +117,11 @@ impl<T: Real> DeltaLora<T> {
     /// W_T + s B A − W₀ as factors (A′ \[2r, in\], B′ \[out, 2r\]): B′A′ is all that training changed. An adapter of rank
     /// 2r and scale 1 that holds them, on the initial W, is the trained layer.
     pub fn total(&self) -> (Array2<T>, Array2<T>) {
-        let moved = if self.has_moved() { self.factor() } else { T::zero() };
         let [start_a, start_b] = &self.start;
-        // s B A + λ s (B A − B_K A_K) = [(1 + λ) s B, −λ s B_K] [A; A_K]
-        let a = concatenate![Axis(0), self.lora.a, *start_a];
-        let b = concatenate![Axis(1), &self.lora.b * (self.lora.scale + moved), start_b * -moved];
+        let factor = if self.has_moved() { self.factor() } else { T::zero() };
+        // s B A + λ s (B A − B_K A_K) = [(s + λ s) B, −λ s B_K] [A; A_K]
+        let a = concatenate![Axis(0), self.lora.a, *start_a]; // [2r, in]
+        let b = concatenate![Axis(1), &self.lora.b * (self.lora.scale + factor), start_b * -factor]; // [out, 2r]
         (a, b)
     }
     // ANCHOR_END: total
@@ -132,7 +135,7 @@ impl<T: Real> DeltaLora<T> {
         check_shape("weight", weight.shape(), &shape, "[out, in] of the adapter")?;
         if self.has_moved() {
             let [start_a, start_b] = &self.start;
-            let moved = self.lora.b.dot(&self.lora.a) - start_b.dot(start_a);
+            let moved = self.lora.b.dot(&self.lora.a) - start_b.dot(start_a); // [out, r]·[r, in] → [out, in]
             weight.scaled_add(-self.factor(), &moved);
         }
         Ok(())
@@ -144,7 +147,7 @@ impl<T: Real> Adapter<T> for DeltaLora<T> {
     type Grads = Grads<T>;
 
     // ANCHOR: forward
-    /// LoRA's, without dropout: W may move by what B A moves only as long as ∂L/∂W = ∂L/∂(B A).
+    /// LoRA's, without dropout: W follows ΔW = s B A because both have the same gradient, ∂L/∂W = ∂L/∂ΔW.
     fn forward(
         &self,
         weight: ArrayView2<'_, T>,
@@ -152,7 +155,7 @@ impl<T: Real> Adapter<T> for DeltaLora<T> {
         dropout: Option<&Arc<Dropout>>,
     ) -> Result<(Array2<T>, Saved<T>)> {
         if dropout.is_some() {
-            let hint = "Delta-LoRA needs ∂L/∂W = ∂L/∂(B A), and a mask on the adapter's input breaks it: train without";
+            let hint = "Delta-LoRA needs ∂L/∂W = ∂L/∂ΔW, and a mask on the adapter's input breaks it: train without";
             return Err(Error::value("dropout", "a mask", hint));
         }
         self.lora.forward(weight, x, None)
@@ -182,13 +185,14 @@ impl<T: Real> Adapter<T> for DeltaLora<T> {
         let (a, b) = (self.lora.a.clone(), self.lora.b.clone());
         self.lora.step(weight, grads, optimizer)?;
         self.updates += 1;
-        if self.updates > self.settings.start_step {
+        if self.has_moved() {
             // W ← W + λ s (B⁺A⁺ − B A): [out, r]·[r, in] twice
             let factor = self.factor();
             general_mat_mul(factor, &self.lora.b, &self.lora.a, T::one(), weight);
             general_mat_mul(-factor, &b, &a, T::one(), weight);
-        } else {
-            self.start = [self.lora.a.clone(), self.lora.b.clone()];
+            if self.updates == self.settings.start_step + 1 {
+                self.start = [a, b];
+            }
         }
         Ok(())
     }

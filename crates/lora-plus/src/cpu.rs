@@ -1,7 +1,7 @@
 //! LoRA+ on the CPU: the reference.
 //!
 //! Hayou, Ghosh & Yu 2024, *LoRA+: Efficient Low Rank Adaptation of Large Models*, arXiv 2402.12354: LoRA with
-//! η_B = λ η_A. With one rate for both, and a wide layer, either A or B learns too slowly.
+//! η_B = λ η_A. In a wide layer no single rate suits both: one that A stands is too small for B.
 //!
 //! ```text
 //! y = x Wᵀ + s · x̃ Aᵀ Bᵀ        A ← A − η g_A,  B ← B − λ η g_B
@@ -18,12 +18,12 @@ use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD};
 use crate::{Groups, Kind};
 
 // ANCHOR: struct
-/// LoRA, and what each of its tensors' learning rate is.
+/// LoRA, and the rule for the learning rates of its tensors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoraPlus<T> {
     /// A, B and their scale.
     pub lora: Lora<T>,
-    /// λ, and the rule that says what it applies to.
+    /// λ, and which tensors it applies to.
     pub groups: Groups,
 }
 // ANCHOR_END: struct

@@ -5,8 +5,8 @@
 //! - `cpu.rs`: the step.
 //! - `groups.rs`: rates and decay by tensor.
 //!
-//! The paper's two starts are `lora::Init::KaimingUniformA5` (its Init\[1\]: B = 0; λ of 4 to 8) and
-//! `lora::Init::KaimingUniformB` (its Init\[2\]: A = 0; λ of 16).
+//! The paper's two starts are `lora::Init::KaimingUniformA5` (its Init\[1\]: A random, B = 0) and
+//! `lora::Init::KaimingUniformB` (its Init\[2\]: B random, A = 0).
 //!
 //! ```
 //! use adapter::{Adapter, Group, Sgd};

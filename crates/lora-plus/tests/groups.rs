@@ -28,6 +28,8 @@ fn rates_and_decay_by_tensor() {
         assert_eq!(of(groups, "q_proj.lora_B", 2, Kind::Linear), (8.0, 0.25));
         assert_eq!(of(groups, "embed.lora_embedding_B", 2, Kind::Embedding), (1e-6, 0.25));
         assert_eq!(of(groups, "embed.lora_embedding_A", 2, Kind::Embedding), (1e-6, 0.25));
+        // An embedding that is trained itself is like any other matrix.
+        assert_eq!(of(groups, "embed.weight", 2, Kind::Embedding), (0.5, 0.25));
         assert_eq!(of(groups, "q_proj.lora_B.bias", 1, Kind::Linear), (8.0, 0.0));
     }
     // One dimension: where the two rules differ. No decay either way.
@@ -49,7 +51,7 @@ fn a_step_of_sgd() {
     assert_eq!(weight, Array2::<f64>::ones((2, 3)));
 }
 
-/// λ = 1 is LoRA; under Adam's first step, which has length η whatever the gradient, B moves λ times as far as A.
+/// λ = 1 is LoRA. Adam's first step has length η whatever the gradient (ε = 0), so B moves λ times as far as A.
 #[test]
 fn lambda_is_the_ratio_of_the_steps() {
     let grads = lora::Grads { a: array![[1.0, -2.0, 3.0]], b: array![[-5.0], [7.0]] };
@@ -64,7 +66,8 @@ fn lambda_is_the_ratio_of_the_steps() {
             (&adapter.lora.a - &before.a, array![[-0.01, 0.01, -0.01]]),
             (&adapter.lora.b - &before.b, array![[0.01 * lambda], [-0.01 * lambda]]),
         ] {
-            approx::assert_relative_eq!(moved, want, epsilon = 1e-14);
+            // The step is rounded once at the size of the parameter, up to 8.
+            approx::assert_abs_diff_eq!(moved, want, epsilon = 8.0 * f64::EPSILON);
         }
         if lambda == 1.0 {
             let mut lora = before;
