@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use adapter::{Adapter, Dropout, Group, Optimizer, Real, Scope, Tensors, check_shape, tensors};
+use adapter::{
+    Adapter, Bytes, Dropout, Group, Ledger, Optimizer, Real, Scope, Tensors, check_shape, tensors,
+};
 use ndarray::{Array1, Array2, ArrayViewD, ArrayViewMutD};
 use rand::Rng;
 
@@ -62,6 +64,18 @@ impl<A> Adapters<A> {
                 format!("layers 0 to {}", config.num_hidden_layers - 1),
             )),
         }
+    }
+
+    /// Other adapters in the place of these.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn try_map<B, E>(
+        self,
+        mut make: impl FnMut(Site, A) -> Result<B, E>,
+    ) -> Result<Adapters<B>, E> {
+        let sites = self.sites.into_iter().map(|(site, old)| Ok((site, make(site, old)?)));
+        Ok(Adapters { sites: sites.collect::<Result<_, E>>()? })
     }
 
     /// The adapter at a site, if there is one.
@@ -144,6 +158,12 @@ impl<A> Adapters<A> {
             Some(rest) => rest.step(model, optimizer),
             None => Ok(()),
         }
+    }
+}
+
+impl<A: Bytes> Bytes for Adapters<A> {
+    fn count(&self, ledger: &mut Ledger) {
+        self.sites.values().for_each(|adapter| adapter.count(ledger));
     }
 }
 

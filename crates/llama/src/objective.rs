@@ -20,7 +20,7 @@ pub struct Outcome<T, G> {
 }
 
 /// How well a model does on held-out examples.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Score {
     /// Mean of −ln p(target).
     pub loss: f64,

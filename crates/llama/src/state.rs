@@ -1,4 +1,5 @@
-//! What a run needs to go on: the update count, the optimiser's moments, the settings it was started with.
+//! What a run needs to go on: the update count, the optimiser's moments, what the method keeps beside its adapter's
+//! folder, the settings the run was started with.
 //!
 //! The data order and the dropout masks are functions of the seed and the step, so the step is their position too.
 
@@ -27,15 +28,26 @@ pub struct State {
     pub settings: BTreeMap<String, Value>,
 }
 
-const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+/// Tensors by name.
+pub type Arrays<T> = BTreeMap<String, ArrayD<T>>;
 
-/// Write the state into `folder`: to a temporary file first, which then takes the old one's place.
+const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+const METHOD: &str = "method.";
+
+/// Write the state into `folder`: to a temporary file first, which then takes the old one's place. `method` is what the
+/// method keeps that its adapter's folder has no place for; most keep nothing.
 ///
 /// # Errors
 /// The disk is full or read-only.
-pub fn save<T: Real>(folder: &Path, state: &State, optimizer: &AnyOptimizer<T>) -> Result<()> {
+pub fn save<T: Real>(
+    folder: &Path,
+    state: &State,
+    optimizer: &AnyOptimizer<T>,
+    method: &Arrays<T>,
+) -> Result<()> {
     let path = folder.join(FILE);
-    let mut arrays: Vec<(String, &ArrayD<T>)> = Vec::new();
+    let mut arrays: Vec<(String, &ArrayD<T>)> =
+        method.iter().map(|(name, array)| (format!("{METHOD}{name}"), array)).collect();
     if let AnyOptimizer::AdamW(adamw) = optimizer {
         for (name, moments) in &adamw.moments {
             arrays.push((format!("exp_avg.{name}"), &moments.exp_avg));
@@ -61,11 +73,11 @@ pub fn save<T: Real>(folder: &Path, state: &State, optimizer: &AnyOptimizer<T>) 
     write().map_err(|source| Error::Io { path: path.clone(), source })
 }
 
-/// Read the state from `folder`, and the moments into `optimizer`.
+/// Read the state from `folder` and the moments into `optimizer`; also returns what the method kept.
 ///
 /// # Errors
 /// There is none, it is damaged, or it belongs to another optimiser or precision.
-pub fn load<T: Real>(folder: &Path, optimizer: &mut AnyOptimizer<T>) -> Result<State> {
+pub fn load<T: Real>(folder: &Path, optimizer: &mut AnyOptimizer<T>) -> Result<(State, Arrays<T>)> {
     let path = folder.join(FILE);
     let bytes = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&path, error))?;
@@ -74,29 +86,34 @@ pub fn load<T: Real>(folder: &Path, optimizer: &mut AnyOptimizer<T>) -> Result<S
     let state: State = text
         .ok_or_else(|| damaged(&path, "it has no `state`"))
         .and_then(|text| serde_json::from_str(text).map_err(|error| damaged(&path, error)))?;
-    let AnyOptimizer::AdamW(adamw) = optimizer else {
-        return match tensors.is_empty() {
-            true => Ok(state),
-            false => Err(damaged(&path, "it holds AdamW's moments, and this run uses SGD")),
+    let array = |name: &str| -> Result<ArrayD<T>> {
+        let view = tensors.tensor(name).map_err(|error| damaged(&path, error))?;
+        let other = || {
+            let (found, dtype) = (view.dtype(), T::NAME);
+            damaged(&path, format!("{name} is {found:?} where this run computes in {dtype}"))
         };
+        from_bytes(&view).ok_or_else(other)
     };
-    adamw.moments.clear();
+    let (mut moments, mut method) = (BTreeMap::new(), Arrays::new());
     for name in tensors.names() {
-        let Some(parameter) = name.strip_prefix("exp_avg.") else { continue };
-        let [exp_avg, exp_avg_sq] = MOMENTS.map(|moment| {
-            let name = format!("{moment}.{parameter}");
-            let view = tensors.tensor(&name).map_err(|error| damaged(&path, error))?;
-            from_bytes(&view).ok_or_else(|| {
-                let reason =
-                    format!("{name} is {:?} where this run computes in {}", view.dtype(), T::NAME);
-                damaged(&path, reason)
-            })
-        });
-        let moments =
-            Moments { steps: state.step as u64, exp_avg: exp_avg?, exp_avg_sq: exp_avg_sq? };
-        adamw.moments.insert(parameter.to_owned(), moments);
+        if let Some(own) = name.strip_prefix(METHOD) {
+            method.insert(own.to_owned(), array(name)?);
+        } else if let Some(parameter) = name.strip_prefix("exp_avg.") {
+            let [exp_avg, exp_avg_sq] =
+                MOMENTS.map(|moment| array(&format!("{moment}.{parameter}")));
+            let steps = state.step as u64;
+            let both = Moments { steps, exp_avg: exp_avg?, exp_avg_sq: exp_avg_sq? };
+            moments.insert(parameter.to_owned(), both);
+        }
     }
-    Ok(state)
+    match optimizer {
+        AnyOptimizer::AdamW(adamw) => adamw.moments = moments,
+        AnyOptimizer::Sgd(_) if moments.is_empty() => {}
+        AnyOptimizer::Sgd(_) => {
+            return Err(damaged(&path, "it holds AdamW's moments, and this run uses SGD"));
+        }
+    }
+    Ok((state, method))
 }
 
 fn damaged(path: &Path, reason: impl ToString) -> Error {
