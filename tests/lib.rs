@@ -1,12 +1,10 @@
 //! What the tests share: golden files and the numbers in them.
 
+pub mod eight_steps;
+
 use std::path::{Path, PathBuf};
 
-use adapter::{AdamVariant, AdamW, Decay, Group, Schedule};
-use llama::load::{Checkpoint, load};
-use llama::{Adapters, AnyOptimizer, Projection, Settings, Train, Trainer};
-use lora::Lora;
-use ndarray::{Array2, ArrayD};
+use ndarray::{Array, Array1, Array2, ArrayD, Dimension};
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -22,6 +20,41 @@ pub fn golden(name: &str) -> PathBuf {
 pub fn golden_json(name: &str) -> Value {
     let text = std::fs::read_to_string(golden(name)).expect("it is committed");
     serde_json::from_str(&text).expect("it is JSON")
+}
+
+/// A matrix of a golden JSON file, a list of rows.
+///
+/// # Panics
+/// It is none.
+pub fn matrix(rows: &Value) -> Array2<f64> {
+    let rows: Vec<Vec<f64>> = serde_json::from_value(rows.clone()).expect("a list of rows");
+    let columns = rows[0].len();
+    Array2::from_shape_vec((rows.len(), columns), rows.concat()).expect("rows of equal lengths")
+}
+
+/// A vector of a golden JSON file, a list of numbers.
+///
+/// # Panics
+/// It is none.
+pub fn vector(numbers: &Value) -> Array1<f64> {
+    serde_json::from_value::<Vec<f64>>(numbers.clone()).expect("a list of numbers").into()
+}
+
+/// Every number within `tolerance` times the largest of `want`.
+///
+/// # Panics
+/// One is not, or the shapes differ.
+pub fn assert_close<D: Dimension>(
+    name: &str,
+    got: &Array<f64, D>,
+    want: &Array<f64, D>,
+    tolerance: f64,
+) {
+    assert_eq!(got.shape(), want.shape(), "{name}");
+    let largest = want.iter().fold(0.0, |max: f64, value| max.max(value.abs()));
+    for (got, want) in got.iter().zip(want) {
+        assert!((got - want).abs() <= tolerance * largest, "{name}: got {got}, want {want}");
+    }
 }
 
 /// An F64 tensor of a safetensors file.
@@ -65,49 +98,6 @@ pub fn smollm2(test: &str) -> Option<PathBuf> {
         );
     }
     path
-}
-
-/// What `eight_lora_steps_agree_with_peft` trains: SmolLM2 in f32 with LoRA as tests/parity/smollm2.py sets it up, and the
-/// one block of 192 tokens.
-///
-/// # Panics
-/// The model or the text cannot be read.
-pub fn eight_steps(path: &Path) -> (Trainer<f32, Lora<f32>>, Vec<u32>) {
-    let Checkpoint { model, tokenizer, .. } = load::<f32>(path).expect("the model");
-    let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("parity/text.txt");
-    let text = std::fs::read_to_string(text).expect("it is committed");
-    let mut tokens =
-        tokenizer.expect("a GGUF has its tokenizer").encode(&text).expect("plain text");
-    tokens.truncate(192);
-
-    let adapters = initial_adapters(&model.config);
-    let group = Group { lr: 1e-3, weight_decay: 0.0 };
-    let settings = Settings {
-        train: Train::Adapters,
-        lr: group.lr,
-        schedule: Schedule::new(Decay::Constant, 0, 8).expect("no warm-up"),
-        clip: None,
-        dropout: 0.0,
-        seed: 0,
-    };
-    let optimizer = AnyOptimizer::AdamW(AdamW::new(group, AdamVariant::Torch));
-    let trainer = Trainer::new(model, adapters, optimizer, settings).expect("valid settings");
-    (trainer, tokens)
-}
-
-/// The recipe at the top of tests/parity/smollm2.py.
-fn initial_adapters(config: &llama::Config) -> Adapters<Lora<f32>> {
-    let mut module = 0;
-    Adapters::on(config, &[Projection::Q, Projection::V], |_, [out, inputs]| {
-        let root = (inputs as f64).sqrt();
-        let a = grid(2 * module).take(8 * inputs).map(|n| (n / 1000.0 / root) as f32);
-        let b = grid(2 * module + 1).take(out * 8).map(|n| (n / 100_000.0) as f32);
-        module += 1;
-        let a = Array2::from_shape_vec((8, inputs), a.collect()).expect("as many as asked for");
-        let b = Array2::from_shape_vec((out, 8), b.collect()).expect("as many as asked for");
-        Lora::new(a, b, 2.0)
-    })
-    .expect("two targets")
 }
 
 #[cfg(test)]

@@ -6,18 +6,12 @@ use std::sync::Arc;
 
 use adapter::{AdamVariant, AdamW, Adapter, Dropout, Group};
 use lora::{Lora, Scaling};
-use lowrank_tests::golden_json;
+use lowrank_tests::{golden_json, matrix};
 use ndarray::{Array1, Array2};
 use serde_json::Value;
 
 /// Relative to a tensor's largest entry: sums of at most ten terms, three steps; 2⁻⁵³ times a few thousand.
 const TOLERANCE: f64 = 1e-12;
-
-fn matrix(rows: &Value) -> Array2<f64> {
-    let rows: Vec<Vec<f64>> = serde_json::from_value(rows.clone()).expect("a list of rows");
-    let columns = rows[0].len();
-    Array2::from_shape_vec((rows.len(), columns), rows.concat()).expect("rows of equal lengths")
-}
 
 fn check(name: &str, got: &Array2<f64>, want: &Value) {
     let want = matrix(want);

@@ -1,16 +1,33 @@
-//! Parity on a real model, SmolLM2-135M-Instruct: logits with transformers, eight LoRA steps with PEFT, both in f32.
+//! Parity on a real model, SmolLM2-135M-Instruct: logits with transformers, and eight steps of LoRA, LoRA-FA, LoRA+ and
+//! VeRA with PEFT, in f32 as people train and in f64 where rounding hides nothing.
 //!
 //! The expected numbers are in golden/smollm2_*.json; tests/parity/smollm2.py made them. `cargo xtask parity` runs the
 //! other side again.
 
-use adapter::{Full, Tensors};
+use adapter::{Adapter, Full, Real};
 use llama::load::{Checkpoint, load};
-use llama::{Adapters, Batch, Masks, Sampling, Train};
-use lora::Lora;
-use lowrank_tests::{eight_steps, golden_json, smollm2};
+use llama::{Adapters, AnyOptimizer, Batch, Masks, Sampling, Train};
+use lowrank_tests::eight_steps::{self, EightSteps};
+use lowrank_tests::{golden_json, smollm2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// How far ours and PEFT's may be apart, relatively.
+#[derive(Clone, Copy)]
+struct Bounds {
+    losses: f64,
+    norms: f64,
+}
+
+/// Losses as the issue asks. Norms ten times that: where a gradient is smaller than its own rounding, Adam's first steps go
+/// either way by a whole learning rate. 9e-5 was measured; without its decay LoRA+ would be off by 1.6e-3.
+const F32: Bounds = Bounds { losses: 1e-4, norms: 1e-3 };
+
+/// f64 rounds 2²⁹ times finer.
+const F64: Bounds = Bounds { losses: 1e-4 / FINER, norms: 1e-3 / FINER };
+const FINER: f64 = (1 << 29) as f64;
 
 fn numbers<T: serde::de::DeserializeOwned>(value: &Value) -> T {
     serde_json::from_value(value.clone()).expect("the golden file's layout")
@@ -65,39 +82,141 @@ fn tokens_logits_and_text_agree_with_transformers() {
 #[test]
 fn eight_lora_steps_agree_with_peft() {
     let Some(path) = smollm2("eight_lora_steps_agree_with_peft") else { return };
-    let golden = golden_json("smollm2_lora.json");
-    let (mut trainer, tokens) = eight_steps(&path);
-    assert_eq!(tokens, numbers::<Vec<u32>>(&golden["token_ids"]));
-    assert_eq!(trainer.trainable(), numbers::<usize>(&golden["trainable"]));
+    let run = eight_steps::lora(&path).unwrap();
+    assert_eq!(sha256_of_trained(&run), run.golden["initial_sha256"]);
+    in_f32(run, "LoRA");
+    in_f64(eight_steps::lora(&path).unwrap(), "lora", F64);
+}
 
-    let want: Vec<f64> = numbers(&golden["losses"]);
-    let mut worst = 0.0_f64;
-    for (step, want) in want.iter().enumerate() {
-        let report = trainer.step(&[Batch::next_token([&tokens[..]]).unwrap()]).unwrap();
-        let error = (report.loss - want).abs() / want;
-        assert!(error <= 1e-4, "step {step}: loss {}, PEFT {want}", report.loss);
-        worst = worst.max(error);
+#[test]
+fn eight_lora_plus_steps_agree_with_peft() {
+    let Some(path) = smollm2("eight_lora_plus_steps_agree_with_peft") else { return };
+    let run = eight_steps::lora_plus(&path).unwrap();
+    assert_eq!(sha256_of_trained(&run), run.golden["initial_sha256"]);
+    in_f32(run, "LoRA+");
+    in_f64(eight_steps::lora_plus(&path).unwrap(), "lora_plus", F64);
+}
+
+#[test]
+fn eight_vera_steps_agree_with_peft() {
+    let Some(path) = smollm2("eight_vera_steps_agree_with_peft") else { return };
+    let run = eight_steps::vera(&path).unwrap();
+    assert_eq!(sha256_of_trained(&run), run.golden["initial_sha256"]);
+    let (_, first) = run.trainer.adapters.iter().next().unwrap();
+    let (a, b) = (first.projections().a(), first.projections().b());
+    let peft = &run.golden["projections"];
+    assert_eq!(numbers::<[Vec<usize>; 2]>(&peft["shapes"]), [a.shape(), b.shape()]);
+    assert_eq!(sha256(a.into_iter().chain(b)), peft["sha256"]);
+    in_f32(run, "VeRA");
+    in_f64(eight_steps::vera(&path).unwrap(), "vera", F64);
+}
+
+/// PEFT adds δ = 1e-8 to the diagonal of A Aᵀ. f32 does not see it; in f64 it moves the projected gradient by up to δ/λ of
+/// itself, λ being the smallest eigenvalue of A Aᵀ, and what follows from the gradient by no larger part.
+#[test]
+fn eight_projected_lora_fa_steps_agree_with_peft() {
+    let Some(path) = smollm2("eight_projected_lora_fa_steps_agree_with_peft") else { return };
+    let run = eight_steps::lora_fa(&path).unwrap();
+    let both = run.trainer.adapters.iter().flat_map(|(_, fa)| fa.a().into_iter().chain(&fa.b));
+    assert_eq!(sha256(both), run.golden["initial_sha256"]);
+    in_f32(run, "LoRA-FA");
+
+    let golden = &golden_json("smollm2_f64.json")["lora_fa"];
+    let ridge = 1e-8 / numbers::<f64>(&golden["smallest_eigenvalue"]);
+    in_f64(eight_steps::lora_fa(&path).unwrap(), "lora_fa", Bounds { losses: ridge, norms: ridge });
+
+    // Adam hides a constant factor of its gradient, such as 1/s², from losses and norms; its first moment does not.
+    let mut run = eight_steps::lora_fa::<f64>(&path).unwrap();
+    run.step().unwrap();
+    let AnyOptimizer::AdamW(adamw) = &run.trainer.optimizer else { panic!("AdamW is used") };
+    let mut norms = Agreement::within(ridge + F64.norms);
+    for (tensor, peft) in golden["projected_norms"].as_object().unwrap() {
+        norms.check(tensor, norm(&adamw.moments[tensor].exp_avg) / (1.0 - 0.9), peft);
+    }
+    println!("LoRA-FA in f64: projected gradients {:.1e}, of {ridge:.1e} expected", norms.worst);
+}
+
+fn in_f32<A: Adapter<f32>>(run: EightSteps<f32, A>, method: &str) {
+    let peft = run.golden.clone();
+    agrees(run, &peft, F32, method);
+}
+
+fn in_f64<A: Adapter<f64>>(run: EightSteps<f64, A>, method: &str, bounds: Bounds) {
+    agrees(run, &golden_json("smollm2_f64.json")[method], bounds, &format!("{method} in f64"));
+}
+
+/// Losses, the first gradient, and what training made of some of the tensors.
+fn agrees<T: Real, A: Adapter<T>>(
+    mut run: EightSteps<T, A>,
+    peft: &Value,
+    bounds: Bounds,
+    what: &str,
+) {
+    let AnyOptimizer::AdamW(adamw) = &run.trainer.optimizer else { panic!("AdamW is used") };
+    assert_eq!(adamw.betas, numbers(&run.golden["settings"]["betas"]));
+    assert_eq!(adamw.eps, numbers::<f64>(&run.golden["settings"]["eps"]));
+    assert_eq!(run.tokens, numbers::<Vec<u32>>(&run.golden["token_ids"]));
+    assert_eq!(run.trainer.trainable(), numbers::<usize>(&run.golden["trainable"]));
+
+    let (mut losses, mut norms) =
+        (Agreement::within(bounds.losses), Agreement::within(bounds.norms));
+    for step in 0..8 {
+        let report = run.step().unwrap();
+        losses.check(&format!("loss of step {step}"), report.loss, &peft["losses"][step]);
         if step == 0 {
-            let norm: f64 = numbers(&golden["first_gradient_norm"]);
-            let error = (report.grad_norm - norm).abs() / norm;
-            assert!(error <= 1e-4, "gradient norm {}, PEFT {norm}", report.grad_norm);
+            losses.check("norm of the gradient", report.grad_norm, &peft["first_gradient_norm"]);
         }
     }
-    println!("largest relative difference of eight losses: {worst:.1e}");
-    for (name, norm) in golden["final_norms"].as_object().unwrap() {
-        let got = norm_of(&trainer.adapters, name);
-        let norm = norm.as_f64().unwrap();
-        assert!((got - norm).abs() <= 1e-3 * norm, "{name}: norm {got}, PEFT {norm}");
+    for (tensor, peft) in peft["final_norms"].as_object().unwrap() {
+        norms.check(tensor, norm(&values(&run, tensor)), peft);
+    }
+    // Last, because the loss comes with one more step.
+    losses.check("loss at the end", run.step().unwrap().loss, &peft["loss_after_last_step"]);
+    println!("{what}: losses and gradient {:.1e}, trained norms {:.1e}", losses.worst, norms.worst);
+}
+
+/// The largest relative difference of some numbers; none may exceed the bound.
+struct Agreement {
+    bound: f64,
+    worst: f64,
+}
+
+impl Agreement {
+    fn within(bound: f64) -> Self {
+        Self { bound, worst: 0.0 }
+    }
+
+    fn check(&mut self, which: &str, ours: f64, peft: &Value) {
+        let peft: f64 = numbers(peft);
+        let error = (ours - peft).abs() / peft;
+        assert!(error <= self.bound, "{which}: ours {ours}, PEFT {peft}, apart by {error:.1e}");
+        self.worst = self.worst.max(error);
     }
 }
 
-/// `model.layers.0.self_attn.q_proj.lora_A` → its Frobenius norm.
-fn norm_of(adapters: &Adapters<Lora<f32>>, name: &str) -> f64 {
-    let found = adapters.iter().flat_map(|((layer, projection), adapter)| {
-        let tensors = adapter.tensors().into_iter();
-        tensors
-            .map(move |(tensor, values)| (format!("{}.{tensor}", projection.module(layer)), values))
-    });
-    let (_, values) = found.into_iter().find(|(found, _)| found == name).expect(name);
-    values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt()
+/// By a name of the golden file, `model.layers.0.self_attn.q_proj.lora_A`.
+fn values<T: Real, A: Adapter<T>>(run: &EightSteps<T, A>, tensor: &str) -> Vec<f64> {
+    let (module, name) = tensor.rsplit_once('.').expect("a module and a name");
+    let mut adapters = run.trainer.adapters.iter();
+    let (_, adapter) = adapters
+        .find(|((layer, projection), _)| projection.module(*layer) == module)
+        .unwrap_or_else(|| panic!("no adapter on {module}"));
+    let tensors = adapter.tensors();
+    let (_, values) = tensors.iter().find(|(found, _)| *found == name).expect(name);
+    values.iter().map(|value| value.to_f64()).collect()
+}
+
+fn norm<'a>(values: impl IntoIterator<Item = &'a f64>) -> f64 {
+    values.into_iter().map(|value| value * value).sum::<f64>().sqrt()
+}
+
+fn sha256_of_trained<A: Adapter<f32>>(run: &EightSteps<f32, A>) -> String {
+    let tensors: Vec<_> = run.trainer.adapters.iter().flat_map(|(_, a)| a.tensors()).collect();
+    sha256(tensors.iter().flat_map(|(_, values)| values))
+}
+
+/// As `sha256sum` prints it, over the numbers' bytes, little endian.
+fn sha256<'a>(values: impl IntoIterator<Item = &'a f32>) -> String {
+    let bytes: Vec<u8> = values.into_iter().flat_map(|value| value.to_le_bytes()).collect();
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

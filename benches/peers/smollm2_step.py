@@ -3,7 +3,7 @@
     echo run run quit | tr ' ' '\n' | python benches/peers/smollm2_step.py
 
 A run is zero_grad, forward with the loss, backward, AdamW: q_proj and v_proj, on the first tokens of
-tests/parity/text.txt, from the initial adapter that tests/parity/smollm2.py documents.
+tests/parity/text.txt, from the initial adapter that tests/parity/smollm2_methods.py documents.
 """
 
 import argparse
@@ -15,7 +15,8 @@ import torch
 from protocol import serve
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "parity"))
-import smollm2  # noqa: E402
+import smollm2_methods as methods  # noqa: E402
+import smollm2_model as smollm2  # noqa: E402
 
 
 def main() -> None:
@@ -32,10 +33,11 @@ def main() -> None:
     path = arguments.model or smollm2.default_model()
     ids = smollm2.training_block(smollm2.load_tokenizer(path), arguments.tokens)
     batch = torch.tensor([ids])
-    model, _ = smollm2.add_adapter(smollm2.load_model(path, arguments.attention), rank=arguments.rank, alpha=16)
+    config = methods.lora_config(rank=arguments.rank)
+    model, _ = methods.adapt(smollm2.load_model(path, arguments.attention), config)
     model.train()
     trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=smollm2.RATE, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(trainable, lr=methods.RATE, weight_decay=0.0)
 
     def step():
         optimizer.zero_grad()

@@ -1,182 +1,266 @@
 //! `lowrank compare`: the same model, data and number of steps, one method after the other.
 
+use std::cell::Cell;
 use std::path::PathBuf;
-use std::time::Instant;
 
-use adapter::Full;
-use anyhow::{Context, Result};
-use clap::Parser;
-use llama::{Score, tiny};
-use lora::Lora;
-use serde_json::json;
+use anyhow::{Context, Result, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use finetune::{Contender, Data, Digest, Outcome, Plan, Store, Sweep};
+use llama::Llama;
+use llama::data::Example;
+use serde_json::{Value, json};
 
-use crate::finetune::{self, Data};
-use crate::method::{Method, Name};
+use crate::compare_report::{self, Row};
+use crate::method_args::targets;
 use crate::output::{self, Format};
-use crate::plot::{self, Curve};
-use crate::source::Words;
+use crate::source::Source;
 use crate::threads;
 
 /// The options of `lowrank compare`.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Args {
-    /// Methods to compare
-    #[arg(long, value_delimiter = ',', default_values_t = [Name::Full, Name::Lora])]
-    methods: Vec<Name>,
-    /// Updates for each method
-    #[arg(long, default_value_t = 400)]
-    steps: usize,
+    /// Model: a Hugging Face folder, a .gguf file, or a hub id [default: the embedded model and its task]
+    #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID", requires = "data")]
+    model: Option<String>,
+    /// Data: .txt (cut into blocks of --seq-len) or .jsonl; of every ten examples one is held out to choose rates by, one to report on
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Methods to compare [default: all]
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(Contender::ALL.map(Contender::name)).try_map(|name| name.parse::<Contender>()))]
+    methods: Option<Vec<Contender>>,
+    /// Updates for each method [default: 400 for the embedded model, 100 for others]
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Sequences in a batch [default: 32 for the embedded model, 1 for others]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Tokens in a block of a .txt
+    #[arg(long, default_value_t = 192)]
+    seq_len: usize,
+    /// r of all but vera, whose is 256
+    #[arg(long, default_value_t = 8)]
+    rank: usize,
+    /// α
+    #[arg(long, default_value_t = 16.0)]
+    alpha: f64,
+    /// Projections to adapt
+    #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
+    targets: Vec<String>,
+    /// The first seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// How many seeds
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Find the learning rates anew [default: the committed ones for the embedded model; for others they are always found]
+    #[arg(long)]
+    sweep: bool,
+    /// Take the learning rates from a sweep.json that --sweep wrote
+    #[arg(long, value_name = "FILE", conflicts_with = "sweep")]
+    rates: Option<PathBuf>,
+    /// Make every run anew, and do not read those that the folder has
+    #[arg(long)]
+    fresh: bool,
     /// Threads of OpenBLAS [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
-    /// Folder for the plot, loss.svg
+    /// Folder for the plots, the sweep and the finished runs: the same command again goes on with it
     #[arg(long, value_name = "DIR", default_value = "compare")]
     out: PathBuf,
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 }
 
-/// What became of one method.
-struct Row {
-    method: Name,
-    trainable: usize,
-    weight_bytes: usize,
-    grad_bytes: usize,
-    optimizer_bytes: usize,
-    saved_bytes: usize,
-    before: Score,
-    after: Score,
-    seconds: f64,
-    losses: Vec<f64>,
+/// What is held in common by all runs.
+struct Comparison {
+    model: Llama<f32>,
+    terms: Plan,
+    examples: Examples,
+    store: Store,
+    fresh: bool,
+    /// How many runs were read and not made.
+    kept: Cell<usize>,
 }
+
+enum Examples {
+    /// The embedded model's task.
+    Embedded,
+    /// To train on, to choose rates by, to report on.
+    Split([Vec<Example>; 3]),
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Purpose {
+    Sweep,
+    Report,
+}
+
+/// Added to a sweep's seed: its runs are not those that are reported.
+const SWEEP_SEED: u64 = 10_000;
 
 /// `lowrank compare`.
 pub fn main(args: &Args) -> Result<()> {
     let threads = threads::set(args.threads)?;
-    std::fs::create_dir_all(&args.out).with_context(|| format!("--out {}", args.out.display()))?;
-    let mut rows = Vec::new();
-    for &method in &args.methods {
-        let row = match method {
-            Name::Full => run::<Full>(args, method)?,
-            Name::Lora => run::<Lora<f32>>(args, method)?,
-        };
-        if args.format == Format::Json {
-            println!("{}", json(&row, threads));
-        }
-        rows.push(row);
+    if args.seeds == 0 || args.steps == Some(0) {
+        bail!("--seeds and --steps are at least 1");
     }
-    let curve = |row: &Row| Curve { name: row.method.to_string(), losses: row.losses.clone() };
-    let plot = args.out.join("loss.svg");
-    plot::losses(
-        &plot,
-        "Sorting in reverse: training loss",
-        &rows.iter().map(curve).collect::<Vec<_>>(),
-    )?;
+    let contenders = args.methods.clone().unwrap_or(Contender::ALL.to_vec());
+    let comparison = Comparison::new(args)?;
+    let sweep = comparison.rates(args, &contenders)?;
+    let mut rows = Vec::new();
+    for &contender in &contenders {
+        let lr = sweep.rate(contender).with_context(|| {
+            format!("no learning rate is known for {contender}: --sweep finds one")
+        })?;
+        let mut records = Vec::new();
+        for seed in args.seed..args.seed + args.seeds {
+            let record = comparison.run(Purpose::Report, contender, lr, seed)?;
+            let record = record.with_context(|| format!("{contender} diverged at lr {lr}"))?;
+            if args.format == Format::Json {
+                let mut line = json!(record);
+                line["method"] = json!(contender.name());
+                line["threads"] = json!(threads);
+                println!("{line}");
+            }
+            records.push(record);
+        }
+        rows.push(Row { contender, records });
+    }
+    let plots = compare_report::plots(&rows, &args.out)?;
     if args.format == Format::Table {
-        print(&rows, args.steps, threads);
-        println!("loss curves: {}", plot.display());
+        compare_report::print(&rows);
+        comparison.explain(threads, args.seeds);
+        if comparison.kept.get() > 0 {
+            println!("{} runs were there already; --fresh makes them anew.", comparison.kept.get());
+        }
+        println!("plots: {}", plots.map(|plot| plot.display().to_string()).join(", "));
     }
     Ok(())
 }
 
-fn run<M: Method<f32>>(args: &Args, method: Name) -> Result<Row> {
-    let run = finetune::Args {
-        method,
-        steps: Some(args.steps),
-        seed: args.seed,
-        ..finetune::Args::try_parse_from(["compare"]).expect("every option has a default")
-    };
-    let data = Data::new(&run, &Words::Digits)?;
-    let (mut trainer, _) = finetune::trainer::<f32, M>(&run, tiny::model()?)?;
-    let score = |trainer: &llama::Trainer<f32, M>| {
-        let score = data.evaluate(&trainer.model, &trainer.adapters)?;
-        Ok::<_, anyhow::Error>(score.expect("the embedded task has held-out examples"))
-    };
-    let before = score(&trainer)?;
-    let bar = output::progress(args.steps, &method.to_string());
-    let (mut losses, mut grad_bytes, mut saved_bytes, mut seconds) = (Vec::new(), 0, 0, 0.0);
-    while trainer.step < args.steps {
-        let batches = data.batches(&run, trainer.step)?;
-        let start = Instant::now();
-        let report = trainer.step(&batches)?;
-        seconds += start.elapsed().as_secs_f64();
-        losses.push(report.loss);
-        grad_bytes = grad_bytes.max(report.grad_bytes);
-        saved_bytes = saved_bytes.max(report.saved_bytes);
-        bar.inc(1);
-        bar.set_message(format!("loss {:.4}", report.loss));
+impl Comparison {
+    fn new(args: &Args) -> Result<Self> {
+        let source = Source::load(args.model.as_deref())?;
+        let (examples, digest) = match &args.data {
+            None => (Examples::Embedded, None),
+            Some(path) => {
+                let all = source.words.examples(path, args.seq_len)?;
+                let digest = Digest::of(&all);
+                let split = Data::split(all).with_context(|| path.display().to_string())?;
+                (Examples::Split(split), Some(digest))
+            }
+        };
+        let default = match &args.model {
+            None => Plan::embedded(finetune::Name::Lora, f64::NAN),
+            Some(_) => Plan::new(finetune::Name::Lora),
+        };
+        let mut options = default.options.clone();
+        (options.rank, options.alpha) = (args.rank, args.alpha);
+        options.targets = targets(&args.targets)?;
+        let terms = Plan {
+            options,
+            steps: args.steps.unwrap_or(default.steps),
+            batch: args.batch.unwrap_or(default.batch),
+            ..default
+        };
+        let shared: [(&str, Value); 8] = [
+            ("model", json!(args.model.as_deref().unwrap_or("embedded"))),
+            ("data", json!(digest)),
+            ("steps", json!(terms.steps)),
+            ("batch", json!(terms.batch)),
+            ("schedule", json!(format!("{:?}", terms.decay))),
+            ("rank", json!(args.rank)),
+            ("alpha", json!(args.alpha)),
+            ("targets", json!(args.targets)),
+        ];
+        let shared = shared.map(|(name, value)| (name.to_owned(), value)).into();
+        let store = Store::open(&args.out, &shared)?;
+        let (fresh, kept) = (args.fresh, Cell::new(0));
+        Ok(Self { model: source.model, terms, examples, store, fresh, kept })
     }
-    bar.finish_and_clear();
-    let adapters = match M::TRAIN {
-        llama::Train::Everything => 0,
-        _ => trainer.trainable(),
-    };
-    Ok(Row {
-        method,
-        trainable: trainer.trainable(),
-        weight_bytes: size_of::<f32>() * (trainer.model.parameters() + adapters),
-        grad_bytes,
-        optimizer_bytes: trainer.optimizer.bytes(),
-        saved_bytes,
-        before,
-        after: score(&trainer)?,
-        seconds,
-        losses,
-    })
-}
 
-fn json(row: &Row, threads: usize) -> serde_json::Value {
-    let score = |score: Score| json!({"loss": score.loss, "exact": score.exact});
-    json!({
-        "method": row.method.to_string(),
-        "trainable": row.trainable,
-        "weight_bytes": row.weight_bytes,
-        "gradient_bytes": row.grad_bytes,
-        "optimizer_bytes": row.optimizer_bytes,
-        "saved_bytes": row.saved_bytes,
-        "before": score(row.before),
-        "after": score(row.after),
-        "seconds": row.seconds,
-        "threads": threads,
-        "losses": row.losses,
-    })
-}
+    /// A sweep that is given, committed, or made.
+    fn rates(&self, args: &Args, contenders: &[Contender]) -> Result<Sweep> {
+        if let Some(path) = &args.rates {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            return serde_json::from_str(&text).with_context(|| path.display().to_string());
+        }
+        if !args.sweep && matches!(self.examples, Examples::Embedded) && args.model.is_none() {
+            return Ok(Sweep::embedded());
+        }
+        let mut sweep = Sweep::default();
+        for &contender in contenders {
+            let seed = args.seed.wrapping_add(SWEEP_SEED);
+            let trials = Sweep::of(|lr| {
+                let outcome = self.run(Purpose::Sweep, contender, lr, seed)?;
+                Ok::<_, anyhow::Error>(outcome.map(|record| record.after.loss))
+            })?;
+            sweep.trials.insert(contender.name().to_owned(), trials);
+        }
+        self.store.put_sweep(&sweep)?;
+        if args.format == Format::Table {
+            compare_report::print_sweep(&sweep, contenders);
+        } else {
+            println!("{}", json!(sweep));
+        }
+        Ok(sweep)
+    }
 
-fn print(rows: &[Row], steps: usize, threads: usize) {
-    let header = [
-        "method",
-        "trained",
-        "weights",
-        "gradients",
-        "optimizer",
-        "saved",
-        "loss",
-        "→",
-        "exact",
-        "→",
-        "seconds",
-    ];
-    let cells = |row: &Row| {
-        vec![
-            row.method.to_string(),
-            output::count(row.trainable),
-            output::bytes(row.weight_bytes),
-            output::bytes(row.grad_bytes),
-            output::bytes(row.optimizer_bytes),
-            output::bytes(row.saved_bytes),
-            format!("{:.3}", row.before.loss),
-            format!("{:.4}", row.after.loss),
-            output::percent(row.before.exact),
-            output::percent(row.after.exact),
-            format!("{:.1}", row.seconds),
-        ]
-    };
-    println!("{}", output::table(&header, &rows.iter().map(cells).collect::<Vec<_>>()));
-    println!(
-        "The embedded model sorts 8 digits upwards; {steps} steps teach it to sort downwards. Loss and exact answers \
-         on 1,000 held-out problems, before → after; \"saved\" is what a step keeps for its backward pass; \
-         {threads} threads."
-    );
+    /// A run, made or read from the folder. `None` if it diverged.
+    fn run(&self, purpose: Purpose, contender: Contender, lr: f64, seed: u64) -> Result<Outcome> {
+        let kept_as = if purpose == Purpose::Sweep { "sweep" } else { "run" };
+        if !self.fresh
+            && let Some(outcome) = self.store.get(kept_as, contender, lr, seed)?
+        {
+            self.kept.set(self.kept.get() + 1);
+            return Ok(outcome);
+        }
+        let plan = contender.plan(&self.terms, lr, seed);
+        let mut data = match &self.examples {
+            Examples::Embedded => Data::embedded(&plan, Some(seed))?,
+            Examples::Split([training, _, report]) => {
+                Data::new(training.clone(), report.clone(), Some(seed))?
+            }
+        };
+        if purpose == Purpose::Sweep {
+            data.held_out = match &self.examples {
+                Examples::Embedded => Data::embedded_for_choosing(),
+                Examples::Split([_, choosing, _]) => choosing.clone(),
+            };
+        }
+        let bar = output::progress(plan.steps, contender.name());
+        let mut progress = |report: &llama::Report| {
+            bar.inc(1);
+            bar.set_message(format!("{kept_as}, lr {lr}, seed {seed}: loss {:.4}", report.loss));
+        };
+        let outcome = match finetune::run(&plan, &self.model, &data, &mut progress) {
+            Ok(record) => Some(record),
+            Err(error) if error.is_divergence() => None,
+            Err(error) => return Err(error.into()),
+        };
+        bar.finish_and_clear();
+        self.store.put(kept_as, contender, lr, seed, &outcome)?;
+        Ok(outcome)
+    }
+
+    /// What the table shows, in sentences.
+    fn explain(&self, threads: usize, seeds: u64) {
+        let Plan { steps, batch, .. } = self.terms;
+        let what = match self.examples {
+            Examples::Embedded => {
+                "The embedded model sorts 8 digits upwards and is taught to sort downwards"
+            }
+            Examples::Split(_) => "The model is trained on eight tenths of the data",
+        };
+        let several = if seeds > 1 {
+            format!(", medians of {seeds} seeds (and range)")
+        } else {
+            String::new()
+        };
+        println!(
+            "{what}: {steps} steps of {batch}{several}. Loss and exact answers are on held-out examples; \"saved\" \
+             is what a step keeps for its backward pass, \"rank ΔW\" the mean effective rank of what changed in the \
+             adapted matrices; {threads} threads. Each learning rate is the best of the same sweep."
+        );
+    }
 }

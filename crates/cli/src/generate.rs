@@ -3,14 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use ::finetune::method::Trained;
+use adapter::{Adapter, Full};
 use anyhow::Result;
-use llama::{Adapters, Sampling};
-use lora::Lora;
+use llama::{Adapters, Llama, Sampling};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::method::Method;
-use crate::source::Source;
+use crate::source::{Source, Words};
 use crate::threads;
 
 /// The options of `lowrank generate`.
@@ -20,7 +20,7 @@ pub struct Args {
     /// Model: a Hugging Face folder, a .gguf file, or a hub id [default: the embedded model]
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     model: Option<String>,
-    /// A PEFT adapter to put on the model
+    /// An adapter to put on the model: a folder of PEFT's, LoRA or VeRA
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
     /// Text to continue; for the embedded model digits and '>', as in 31415926>
@@ -46,10 +46,21 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<()> {
     threads::set(args.threads)?;
     let Source { model, words } = Source::<f32>::load(args.model.as_deref())?;
-    let adapters = match &args.adapter {
-        None => Adapters::<Lora<f32>>::none(),
-        Some(folder) => Lora::load(&model.config, folder)?.0,
-    };
+    match &args.adapter {
+        None => generate(args, &model, &words, &Adapters::<Full>::none()),
+        Some(folder) => match Trained::load(&model.config, folder)? {
+            Trained::Lora(adapters) => generate(args, &model, &words, &adapters),
+            Trained::Vera(adapters) => generate(args, &model, &words, &adapters),
+        },
+    }
+}
+
+fn generate<A: Adapter<f32>>(
+    args: &Args,
+    model: &Llama<f32>,
+    words: &Words,
+    adapters: &Adapters<A>,
+) -> Result<()> {
     let prompt = if args.raw { words.encode(&args.prompt)? } else { words.prompt(&args.prompt)? };
     let count = match args.model {
         Some(_) => args.tokens,
@@ -60,7 +71,7 @@ pub fn main(args: &Args) -> Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
     let (mut tokens, mut shown) = (Vec::new(), String::new());
     let mut failed = None;
-    model.generate(&adapters, &prompt, &sampling, &mut rng, |token| {
+    model.generate(adapters, &prompt, &sampling, &mut rng, |token| {
         tokens.push(token);
         match words.decode(&tokens) {
             // A character can be spread over several tokens: wait until it is whole.

@@ -1,10 +1,13 @@
 //! `lowrank`: fine-tune a model, compare methods, generate text, merge adapters. Every verb calls a library.
 
+mod claims;
 mod compare;
+mod compare_report;
 mod finetune;
+mod finetune_args;
 mod generate;
 mod merge;
-mod method;
+mod method_args;
 mod output;
 mod plot;
 mod source;
@@ -25,9 +28,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     /// Fine-tune a model with one method
-    Finetune(Box<finetune::Args>),
+    Finetune(Box<finetune_args::Args>),
     /// Fine-tune the same model with several methods and put the results side by side
     Compare(compare::Args),
+    /// What the papers claim, and what comes out when it is computed
+    Claims(claims::Args),
     /// Continue a prompt
     Generate(generate::Args),
     /// Merge an adapter into its model and write the result as a Hugging Face folder
@@ -38,6 +43,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Finetune(args) => finetune::main(&args),
         Verb::Compare(args) => compare::main(&args),
+        Verb::Claims(args) => claims::main(&args),
         Verb::Generate(args) => generate::main(&args),
         Verb::Merge(args) => merge::main(&args),
     };

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use adapter::Adapter;
 use anyhow::{Result, bail};
+use finetune::method::Trained;
+use llama::Adapters;
+use llama::load::Checkpoint;
 use llama::save::StorageDtype;
-use lora::Lora;
 
-use crate::method::Method;
 use crate::output;
 use crate::threads;
 
@@ -17,7 +18,7 @@ pub struct Args {
     /// Model: a Hugging Face folder, a .gguf file, or a hub id
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     model: String,
-    /// The PEFT adapter to merge
+    /// The adapter to merge: a folder of PEFT's, LoRA or VeRA
     #[arg(long, value_name = "DIR")]
     adapter: PathBuf,
     /// Folder to write; must not exist, or be empty
@@ -34,8 +35,18 @@ pub struct Args {
 /// `lowrank merge`: W + ΔW in `f64`, rounded once.
 pub fn main(args: &Args) -> Result<()> {
     threads::set(args.threads)?;
-    let mut checkpoint = llama::load::load::<f64>(&args.model)?;
-    let (adapters, _) = Lora::<f64>::load(&checkpoint.model.config, &args.adapter)?;
+    let checkpoint = llama::load::load::<f64>(&args.model)?;
+    match Trained::load(&checkpoint.model.config, &args.adapter)? {
+        Trained::Lora(adapters) => merge(args, checkpoint, &adapters),
+        Trained::Vera(adapters) => merge(args, checkpoint, &adapters),
+    }
+}
+
+fn merge<A: Adapter<f64>>(
+    args: &Args,
+    mut checkpoint: Checkpoint<f64>,
+    adapters: &Adapters<A>,
+) -> Result<()> {
     let dtype = args.dtype.unwrap_or(checkpoint.dtype);
 
     // What of ΔW is still there after rounding W + ΔW to the storage type?

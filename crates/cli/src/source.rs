@@ -124,13 +124,9 @@ impl Words {
         }
     }
 
-    /// Examples from a `.txt` (blocks of `length` tokens) or a `.jsonl` file (prompts and completions), and a note
-    /// on what was left out.
-    pub fn examples(
-        &self,
-        path: &std::path::Path,
-        length: usize,
-    ) -> Result<(Vec<Example>, Option<String>)> {
+    /// Examples from a `.txt` (blocks of `length` tokens) or a `.jsonl` file (prompts and completions). What is left out
+    /// is said on standard error.
+    pub fn examples(&self, path: &std::path::Path, length: usize) -> Result<Vec<Example>> {
         let name = path.display();
         let bytes = std::fs::read(path).with_context(|| format!("{name}"))?;
         let text = String::from_utf8(bytes)
@@ -140,9 +136,12 @@ impl Words {
                 let tokens = self.encode(&text)?;
                 let (blocks, rest) =
                     data::blocks(&tokens, length).with_context(|| format!("{name}"))?;
-                let note = (rest > 0)
-                    .then(|| format!("{name}: the last {rest} tokens do not fill a block of {length} and are dropped"));
-                Ok((blocks, note))
+                if rest > 0 {
+                    eprintln!(
+                        "note: {name}: the last {rest} tokens do not fill a block of {length} and are dropped"
+                    );
+                }
+                Ok(blocks)
             }
             Some("jsonl") => {
                 let rows = data::rows(&text).with_context(|| format!("{name}"))?;
@@ -150,7 +149,7 @@ impl Words {
                     bail!("{name} is empty: give lines of {{\"prompt\": …, \"completion\": …}}");
                 }
                 let examples: Result<_> = rows.iter().map(|row| self.example(row)).collect();
-                Ok((examples.with_context(|| format!("{name}"))?, None))
+                examples.with_context(|| format!("{name}"))
             }
             _ => bail!("{name}: training data ends in .txt or .jsonl"),
         }

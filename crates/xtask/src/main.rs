@@ -25,7 +25,7 @@ The project's chores.
 
 Usage: cargo xtask <VERB>
 
-  demo [ARGS]         fine-tune the embedded tiny model with LoRA and in full; print a table, draw the losses
+  demo [ARGS]         fine-tune the embedded tiny model with every method; a table and plots
                       (ARGS go to `lowrank compare`: --help lists them)
   test [STEP]...      everything CI checks, or only the steps named; --list names them
   book [--open]       build the book into book/book/html; --open serves it and rebuilds on a change
@@ -84,7 +84,10 @@ fn demo(arguments: &[String]) -> Result<()> {
     openblas::ensure()?;
     let mut command = cargo();
     command.args(["run", "--release", "--package", "lowrank", "--no-default-features"]);
-    command.args(["--features", "blas", "--", "compare"]).args(arguments);
+    command.args(["--features", "blas", "--", "compare", "--fresh"]).args(arguments);
+    if !arguments.iter().any(|argument| argument.starts_with("--seeds")) {
+        command.args(["--seeds", "1"]);
+    }
     // `--out` is relative to where the user stands, not to the root.
     command.current_dir(std::env::current_dir()?);
     process::run(
