@@ -15,5 +15,11 @@ chapters! {
     Svd = "src/svd.md";
     Linear = "src/linear.md";
     Lora = "src/lora.md";
+    LoraFa = "src/lora-fa.md";
+    Vera = "src/vera.md";
+    DeltaLora = "src/delta-lora.md";
+    LoraPlus = "src/lora-plus.md";
+    SideBySide = "src/side-by-side.md";
+    Claims = "src/claims.md";
     Solutions = "src/solutions.md";
 }

@@ -7,10 +7,18 @@ use anyhow::{Context, Result, bail};
 
 use crate::Page;
 
-const EXAMPLES: [(&str, &str, &str); 3] = [
+const EXAMPLES: [(&str, &str, &str); 11] = [
     ("rank", "spectrum", "rank-spectrum.txt"),
     ("lora", "quickstart", "lora-quickstart.txt"),
     ("lora", "anatomy", "lora-anatomy.txt"),
+    ("lora-fa", "quickstart", "lora-fa-quickstart.txt"),
+    ("lora-fa", "activations", "lora-fa-activations.txt"),
+    ("vera", "quickstart", "vera-quickstart.txt"),
+    ("vera", "checkpoint", "vera-checkpoint.txt"),
+    ("delta-lora", "quickstart", "delta-lora-quickstart.txt"),
+    ("delta-lora", "spectrum", "delta-lora-spectrum.txt"),
+    ("lora-plus", "quickstart", "lora-plus-quickstart.txt"),
+    ("lora-plus", "rates", "lora-plus-rates.txt"),
 ];
 
 pub fn pages() -> Result<Vec<Page>> {

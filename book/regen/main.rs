@@ -3,6 +3,7 @@
 //! The files are in book/src/generated; chapters include them. Nothing in them is typed by hand, and nothing in them is
 //! a time or a size in memory that depends on the machine.
 
+mod claims;
 mod compare;
 mod costs;
 mod examples;
@@ -10,6 +11,7 @@ mod figure;
 mod outlines;
 mod parity;
 mod picture;
+mod side_by_side;
 mod spectra;
 mod training;
 mod weights;
@@ -47,16 +49,18 @@ enum Source {
     SmolLm2(fn(&Path) -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 9] = [
+const SOURCES: [(&str, Source); 11] = [
     ("what training keeps in memory", Source::Anywhere(costs::pages)),
     ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
     ("a picture, rank by rank", Source::Anywhere(picture::pages)),
     ("what the examples print", Source::Anywhere(examples::pages)),
+    ("what the papers claim", Source::Anywhere(claims::pages)),
     ("the embedded model's weights", Source::Anywhere(weights::embedded)),
     ("SmolLM2's weights", Source::SmolLm2(weights::smollm2)),
     ("SmolLM2's singular values", Source::SmolLm2(spectra::pages)),
     ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
     ("training the embedded model", Source::Anywhere(training::pages)),
+    ("all methods side by side", Source::Anywhere(side_by_side::pages)),
 ];
 
 fn main() -> Result<ExitCode> {

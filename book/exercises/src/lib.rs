@@ -58,6 +58,45 @@ mod tests {
                 (ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64),
             ) -> (Array2<f64>, Array2<f64>);
             lora::extract: fn(ArrayView2<'_, f64>, usize) -> (Array2<f64>, Array2<f64>);
+            delta_lora::step: fn(
+                ArrayView2<'_, f64>,
+                f64,
+                (ArrayView2<'_, f64>, ArrayView2<'_, f64>),
+                (ArrayView2<'_, f64>, ArrayView2<'_, f64>),
+            ) -> Array2<f64>;
+            delta_lora::restore: fn(
+                ArrayView2<'_, f64>,
+                f64,
+                (ArrayView2<'_, f64>, ArrayView2<'_, f64>),
+                (ArrayView2<'_, f64>, ArrayView2<'_, f64>),
+            ) -> Array2<f64>;
+            delta_lora::sgd_twin: fn(f64, [f64; 3]) -> [f64; 3];
+            lora_plus::rates: fn(&str, usize, f64, f64, f64) -> (f64, f64);
+            lora_plus::parts: fn(ArrayView1<'_, f64>, f64, ArrayView1<'_, f64>, f64, [f64; 2]) -> [f64; 3];
+            lora_plus::invariant: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>, [f64; 2]) -> Array2<f64>;
+            lora_fa::backward: fn(
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                f64,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+            ) -> (Array2<f64>, Array2<f64>);
+            lora_fa::project: fn(ArrayView2<'_, f64>, f64, ArrayView2<'_, f64>) -> Array2<f64>;
+            lora_fa::kept: fn(usize, usize, usize, usize) -> [usize; 2];
+            vera::backward: fn(
+                ArrayView2<'_, f64>,
+                ArrayView1<'_, f64>,
+                ArrayView1<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+            ) -> (Array1<f64>, Array1<f64>);
+            vera::as_lora: fn(
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView1<'_, f64>,
+                ArrayView1<'_, f64>,
+            ) -> (Array2<f64>, Array2<f64>);
+            vera::numbers: fn(&[[usize; 2]], usize) -> [usize; 2];
         }
     }
 }
