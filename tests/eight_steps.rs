@@ -80,7 +80,7 @@ pub fn lora<T: Real>(path: &Path) -> Result<EightSteps<T, Lora<T>>> {
 /// LoRA-FA, projected, with the AdamW of PEFT's LoRA-FA.
 ///
 /// # Errors
-/// As [`lora`].
+/// As [`lora()`].
 pub fn lora_fa<T: Real>(path: &Path) -> Result<EightSteps<T, LoraFa<T>>> {
     EightSteps::new(path, "smollm2_lora_fa.json", AdamVariant::Hf, |settings, config| {
         let freeze = |_, Lora { a, b, scale }| LoraFa::new(a, b, scale, Variant::Projected);
@@ -91,7 +91,7 @@ pub fn lora_fa<T: Real>(path: &Path) -> Result<EightSteps<T, LoraFa<T>>> {
 /// LoRA+ with `torch.optim.AdamW` and PEFT's groups.
 ///
 /// # Errors
-/// As [`lora`].
+/// As [`lora()`].
 pub fn lora_plus<T: Real>(path: &Path) -> Result<EightSteps<T, LoraPlus<T>>> {
     EightSteps::new(path, "smollm2_lora_plus.json", AdamVariant::Torch, |settings, config| {
         let groups = Groups::new(number(settings, "lr_ratio"))?;
@@ -102,7 +102,7 @@ pub fn lora_plus<T: Real>(path: &Path) -> Result<EightSteps<T, LoraPlus<T>>> {
 /// VeRA with `torch.optim.AdamW`. Nothing of A and B comes from PEFT but the key.
 ///
 /// # Errors
-/// As [`lora`].
+/// As [`lora()`].
 pub fn vera<T: Real>(path: &Path) -> Result<EightSteps<T, Vera<T>>> {
     EightSteps::new(path, "smollm2_vera.json", AdamVariant::Torch, |settings, config| {
         let rank = number(settings, "rank") as usize;

@@ -23,8 +23,10 @@ pub fn pages() -> Result<Vec<Page>> {
 }
 
 fn row(claim: &Claim) -> String {
+    // Unbroken, so that a finding's number and verdict stand on its line.
     let lines = |text: fn(&Finding) -> String| {
-        claim.findings.iter().map(text).collect::<Vec<_>>().join("<br>")
+        let lines = claim.findings.iter().map(|finding| text(finding).replace(' ', "\u{a0}"));
+        lines.collect::<Vec<_>>().join("<br>")
     };
     format!(
         "| {}: {} | {} | {} | {} | {} |",

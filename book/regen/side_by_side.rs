@@ -82,7 +82,8 @@ fn bytes(terms: &Plan, sweep: &Sweep) -> Result<String> {
         let record = finetune::run(&plan, &model, &data, &mut |_| {})?;
         write!(table, "| {} | {} |", contender.label(), HumanCount(record.trainable as u64))?;
         for bytes in record.bytes.values().into_iter().chain([record.adapter_saved_bytes]) {
-            write!(table, " {} |", BinaryBytes(bytes as u64))?;
+            // A number and its unit on one line.
+            write!(table, " {} |", BinaryBytes(bytes as u64).to_string().replace(' ', "\u{a0}"))?;
         }
         writeln!(table)?;
     }
@@ -91,7 +92,7 @@ fn bytes(terms: &Plan, sweep: &Sweep) -> Result<String> {
 
 fn results(runs: &Runs) -> Result<String> {
     let mut table = String::from(
-        "| | trained | η | held-out loss | of three seeds | exact answers | of three seeds | effective rank of ΔW |\n\
+        "| | trained | η | held-out loss | range | exact answers | range | effective rank |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     for (contender, records) in runs {
@@ -105,7 +106,7 @@ fn results(runs: &Runs) -> Result<String> {
         let Record { trainable, lr, .. } = &records[0];
         writeln!(
             table,
-            "| {} | {} | {lr} | {loss:.4} | {least:.4} to {most:.4} | {exact:.1}% | {worst:.1}% to {best:.1}% | {:.1} |",
+            "| {} | {} | {lr} | {loss:.4} | {least:.4}–{most:.4} | {exact:.1}% | {worst:.1}–{best:.1}% | {:.1} |",
             contender.label(),
             HumanCount(*trainable as u64),
             spread(|record| record.effective_rank)[0],
@@ -152,7 +153,7 @@ fn spectra(runs: &Runs) -> Result<String> {
         title: format!("What training changed in {MODULE}"),
         x: "number of the singular value",
         y: "σ / σ₁",
-        ranges: [0.0..96.0, 1e-3..1.5],
+        ranges: [0.0..96.0, 1e-4..1.5],
         log: true,
         lines: runs.iter().map(line).collect(),
     };
