@@ -1,4 +1,5 @@
-//! `lowrank`: fine-tune a model, compare methods, generate text, merge adapters. Every verb calls a library.
+//! `lowrank`: fine-tune a model, compare methods, generate text, merge adapters, judge implementations. Every verb calls
+//! a library.
 
 mod claims;
 mod compare;
@@ -8,6 +9,7 @@ mod finetune_args;
 mod generate;
 mod merge;
 mod method_args;
+mod oracle;
 mod output;
 mod plot;
 mod source;
@@ -37,23 +39,44 @@ enum Verb {
     Generate(generate::Args),
     /// Merge an adapter into its model and write the result as a Hugging Face folder
     Merge(merge::Args),
+    /// Compute the expected values of a conformance case
+    Emit(oracle::EmitArgs),
+    /// Judge an implementation's answers to conformance cases
+    Check(oracle::CheckArgs),
+    /// List the conformance cases
+    List(oracle::ListArgs),
+    /// Show one conformance case
+    Show(oracle::ShowArgs),
 }
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let result = match Cli::parse().verb {
-        Verb::Finetune(args) => finetune::main(&args),
-        Verb::Compare(args) => compare::main(&args),
-        Verb::Claims(args) => claims::main(&args),
-        Verb::Generate(args) => generate::main(&args),
-        Verb::Merge(args) => merge::main(&args),
+        Verb::Finetune(args) => finetune::main(&args).map(done),
+        Verb::Compare(args) => compare::main(&args).map(done),
+        Verb::Claims(args) => claims::main(&args).map(done),
+        Verb::Generate(args) => generate::main(&args).map(done),
+        Verb::Merge(args) => merge::main(&args).map(done),
+        Verb::Emit(args) => oracle::emit(&args),
+        Verb::Check(args) => oracle::check(&args),
+        Verb::List(args) => oracle::list(&args),
+        Verb::Show(args) => oracle::show(&args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // One line, whatever the libraries below put into their messages.
-            let message = format!("{error:#}").replace('\n', " ");
-            eprintln!("error: {message}");
-            ExitCode::from(2)
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {}", one_line(&error));
+        ExitCode::from(2)
+    })
+}
+
+/// An error and what it was caused by, whatever the libraries below put into their messages.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        // Some errors name their cause themselves.
+        if !message.ends_with(&cause) {
+            let separator = if message.is_empty() { "" } else { ": " };
+            message = message + separator + &cause;
         }
     }
+    message.replace('\n', " ")
 }

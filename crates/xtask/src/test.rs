@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::process::{capture, cargo, check, command, run, run_lines};
+use crate::process::{self, capture, cargo, check, command, run, run_lines};
 use crate::tally::{Reader, Tally};
 use crate::workspace::{examples, has_wasm, methods, without_blas};
 use crate::{book, model, openblas, tools, unsafe_code};
@@ -24,7 +24,7 @@ enum Outcome {
     Counted(Tally, Result<()>),
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step { name: "format", what: "cargo fmt --check", run: format },
     Step { name: "unsafe", what: "only crates/cuda allows unsafe code", run: no_unsafe },
     Step {
@@ -39,6 +39,11 @@ const STEPS: [Step; 12] = [
     Step { name: "test-no-blas", what: "tests, libraries, without BLAS", run: test_without_blas },
     Step { name: "examples", what: "every example of a method crate runs", run: run_examples },
     Step { name: "test", what: "tests and doctests, workspace, with BLAS", run: test_workspace },
+    Step {
+        name: "vectors",
+        what: "the conformance vectors are what exact arithmetic gives",
+        run: vectors,
+    },
     Step {
         name: "book",
         what: "numbers and figures are fresh, pages build, links lead somewhere",
@@ -204,6 +209,17 @@ fn run_examples() -> Result<Outcome> {
         }
     }
     Ok(Outcome::Counted(tally, last))
+}
+
+/// The generator shares no code with the crates; `cargo test -p oracle` compares its vectors with them.
+fn vectors() -> Result<Outcome> {
+    let mut version = command("python3", ["-c", "import sys; print(sys.version_info >= (3, 10))"]);
+    if process::first_line(&mut version).as_deref() != Some("True") {
+        return Ok(Outcome::Skipped("python3 is missing or older than 3.10".into()));
+    }
+    let mut generate = command("python3", ["crates/oracle/exact/generate.py", "--check"]);
+    run(&mut generate, "without --check it writes tests/vectors anew")?;
+    Ok(Outcome::Passed)
 }
 
 fn the_book() -> Result<Outcome> {

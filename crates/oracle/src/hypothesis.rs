@@ -1,0 +1,160 @@
+//! Which mistake gives these numbers: the case is computed once more with each mistake of the list in it, and a
+//! submission that agrees with one of them, within its bound, is explained.
+
+use ndarray::ArrayD;
+
+use crate::TensorFile;
+use crate::case::{Case, Method};
+use crate::check::{Judge, Report, Verdict, compare};
+use crate::inputs::turned;
+use crate::layer::Problem;
+use crate::mistakes::MISTAKES;
+use crate::ops::{Output, evaluate};
+
+/// The mistake that explains the first tensor that fails, and most of the others.
+pub(crate) fn explain(
+    case: &Case,
+    problem: &Problem,
+    outputs: &[(Output, ArrayD<f64>)],
+    submission: &TensorFile,
+    report: &Report,
+    judge: &Judge,
+) -> Option<String> {
+    let failed: Vec<&str> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Fail && finding.worst.is_some())
+        .map(|finding| finding.tensor.as_str())
+        .collect();
+    // A tensor that is missing or misshapen needs no explanation.
+    if report.divergence()?.tensor != *failed.first()? {
+        return None;
+    }
+    let first = failed[0];
+    let got = submission.tensors.get(&format!("out.{first}"))?;
+    if got.to_f64().ok()?.iter().any(|number| !number.is_finite()) {
+        return None;
+    }
+
+    let mut best: Option<(usize, String)> = None;
+    for (text, change) in MISTAKES {
+        let mut mistaken = problem.clone();
+        if !change(&mut mistaken, case.op) {
+            continue;
+        }
+        let Ok(mistaken) = evaluate(case.op, &mistaken) else { continue };
+        let explains = |name: &&&str| {
+            mistaken.iter().any(|output| output.name == **name && agrees(output, submission, judge))
+        };
+        if explains(&&first) {
+            let count = failed.iter().filter(explains).count();
+            if best.as_ref().is_none_or(|(most, _)| count > *most) {
+                best = Some((count, (*text).to_owned()));
+            }
+        }
+    }
+    if let Some((_, text)) = best {
+        return Some(text);
+    }
+    if case.method == Method::DeltaLora
+        && let Some(text) = product_of_differences(problem, outputs, first, submission, judge)
+    {
+        return Some(text);
+    }
+    arithmetic(outputs, first, submission, judge, problem)
+}
+
+/// Does the submission agree with this output, within its bound?
+fn agrees(output: &Output, submission: &TensorFile, judge: &Judge) -> bool {
+    let Some(tensor) = submission.tensors.get(&format!("out.{}", output.name)) else {
+        return false;
+    };
+    let (Ok(got), Some((_, units))) = (tensor.to_f64(), judge.units(tensor.dtype)) else {
+        return false;
+    };
+    if got.shape() != output.value.shape() {
+        return false;
+    }
+    let bound = judge.bound(output, &units);
+    compare(&got, &output.value, &bound, &bound, |_, _, _| false).verdict == Verdict::Pass
+}
+
+/// (B⁺ − B)(A⁺ − A), which is not B⁺A⁺ − B A.
+fn product_of_differences(
+    problem: &Problem,
+    outputs: &[(Output, ArrayD<f64>)],
+    first: &str,
+    submission: &TensorFile,
+    judge: &Judge,
+) -> Option<String> {
+    if first != "weight" {
+        return None;
+    }
+    let of = |name: &str| outputs.iter().find(|(output, _)| output.name == name);
+    let moved = |name: &str| {
+        let after = of(name)?.1.clone().into_dimensionality::<ndarray::Ix2>().ok()?;
+        Some(after - problem.inputs.matrix(name)?)
+    };
+    let (output, _) = of(first)?;
+    let delta = problem.params.delta;
+    let scale = if delta.include_scale { problem.scale().ok()? } else { 1.0 };
+    let mut value = problem.weight();
+    value.scaled_add(delta.lambda * scale, &moved("lora_B")?.dot(&moved("lora_A")?));
+    let value = value.into_dyn();
+    let value = if problem.params.fan_in_fan_out { turned(&value) } else { value };
+    let mistaken = Output { value, ..output.clone() };
+    agrees(&mistaken, submission, judge)
+        .then(|| "W moved by (B⁺ − B)(A⁺ − A), which is not B⁺A⁺ − B A".to_owned())
+}
+
+/// A factor, a transpose, or another tensor.
+fn arithmetic(
+    outputs: &[(Output, ArrayD<f64>)],
+    first: &str,
+    submission: &TensorFile,
+    judge: &Judge,
+    problem: &Problem,
+) -> Option<String> {
+    let (output, want) = outputs.iter().find(|(output, _)| output.name == first)?;
+    let p = problem.params.dropout_p;
+    let factors = [
+        (0.0, "0"),
+        (-1.0, "−want: a sign"),
+        (2.0, "2 want"),
+        (0.5, "want/2"),
+        (1.0 - p, "(1 − p) want: the mask's scale missing"),
+        (1.0 / (1.0 - p), "want/(1 − p): the mask's scale applied twice"),
+    ];
+    for (factor, text) in factors {
+        if factor == 1.0 {
+            continue;
+        }
+        let bound = output.bound.clone();
+        let mistaken = Output {
+            value: want * factor,
+            bound: std::sync::Arc::new(move |units| bound(units) * factor.abs()),
+            ..output.clone()
+        };
+        if agrees(&mistaken, submission, judge) {
+            return Some(format!("got = {text}"));
+        }
+    }
+    if want.ndim() == 2 && want.shape()[0] == want.shape()[1] {
+        let bound = output.bound.clone();
+        let mistaken = Output {
+            value: turned(want),
+            bound: std::sync::Arc::new(move |units| turned(&bound(units))),
+            ..output.clone()
+        };
+        if agrees(&mistaken, submission, judge) {
+            return Some(format!("{first} transposed"));
+        }
+    }
+    let other = outputs.iter().find(|(other, value)| {
+        other.name != first && value.shape() == want.shape() && {
+            let name = first.to_owned();
+            agrees(&Output { name, ..other.clone() }, submission, judge)
+        }
+    })?;
+    Some(format!("{first} holds {}", other.0.name))
+}

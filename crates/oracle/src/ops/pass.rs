@@ -1,0 +1,196 @@
+//! Forward and backward.
+//!
+//! n inputs, m outputs, b tokens, rank r. s counts as 3 roundings: α, √r, and their quotient. A mask counts as 2: 1 − p or
+//! its inverse, formed in `f64` and rounded once as PyTorch does, and the product with x. (Formed from a p that was rounded
+//! before, 1 − p is off by p/(1 − p) u: that is not covered.)
+//!
+//! # LoRA, and what is built on it
+//! | output | term | in sums | stored |
+//! |---|---|---|---|
+//! | y | x Wᵀ + bias | n + r | 3: x Wᵀ, + bias, + the low-rank term |
+//! | | s x̃ Aᵀ Bᵀ | 2n + r | 7: h = x̃ Aᵀ, s (3), s h, (s h) Bᵀ, + x Wᵀ; one more where a bias may be added last |
+//! | ∂L/∂x | g W | m + r | 3: g W, + the low-rank term, and one to spare |
+//! | | s g B A ⊙ mask/(1 − p) | 2m + r | 7: g B, s (3), s g B, (s g B) A, + g W |
+//! | ∂L/∂A | s (g B)ᵀ x̃ | m + b | 6: g B, s (3), s g B, the product |
+//! | ∂L/∂B | s gᵀ (x̃ Aᵀ) | n + b | 6: x̃ Aᵀ, s (3), s h, the product |
+//!
+//! n + r for x Wᵀ and 2n + r for the other, because both products may be summed as one: `[x, s h]·[W, B]ᵀ`. 2 more, stored,
+//! on every term with a mask.
+//!
+//! # VeRA
+//! | output | term | in sums | stored |
+//! |---|---|---|---|
+//! | y | x Wᵀ + bias | n + r | 3 |
+//! | | ((x̃ Aᵀ ⊙ d) Bᵀ) ⊙ b | 2n + r | 5: x̃ Aᵀ, ⊙ d, Bᵀ, ⊙ b, + x Wᵀ; one more with a bias |
+//! | ∂L/∂x | g W | m + r | 3 |
+//! | | ((g ⊙ b) B ⊙ d) A ⊙ mask/(1 − p) | 2m + r | 5: g ⊙ b, B, ⊙ d, A, + g W |
+//! | ∂L/∂b | Σ g ⊙ ((x̃ Aᵀ ⊙ d) Bᵀ) | n + r + b | 5: x̃ Aᵀ, ⊙ d, Bᵀ, g ⊙, the sum |
+//! | ∂L/∂d | Σ x̃ Aᵀ ⊙ ((g ⊙ b) B) | n + m + b | 5: x̃ Aᵀ, g ⊙ b, B, ⊙, the sum |
+//!
+//! d folded into A or B, or b into B, moves a rounding and adds none.
+
+use std::sync::Arc;
+
+use adapter::Dropout;
+use ndarray::{Array2, ArrayD};
+
+use crate::bound::{Part, Roundings, Underflow, largest};
+use crate::case::Method;
+use crate::layer::Problem;
+use crate::ops::{Output, projection};
+use crate::{Result, error::wrong};
+
+/// Where a pass happens: at the x of a step of a trajectory, or at the only one.
+pub(super) struct At<'a> {
+    pub problem: &'a Problem,
+    /// `.3` at step 3.
+    pub suffix: String,
+}
+
+impl<'a> At<'a> {
+    pub fn once(problem: &'a Problem) -> Self {
+        Self { problem, suffix: String::new() }
+    }
+
+    fn matrix(&self, name: &str) -> Result<Array2<f64>> {
+        let name = format!("{name}{}", self.suffix);
+        self.problem.inputs.matrix(&name).ok_or_else(|| wrong(format!("in.{name} is missing")))
+    }
+
+    fn dropout(&self) -> Result<Option<Arc<Dropout>>> {
+        self.problem.inputs.dropout(self.problem.params.dropout_p, &self.suffix)
+    }
+
+    /// A part of an output.
+    ///
+    /// `inputs` is the number of factors that are inputs, `terms` the length of the last sum of results.
+    fn part(&self, gauge: ArrayD<f64>, count: Count) -> Result<Part> {
+        let masked = count.masked && self.dropout()?.is_some();
+        let Count { accumulate, store, inputs, terms, .. } = count;
+        let roundings = Roundings { accumulate, store: store + 2 * usize::from(masked), inputs };
+        let inputs = &self.problem.inputs;
+        let named = |factor: &&str| match *factor {
+            "A" => ["lora_A", "vera_A", "vera_lambda_d"].map(|name| inputs.get(name)),
+            "B" => ["lora_B", "vera_B", "vera_lambda_b"].map(|name| inputs.get(name)),
+            "W" => [inputs.get("weight"), None, None],
+            passing => [inputs.get(&format!("{passing}{}", self.suffix)), None, None],
+        };
+        let factors = count.factors.iter().flat_map(named).flatten();
+        let scale = self.problem.scale()?.abs().max(1.0);
+        let keep = 1.0 - self.problem.params.dropout_p;
+        // Every sum and every store feeds each of the `terms` of the last sum, and is multiplied by other factors there.
+        let underflow = Underflow {
+            accumulated: (2 * (accumulate + 1) * (terms + 1)) as f64,
+            stored: ((store + 2 + if masked { accumulate } else { 0 }) * (terms + 1)) as f64,
+            amplification: largest(factors) * scale / keep,
+        };
+        Ok(Part { gauge, roundings, underflow })
+    }
+}
+
+/// The counts of the tables above.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    accumulate: usize,
+    store: usize,
+    inputs: usize,
+    masked: bool,
+    terms: usize,
+    /// What an underflow may be multiplied by.
+    factors: &'static [&'static str],
+}
+
+/// y, with the bias.
+pub(super) fn forward(at: &At<'_>) -> Result<Output> {
+    let problem = at.problem;
+    let (weight, x, dropout) = (problem.weight(), at.matrix("x")?, at.dropout()?);
+    let mut y = problem.layer()?.forward(&weight, &x, dropout.as_ref())?;
+    if let Some(bias) = problem.inputs.vector("bias") {
+        y += &bias;
+    }
+    output_y(at, y)
+}
+
+/// y with its gauges: |x||W|ᵀ + |bias|, and the method on absolute values and W = 0.
+fn output_y(at: &At<'_>, y: Array2<f64>) -> Result<Output> {
+    let problem = at.problem;
+    let (weight, x, dropout) = (problem.weight(), at.matrix("x")?.mapv(f64::abs), at.dropout()?);
+    let [n, r] = [problem.inputs.dims.inputs, problem.inputs.dims.rank];
+    let mut base = x.dot(&weight.mapv(f64::abs).t()); // [tokens, in]·[in, out] → [tokens, out]
+    let bias = problem.inputs.vector("bias");
+    if let Some(bias) = &bias {
+        base += &bias.mapv(f64::abs);
+    }
+    let zeros = Array2::zeros(weight.dim());
+    let low_rank = problem.absolute()?.forward(&zeros, &x, dropout.as_ref())?;
+    let factors = &["x", "W"];
+    let count = Count { accumulate: n + r, store: 3, inputs: 2, factors, ..Count::default() };
+    let base = at.part(base.into_dyn(), count)?;
+    let (store, inputs) = low_rank_counts(problem.method);
+    let store = store + usize::from(bias.is_some());
+    let factors = &["x", "A", "B"];
+    let count = Count { accumulate: 2 * n + r, store, inputs, masked: true, terms: r, factors };
+    let low_rank = at.part(low_rank.into_dyn(), count)?;
+    let name = format!("y{}", at.suffix);
+    Ok(Output::new(name, y.into_dyn(), vec![("base", base), ("low_rank", low_rank)]))
+}
+
+/// Of the low-rank term of y and of ∂L/∂x: stored roundings and factors.
+fn low_rank_counts(method: Method) -> (usize, usize) {
+    if method == Method::Vera { (5, 5) } else { (7, 3) }
+}
+
+/// y, ∂L/∂x, the gradients, and LoRA-FA's projected one.
+pub(super) fn backward(at: &At<'_>) -> Result<Vec<Output>> {
+    let problem = at.problem;
+    let (weight, x, dropout) = (problem.weight(), at.matrix("x")?, at.dropout()?);
+    let grad_y = at.matrix("grad_y")?;
+    let layer = problem.layer()?;
+    let mut passed = layer.backward(&weight, &x, dropout.as_ref(), &grad_y)?;
+    if let Some(bias) = problem.inputs.vector("bias") {
+        passed.y += &bias;
+    }
+
+    // The same on absolute values, without W: what the low-rank path sends back, and the gradients.
+    let (abs_weight, abs_grad) = (weight.mapv(f64::abs), grad_y.mapv(f64::abs));
+    let zeros = Array2::zeros(weight.dim());
+    let absolute =
+        problem.absolute()?.backward(&zeros, &x.mapv(f64::abs), dropout.as_ref(), &abs_grad)?;
+
+    let dims = problem.inputs.dims;
+    let [n, m, r, b] = [dims.inputs, dims.outputs, dims.rank, x.nrows()];
+    let mut outputs = vec![output_y(at, passed.y)?];
+
+    let factors = &["grad_y", "W"];
+    let count = Count { accumulate: m + r, store: 3, inputs: 2, factors, ..Count::default() };
+    let base = abs_grad.dot(&abs_weight).into_dyn(); // [tokens, out]·[out, in] → [tokens, in]
+    let base = at.part(base, count)?;
+    let (store, inputs) = low_rank_counts(problem.method);
+    let factors = &["grad_y", "A", "B"];
+    let count = Count { accumulate: 2 * m + r, store, inputs, masked: true, terms: r, factors };
+    let low_rank = at.part(absolute.grad_x.into_dyn(), count)?;
+    let parts = vec![("base", base), ("low_rank", low_rank)];
+    outputs.push(Output::new(format!("grad_x{}", at.suffix), passed.grad_x.into_dyn(), parts));
+
+    for (name, value) in passed.gradients {
+        let (accumulate, store, inputs, terms) = match name.as_str() {
+            "lora_A" => (m + b, 6, 3, b),
+            "lora_B" => (n + b, 6, 3, b),
+            "vera_lambda_b" => (n + r + b, 5, 5, r * b),
+            _ => (n + m + b, 5, 5, b),
+        };
+        let factors = &["x", "grad_y", "A", "B"];
+        let count = Count { accumulate, store, inputs, masked: true, terms, factors };
+        let part = at.part(absolute.gradients[&name].clone(), count)?;
+        outputs.push(Output::new(format!("grad_{name}{}", at.suffix), value, vec![("all", part)]));
+    }
+    if let Some(grad_b) = projection::of(problem) {
+        let gradient = outputs.last().expect("∂L/∂B is the last").clone();
+        outputs.push(grad_b.output(
+            format!("projected_grad_lora_B{}", at.suffix),
+            &layer,
+            gradient,
+        )?);
+    }
+    Ok(outputs)
+}

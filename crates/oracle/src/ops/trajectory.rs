@@ -1,0 +1,85 @@
+//! Several updates. Each starts from the case's own state after the one before, so that errors do not pile up: from
+//! `out.<p>.<t − 1>` where the case has it, otherwise from what was computed here, rounded to the grid of 8 significant
+//! bits that every format holds.
+
+use std::collections::BTreeMap;
+
+use crate::Result;
+use crate::inputs::{state, trained};
+use crate::layer::Problem;
+use crate::ops::step::{Gradient, update};
+use crate::ops::{Output, pass};
+
+/// At step t: y and the gradients before the update, the state after it.
+pub(super) fn all(start: &Problem) -> Result<Vec<Output>> {
+    let (mut outputs, mut problem) = (Vec::new(), start.clone());
+    for step in 0..start.params.steps {
+        let suffix = format!(".{step}");
+        let at = pass::At { problem: &problem, suffix: suffix.clone() };
+        let passed = pass::backward(&at)?;
+        let mut gradients = BTreeMap::new();
+        for output in &passed {
+            for name in trained(problem.method) {
+                if output.name == format!("grad_{name}{suffix}") {
+                    let gradient = Gradient {
+                        value: output.value.clone(),
+                        gauge: output.gauge(),
+                        error: output.bound.clone(),
+                    };
+                    gradients.insert((*name).to_owned(), gradient);
+                }
+            }
+        }
+        let listed = |output: &Output| {
+            output.name.starts_with("y.")
+                || output.name.starts_with("grad_") && !output.name.starts_with("grad_x.")
+        };
+        outputs.extend(passed.into_iter().filter(listed));
+        let (updated, mut after) = update(&problem, gradients, &suffix)?;
+        outputs.extend(updated);
+
+        for name in state(problem.method) {
+            for kind in ["", "exp_avg.", "exp_avg_sq."] {
+                let name = format!("{kind}{name}");
+                let given = after.inputs.states.get(&format!("{name}{suffix}")).cloned();
+                if let Some(state) = given.or_else(|| after.inputs.get(&name).cloned()) {
+                    after.inputs.set(&name, state.mapv(grid));
+                }
+            }
+        }
+        problem = after;
+    }
+    Ok(outputs)
+}
+
+/// 8 significant bits, ties to even, in multiples of 2⁻²⁴: what F16 and BF16 both hold.
+fn grid(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let exponent = (value.abs().to_bits() >> 52) as i32 - 1023;
+    let quantum = 2.0_f64.powi((exponent - 7).max(-24));
+    (value / quantum).round_ties_even() * quantum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grid;
+
+    #[test]
+    fn eight_bits_ties_to_even() {
+        let cases = [
+            (257.0, 256.0), // a tie, to the even one
+            (259.0, 260.0),
+            (-1.0 - 2.0_f64.powi(-8), -1.0),
+            (1.0 + 3.0 * 2.0_f64.powi(-8), 1.0 + 2.0 * 2.0_f64.powi(-7)),
+            (2.0_f64.powi(-25), 0.0), // half of the smallest multiple
+            (3.0 * 2.0_f64.powi(-25), 2.0_f64.powi(-23)),
+            (255.75, 256.0), // into the next binade
+        ];
+        for (value, want) in cases {
+            assert_eq!(grid(value), want, "{value}");
+        }
+        assert!(grid(f64::NAN).is_nan() && grid(f64::INFINITY) == f64::INFINITY);
+    }
+}
