@@ -125,7 +125,7 @@ fn eight_projected_lora_fa_steps_agree_with_peft() {
     let ridge = 1e-8 / numbers::<f64>(&golden["smallest_eigenvalue"]);
     in_f64(eight_steps::lora_fa(&path).unwrap(), "lora_fa", Bounds { losses: ridge, norms: ridge });
 
-    // Adam hides a constant factor of its gradient, such as 1/s², from losses and norms; its first moment does not.
+    // A constant factor of Adam's gradient, such as 1/s², shows in losses only through ε; in the first moment, wholly.
     let mut run = eight_steps::lora_fa::<f64>(&path).unwrap();
     run.step().unwrap();
     let AnyOptimizer::AdamW(adamw) = &run.trainer.optimizer else { panic!("AdamW is used") };

@@ -231,6 +231,8 @@ def start_run(name: str, model):
     method = METHODS[name]
     model, digest = adapt(model, method.config())
     optimizer = method.optimizer(model)
+    for group in optimizer.param_groups:
+        assert [*group["betas"], group["eps"]] == [*method.settings["betas"], method.settings["eps"]]
     about = {"settings": method.settings, "initial_sha256": digest}
     if name == "vera":
         shared = [model.base_model.vera_A["default"], model.base_model.vera_B["default"]]
@@ -297,5 +299,5 @@ def deviation(shipped: Run, exact: Run) -> dict:
             "last_exp_avg": largest(lambda run, path: run.last_moments[path][0]),
             "last_exp_avg_sq": largest(lambda run, path: run.last_moments[path][1]),
             "final_b": largest(lambda run, path: run.trained[path].detach()),
-        }
+        },
     }
