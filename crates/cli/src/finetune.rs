@@ -48,12 +48,12 @@ impl<T: Real> Job<T> for Finetune<'_> {
         }
         let interrupted = catch_interrupt()?;
         let mut plan = args.plan()?;
-        for warning in plan.warnings() {
-            eprintln!("warning: {warning}");
-        }
         let Source { model, words } = Source::load(args.model.as_deref())?;
         let data = args.data(&plan, &words)?;
         let mut trainer: Trainer<T, M> = trainer(args, &mut plan, model)?;
+        for warning in plan.warnings() {
+            eprintln!("warning: {warning}");
+        }
         let first = trainer.step;
         let before = data.evaluate(&trainer.model, &trainer.adapters)?;
 
