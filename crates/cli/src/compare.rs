@@ -128,8 +128,8 @@ pub fn main(args: &Args) -> Result<()> {
     }
     let plots = compare_report::plots(&rows, &args.out)?;
     if args.format == Format::Table {
-        compare_report::print(&rows);
-        comparison.explain(threads, args.seeds);
+        compare_report::print(&rows, comparison.has_answers());
+        comparison.explain(threads, args);
         if comparison.kept.get() > 0 {
             println!("{} runs were there already; --fresh makes them anew.", comparison.kept.get());
         }
@@ -243,8 +243,16 @@ impl Comparison {
         Ok(outcome)
     }
 
+    /// Do held-out examples have a prompt and an answer, or are they plain text?
+    fn has_answers(&self) -> bool {
+        match &self.examples {
+            Examples::Embedded => true,
+            Examples::Split([.., report]) => report.iter().any(|example| example.prompt > 0),
+        }
+    }
+
     /// What the table shows, in sentences.
-    fn explain(&self, threads: usize, seeds: u64) {
+    fn explain(&self, threads: usize, args: &Args) {
         let Plan { steps, batch, .. } = self.terms;
         let what = match self.examples {
             Examples::Embedded => {
@@ -252,15 +260,18 @@ impl Comparison {
             }
             Examples::Split(_) => "The model is trained on eight tenths of the data",
         };
-        let several = if seeds > 1 {
-            format!(", medians of {seeds} seeds (and range)")
-        } else {
-            String::new()
+        let several = match args.seeds {
+            1 => String::new(),
+            seeds => format!(", medians of {seeds} seeds (and range)"),
+        };
+        let rates = match &args.rates {
+            Some(path) => format!("The learning rates are those of {}.", path.display()),
+            None => "Each learning rate is the best of the same sweep.".to_owned(),
         };
         println!(
             "{what}: {steps} steps of {batch}{several}. Loss and exact answers are on held-out examples; \"saved\" \
              is what a step keeps for its backward pass, \"rank ΔW\" the mean effective rank of what changed in the \
-             adapted matrices; {threads} threads. Each learning rate is the best of the same sweep."
+             adapted matrices; {threads} threads. {rates}"
         );
     }
 }

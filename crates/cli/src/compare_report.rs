@@ -32,8 +32,8 @@ impl Row {
     }
 }
 
-/// The table.
-pub fn print(rows: &[Row]) {
+/// The table. Plain text has no answers to count.
+pub fn print(rows: &[Row], has_answers: bool) {
     let header = [
         "method",
         "trained",
@@ -47,6 +47,7 @@ pub fn print(rows: &[Row]) {
         "rank ΔW",
         "ms/step",
     ];
+    let exact = |share| if has_answers { output::percent(share) } else { "–".to_owned() };
     let cells = |row: &Row| {
         let Record { trainable, bytes, lr, .. } = &row.records[0];
         let several = row.records.len() > 1;
@@ -59,7 +60,7 @@ pub fn print(rows: &[Row]) {
         cells.extend([
             lr.to_string(),
             shown(row.spread(|record| record.after.loss), &|loss| format!("{loss:.4}")),
-            shown(row.spread(|record| record.after.exact), &output::percent),
+            shown(row.spread(|record| record.after.exact), &exact),
             format!("{:.1}", row.spread(|record| record.effective_rank)[0]),
             format!("{:.1}", 1e3 * row.spread(|record| record.seconds_per_step)[0]),
         ]);
@@ -69,7 +70,7 @@ pub fn print(rows: &[Row]) {
     let mut start = vec!["before training".to_owned()];
     start.resize(header.len(), String::new());
     start[7] = format!("{:.4}", before.loss);
-    start[8] = output::percent(before.exact);
+    start[8] = exact(before.exact);
     let cells: Vec<_> = std::iter::once(start).chain(rows.iter().map(cells)).collect();
     println!("{}", output::table(&header, &cells));
 }
