@@ -1,6 +1,7 @@
 //! What the tests share: golden files and the numbers in them.
 
 pub mod eight_steps;
+pub mod gpu;
 
 use std::path::{Path, PathBuf};
 

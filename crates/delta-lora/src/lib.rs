@@ -25,5 +25,7 @@
 //! ```
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 
 pub use cpu::{DeltaLora, Settings};

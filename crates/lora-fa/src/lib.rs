@@ -28,6 +28,8 @@
 
 mod cholesky;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 mod init;
 
 pub use cholesky::Cholesky;

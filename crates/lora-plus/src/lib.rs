@@ -26,6 +26,8 @@
 //! ```
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 mod groups;
 
 pub use cpu::LoraPlus;

@@ -22,6 +22,8 @@
 //! ```
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 mod init;
 
 pub use cpu::{Grads, Lora, Saved};

@@ -23,6 +23,8 @@
 //! ```
 
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 mod peft;
 mod projections;
 
