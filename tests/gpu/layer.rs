@@ -14,6 +14,7 @@ type Result<T> = std::result::Result<T, Error>;
 pub type Named = BTreeMap<&'static str, Array2<f64>>;
 
 /// A layer with its room.
+#[allow(missing_docs)]
 pub enum Layer<T: Element, D: Device> {
     Lora(lora::gpu::Lora<T, D>, lora::gpu::Saved<T, D>, lora::gpu::Grads<T, D>),
     LoraPlus(lora_plus::gpu::Lora<T, D>, Groups, lora::gpu::Saved<T, D>, lora::gpu::Grads<T, D>),
@@ -28,6 +29,12 @@ fn row(matrix: &Array2<f64>) -> Array1<f64> {
 
 impl<T: Element, D: Device> Layer<T, D> {
     /// From the tensors of a case, `in.` taken off; vectors are \[1, n\].
+    ///
+    /// # Errors
+    /// The tensors do not fit together, or the device fails.
+    ///
+    /// # Panics
+    /// One is missing.
     pub fn new(
         device: &D,
         method: Method,
@@ -77,6 +84,10 @@ impl<T: Element, D: Device> Layer<T, D> {
         })
     }
 
+    /// y.
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn forward(
         &mut self,
         weight: View<'_, T, D>,
@@ -94,6 +105,10 @@ impl<T: Element, D: Device> Layer<T, D> {
         }
     }
 
+    /// ∂L/∂x, and the gradients in their room.
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn backward(
         &mut self,
         weight: View<'_, T, D>,
@@ -119,6 +134,9 @@ impl<T: Element, D: Device> Layer<T, D> {
     }
 
     /// Gradients by the names of their tensors; LoRA-FA's projected one too, if it has one.
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn gradients(&mut self) -> Result<Named> {
         let mut named = Named::new();
         match self {
@@ -141,6 +159,9 @@ impl<T: Element, D: Device> Layer<T, D> {
     }
 
     /// Put gradients in, as if `backward` had made them.
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn set_gradients(&mut self, given: &dyn Fn(&str) -> Option<Array2<f64>>) -> Result<()> {
         let grad = |name| given(name).expect("a case has a gradient for each trained tensor");
         match self {
@@ -159,6 +180,9 @@ impl<T: Element, D: Device> Layer<T, D> {
     }
 
     /// One update of the layer, under the name `layer`.
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn step(
         &mut self,
         weight: &mut Parameter<T, D>,
@@ -183,6 +207,10 @@ impl<T: Element, D: Device> Layer<T, D> {
         }
     }
 
+    /// W + ΔW, or W − ΔW with a negative sign.
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn merge(&self, weight: &mut Matrix<T, D>, sign: f64) -> Result<()> {
         macro_rules! merge {
             ($layer:expr) => {
@@ -198,6 +226,9 @@ impl<T: Element, D: Device> Layer<T, D> {
     }
 
     /// What is trained, from the masters.
+    ///
+    /// # Errors
+    /// The device fails.
     pub fn tensors(&self) -> Result<Named> {
         let mut named = Named::new();
         match self {

@@ -11,6 +11,7 @@ mod sequence;
 use cuda::{Device, Element, Error, Kind};
 use oracle::{Op, Options, Profile, Report, TensorFile, Verdict, check};
 
+pub use layer::Layer;
 pub use random::{SHAPES, random_case};
 pub use run::{Outcome, submit};
 pub use sequence::{Training, dropout_case, steady_memory, training};

@@ -20,6 +20,7 @@ mod element;
 #[cfg(feature = "emulator")]
 mod emulator;
 mod error;
+pub mod example;
 mod gpu;
 mod kernel;
 mod matrix;

@@ -4,6 +4,7 @@
 
 mod book;
 mod fences;
+mod gpu;
 mod model;
 mod openblas;
 mod parity;
@@ -32,6 +33,7 @@ Usage: cargo xtask <VERB>
   regen [--check]     rewrite the book's numbers and figures; --check only reports the stale ones
   pretrain [ARGS]     make the embedded tiny model anew from nothing
   parity              run PEFT and transformers live and compare with tests/golden (a venv, minutes)
+  gpu-check           a folder that checks and times the GPU path on a machine with a GPU and no Rust
   doctor              what of the tools and libraries was found here
 
 Environment:
@@ -64,6 +66,10 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "parity" => {
             no_arguments(rest)?;
             parity::main()?;
+        }
+        "gpu-check" => {
+            no_arguments(rest)?;
+            gpu::pack()?;
         }
         "doctor" => {
             no_arguments(rest)?;

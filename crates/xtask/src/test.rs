@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::process::{self, capture, cargo, check, command, run, run_lines};
 use crate::tally::{Reader, Tally};
 use crate::workspace::{examples, has_wasm, methods, without_blas};
-use crate::{book, model, openblas, tools, unsafe_code};
+use crate::{book, gpu, model, openblas, tools, unsafe_code};
 
 struct Step {
     name: &'static str,
@@ -24,7 +24,7 @@ enum Outcome {
     Counted(Tally, Result<()>),
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 15] = [
     Step { name: "format", what: "cargo fmt --check", run: format },
     Step { name: "unsafe", what: "only crates/cuda allows unsafe code", run: no_unsafe },
     Step {
@@ -39,6 +39,16 @@ const STEPS: [Step; 13] = [
     Step { name: "test-no-blas", what: "tests, libraries, without BLAS", run: test_without_blas },
     Step { name: "examples", what: "every example of a method crate runs", run: run_examples },
     Step { name: "test", what: "tests and doctests, workspace, with BLAS", run: test_workspace },
+    Step {
+        name: "kernels",
+        what: "every CUDA kernel compiles with NVRTC for three architectures",
+        run: kernels,
+    },
+    Step {
+        name: "emulated",
+        what: "the GPU path on the CPU, under AddressSanitizer and UBSan",
+        run: emulated,
+    },
     Step {
         name: "vectors",
         what: "the conformance vectors are what exact arithmetic gives",
@@ -182,7 +192,12 @@ fn test_workspace() -> Result<Outcome> {
 }
 
 fn count(command: &mut Command) -> Result<Outcome> {
-    command.args(["--no-fail-fast", "--", "--show-output"]);
+    count_with(command, &[])
+}
+
+/// With more arguments for the tests themselves.
+fn count_with(command: &mut Command, arguments: &[&str]) -> Result<Outcome> {
+    command.args(["--no-fail-fast", "--", "--show-output"]).args(arguments);
     let mut reader = Reader::default();
     let status = run_lines(command, |line| {
         if reader.line(line) {
@@ -198,7 +213,17 @@ fn run_examples() -> Result<Outcome> {
         for example in examples(&package)? {
             let mut example_run = cargo();
             example_run.args(["run", "--package", &package, "--example", &example]);
-            match run(&mut example_run, "its output is above") {
+            if example == "gpu" {
+                example_run.args(["--features", "cuda"]);
+            }
+            let mut skipped = false;
+            let status = run_lines(&mut example_run, |line| {
+                println!("{line}");
+                skipped |= line.starts_with("SKIPPED");
+            });
+            let ran = status.and_then(|status| check(&example_run, status, "its output is above"));
+            match ran {
+                Ok(()) if skipped => tally.skipped += 1,
                 Ok(()) => tally.passed += 1,
                 Err(error) => {
                     tally.failed += 1;
@@ -209,6 +234,25 @@ fn run_examples() -> Result<Outcome> {
         }
     }
     Ok(Outcome::Counted(tally, last))
+}
+
+fn kernels() -> Result<Outcome> {
+    match gpu::nvrtc() {
+        Ok(libraries) => count(&mut gpu::kernels_test(&libraries)),
+        Err(error) => Ok(Outcome::Skipped(format!("no libnvrtc: {error:#}"))),
+    }
+}
+
+fn emulated() -> Result<Outcome> {
+    let mut test = match gpu::sanitized_test() {
+        Ok(test) => test,
+        Err(why) => return Ok(Outcome::Skipped(why)),
+    };
+    gpu::sanitizer_sees()?;
+    // The shipped vectors are in the step `test`; here are the shapes that go wrong first.
+    test.args(["test", "--package", "cuda", "--package", "lowrank-tests"]);
+    test.args(["--test", "emulated", "--test", "gpu_emulated"]);
+    count_with(&mut test, &["--skip", "shipped_vectors", "--skip", "a_thousand_steps"])
 }
 
 /// The generator shares no code with the crates; `cargo test -p oracle` compares its vectors with them.
