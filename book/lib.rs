@@ -21,5 +21,6 @@ chapters! {
     LoraPlus = "src/lora-plus.md";
     SideBySide = "src/side-by-side.md";
     Claims = "src/claims.md";
+    Gpu = "src/gpu.md";
     Solutions = "src/solutions.md";
 }

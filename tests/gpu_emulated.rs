@@ -135,3 +135,105 @@ fn the_same_input_gives_the_same_bits() {
         assert_eq!(run().expect("it runs"), run().expect("it runs"), "{method}");
     }
 }
+
+/// q, k and v on one input are what each is alone: y's side by side, ∂L/∂x's added.
+#[test]
+fn stacked_layers_are_what_each_is_alone() {
+    use adapter::Adapter;
+    use cuda::{Dropout, Matrix};
+    use ndarray::{Array2, Axis, concatenate, s};
+
+    let Some(device) = device() else { return };
+    let [tokens, inputs] = [5, 6];
+    let numbers = |shape: (usize, usize), seed: usize| {
+        Array2::from_shape_fn(shape, |(i, j)| ((i * 7 + j * 3 + seed * 5) % 11) as f64 - 5.0)
+    };
+    // out and r of each; small integers, s a power of two and p = 1/2: every sum is exact, so equal is equal.
+    let sizes = [(4, 2), (3, 1), (5, 3)];
+    let layers: Vec<_> = sizes
+        .iter()
+        .enumerate()
+        .map(|(i, &(out, r))| {
+            let scale = [0.5, 2.0, 1.0][i];
+            lora::Lora::new(numbers((r, inputs), i), numbers((out, r), i + 3), scale).unwrap()
+        })
+        .collect();
+    let weights: Vec<_> = sizes.iter().map(|&(out, _)| numbers((out, inputs), out)).collect();
+    let weight =
+        concatenate(Axis(0), &weights.iter().map(|weight| weight.view()).collect::<Vec<_>>())
+            .unwrap();
+    let (x, grad_y) = (numbers((tokens, inputs), 8), numbers((tokens, 12), 9));
+
+    let stacked =
+        lora::gpu::Lora::<f64, _>::stacked(&device, &layers.iter().collect::<Vec<_>>()).unwrap();
+    let on = |host: &Array2<f64>| Matrix::<f64, _>::from_host(&device, host.view()).unwrap();
+    let (weight_on, x_on, grad_y_on) = (on(&weight), on(&x), on(&grad_y));
+    let mut y = Matrix::new(&device, [tokens, 12]).unwrap();
+    let mut grad_x = Matrix::new(&device, [tokens, inputs]).unwrap();
+    let (mut saved, mut grads) = (stacked.saved(tokens).unwrap(), stacked.grads(tokens).unwrap());
+    let mut room = Matrix::new(&device, [tokens, inputs]).unwrap();
+    let dropout = Dropout::new(&device, 0.5, 1).unwrap();
+    let mut stream = dropout.layer(0, &mut room);
+    let weight_view = weight_on.view();
+    stacked.forward(weight_view, &x_on, Some(&mut stream), &mut y, &mut saved).unwrap();
+    stacked
+        .backward(
+            weight_view,
+            &x_on,
+            Some(&mut stream),
+            &saved,
+            &grad_y_on,
+            &mut grad_x,
+            &mut grads,
+        )
+        .unwrap();
+
+    let mask = adapter::Dropout::philox((tokens, inputs), 0.5, 1, 0, 0).unwrap();
+    let (y, grad_a) = (y.to_host().unwrap(), grads.a.to_host().unwrap());
+    let (mut sum, mut output, mut rank) = (Array2::<f64>::zeros((tokens, inputs)), 0, 0);
+    for (i, (lora, weight)) in layers.iter().zip(&weights).enumerate() {
+        let (out, r) = sizes[i];
+        let shared = x.clone().into_shared();
+        let (want, kept) = lora.forward(weight.view(), &shared, Some(&mask)).unwrap();
+        let cotangent = grad_y.slice(s![.., output..output + out]);
+        let (want_x, want_grads) = lora.backward(weight.view(), &kept, cotangent).unwrap();
+        assert_eq!(y.slice(s![.., output..output + out]), want);
+        assert_eq!(grad_a.slice(s![rank..rank + r, ..]), want_grads.a);
+        assert_eq!(grads.b[i].to_host().unwrap(), want_grads.b);
+        sum += &want_x;
+        (output, rank) = (output + out, rank + r);
+    }
+    assert_eq!(grad_x.to_host().unwrap(), sum);
+
+    // Merging touches each layer's rows.
+    let mut merged = on(&weight);
+    stacked.merge(&mut merged).unwrap();
+    let merged = merged.to_host().unwrap();
+    assert_eq!(merged.slice(s![4..7, ..]), &weights[1] + &layers[1].delta_weight());
+}
+
+/// Two layers of LoRA-FA, one projected and one not, are stacked like LoRA's.
+#[test]
+fn stacked_projections_are_what_each_is_alone() {
+    use cuda::Matrix;
+    use lora_fa::{LoraFa, Variant};
+    use ndarray::{Array2, array};
+
+    let Some(device) = device() else { return };
+    let a = array![[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]];
+    let b = Array2::<f64>::zeros((2, 2));
+    let layers = [(2.0, Variant::Projected), (4.0, Variant::Plain), (0.5, Variant::Projected)]
+        .map(|(scale, variant)| LoraFa::new(a.clone(), b.clone(), scale, variant).unwrap());
+    let [first, second, third] = &layers;
+    let stacked =
+        lora_fa::gpu::LoraFa::<f64, _>::stacked(&device, &[first, second, third]).unwrap();
+    let mut grads = stacked.grads(1).unwrap();
+    let gradient = array![[4.0, 8.0], [-16.0, 32.0]];
+    for b in &mut grads.b {
+        *b = Matrix::from_host(&device, gradient.view()).unwrap();
+    }
+    for (direction, layer) in stacked.direction(&mut grads).unwrap().iter().zip(&layers) {
+        // Powers of two: exact.
+        assert_eq!(direction.to_host().unwrap(), layer.direction(gradient.view()).unwrap());
+    }
+}

@@ -1,4 +1,5 @@
-//! Makes every number and figure of the book: `cargo xtask regen`, or `cargo xtask regen --check` to compare only.
+//! Makes every number and figure of the book: `cargo xtask regen`, or `cargo xtask regen --check` to compare only. While one
+//! works on one page, `cargo run -p book --bin regen -- GPU` makes those whose description has that word.
 //!
 //! The files are in book/src/generated; chapters include them. Nothing in them is typed by hand, and nothing in them is
 //! a time or a size in memory that depends on the machine.
@@ -8,6 +9,7 @@ mod compare;
 mod costs;
 mod examples;
 mod figure;
+mod gpu;
 mod outlines;
 mod parity;
 mod picture;
@@ -47,14 +49,18 @@ impl Page {
 enum Source {
     Anywhere(fn() -> Result<Vec<Page>>),
     SmolLm2(fn(&Path) -> Result<Vec<Page>>),
+    /// Where there is a C++ compiler.
+    Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 11] = [
+const SOURCES: [(&str, Source); 13] = [
     ("what training keeps in memory", Source::Anywhere(costs::pages)),
     ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
     ("a picture, rank by rank", Source::Anywhere(picture::pages)),
     ("what the examples print", Source::Anywhere(examples::pages)),
     ("what the papers claim", Source::Anywhere(claims::pages)),
+    ("the roofline of a GPU", Source::Anywhere(gpu::roofline)),
+    ("the GPU path, emulated", Source::Emulator(gpu::emulated)),
     ("the embedded model's weights", Source::Anywhere(weights::embedded)),
     ("SmolLM2's weights", Source::SmolLm2(weights::smollm2)),
     ("SmolLM2's singular values", Source::SmolLm2(spectra::pages)),
@@ -64,11 +70,14 @@ const SOURCES: [(&str, Source); 11] = [
 ];
 
 fn main() -> Result<ExitCode> {
-    let check = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
-        [] => false,
-        [flag] if flag == "--check" => true,
-        other => bail!("unknown arguments {other:?}; there is only --check"),
-    };
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let check = words.first().is_some_and(|first| first == "--check");
+    words.drain(..usize::from(check));
+    let chosen = |what: &str| words.is_empty() || words.iter().any(|word| what.contains(word));
+    if !SOURCES.iter().any(|(what, _)| chosen(what)) {
+        let all = SOURCES.map(|(what, _)| what).join("; ");
+        bail!("nothing is described by {words:?}; there are: {all}");
+    }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/generated");
     std::fs::create_dir_all(&folder).context("cannot make book/src/generated")?;
     let smollm2 =
@@ -76,10 +85,17 @@ fn main() -> Result<ExitCode> {
 
     let bar = ProgressBar::new(SOURCES.len() as u64);
     let mut stale = false;
-    for (what, source) in &SOURCES {
+    for (what, source) in SOURCES.iter().filter(|(what, _)| chosen(what)) {
         bar.set_message(*what);
         let pages = match (source, &smollm2) {
             (Source::Anywhere(make), _) => make(),
+            (Source::Emulator(make), _) => match cuda::Emulator::open() {
+                Ok(_) => make(),
+                Err(error) => {
+                    println!("SKIPPED {what}: {error}");
+                    continue;
+                }
+            },
             (Source::SmolLm2(make), Some(path)) => make(path),
             (Source::SmolLm2(_), None) => {
                 println!("SKIPPED {what}: LOWRANK_SMOLLM2 names no file");

@@ -3,6 +3,7 @@
 // half = 1 before the update, for A and −B; half = 0 after it, for A⁺ and B⁺. Thread i owns element i of A and element i
 // of B; each is read once. The rows of A lie one after another, so its half is a block; B's half is a range of columns.
 
+// ANCHOR: pack
 extern "C" __global__ void delta_lora_pack(const M* a, const M* b, M* both_a, M* both_b, unsigned inputs, unsigned out,
                                            unsigned rank, unsigned half) {
     size_t threads = (size_t)gridDim.x * blockDim.x;
@@ -17,3 +18,4 @@ extern "C" __global__ void delta_lora_pack(const M* a, const M* b, M* both_a, M*
         }
     }
 }
+// ANCHOR_END: pack

@@ -12,22 +12,21 @@ use crate::Variant;
 pub static KERNELS: Source =
     Source { file: "crates/lora-fa/src/kernels.cu", text: include_str!("kernels.cu") };
 
-/// LoRA-FA of one layer.
+/// LoRA-FA of one layer, or of several that share their input.
 pub struct LoraFa<T: Element, D: Device> {
-    /// A, B and their scale.
+    /// A, B and their scales.
     lora: Lora<T, D>,
-    scale: f64,
-    /// L with A Aᵀ = L Lᵀ, \[r, r\], for [`Variant::Projected`]. Factored on the CPU, once: A is frozen.
-    factor: Option<Matrix<T::Master, D>>,
+    /// Of each layer: L with A Aᵀ = L Lᵀ, \[r, r\], for [`Variant::Projected`]. Factored on the CPU, once: A is frozen.
+    factors: Vec<Option<Matrix<T::Master, D>>>,
 }
 
 /// ∂L/∂B, and ∂L/∂h on the way to ∂L/∂x.
 pub struct Grads<T: Element, D: Device> {
-    /// \[out, r\].
+    /// \[out, r\] each.
     pub b: Vec<Matrix<T::Master, D>>,
-    /// What the optimiser is given for it, where it is projected: \[out, r\].
-    direction: Option<Vec<Matrix<T::Master, D>>>,
-    /// \[tokens, r\].
+    /// What the optimiser is given for them: \[out, r\] each. Empty if that is the same.
+    directions: Vec<Matrix<T::Master, D>>,
+    /// \[tokens, Σr\].
     pub h: Matrix<T, D>,
 }
 
@@ -37,15 +36,29 @@ impl<T: Element, D: Device> LoraFa<T, D> {
     /// # Errors
     /// There is not enough memory.
     pub fn new(device: &D, lora_fa: &crate::LoraFa<f64>) -> Result<Self> {
-        let like = lora::Lora::new(lora_fa.a().to_owned(), lora_fa.b.clone(), lora_fa.scale)?;
-        let factor = match lora_fa.variant() {
-            Variant::Plain => None,
+        Self::stacked(device, &[lora_fa])
+    }
+
+    /// Adapters of layers that share their input, for the weights one below the other.
+    ///
+    /// # Errors
+    /// There is none, their inputs have different lengths, or there is not enough memory.
+    pub fn stacked(device: &D, layers: &[&crate::LoraFa<f64>]) -> Result<Self> {
+        let like = |layer: &&crate::LoraFa<f64>| {
+            lora::Lora::new(layer.a().to_owned(), layer.b.clone(), layer.scale)
+        };
+        let loras = layers.iter().map(like).collect::<adapter::Result<Vec<_>>>()?;
+        let factor = |layer: &&crate::LoraFa<f64>| match layer.variant() {
+            Variant::Plain => Ok(None),
             Variant::Projected => {
-                let gram = crate::Cholesky::of_gram(lora_fa.a())?;
-                Some(Matrix::from_host(device, gram.l.view())?)
+                let gram = crate::Cholesky::of_gram(layer.a())?;
+                Matrix::from_host(device, gram.l.view()).map(Some)
             }
         };
-        Ok(Self { lora: Lora::new(device, &like)?, scale: lora_fa.scale, factor })
+        Ok(Self {
+            lora: Lora::stacked(device, &loras.iter().collect::<Vec<_>>())?,
+            factors: layers.iter().map(factor).collect::<Result<_>>()?,
+        })
     }
 
     /// The adapter as LoRA sees it.
@@ -66,12 +79,13 @@ impl<T: Element, D: Device> LoraFa<T, D> {
     /// # Errors
     /// There is not enough memory.
     pub fn grads(&self, tokens: usize) -> Result<Grads<T, D>> {
-        let (device, b) = (self.lora.a.device(), self.lora.segments()[0].b.shape());
-        let direction = self.factor.as_ref().map(|_| Matrix::new(device, b)).transpose()?;
+        let device = self.lora.a.device();
+        let room = || self.lora.segments().iter().map(|layer| Matrix::new(device, layer.b.shape()));
+        let projected = self.factors.iter().any(Option::is_some);
         Ok(Grads {
-            b: vec![Matrix::new(device, b)?],
-            direction: direction.map(|direction| vec![direction]),
-            h: Matrix::new(device, [tokens, b[1]])?,
+            b: room().collect::<Result<_>>()?,
+            directions: room().take_while(|_| projected).collect::<Result<_>>()?,
+            h: Matrix::new(device, [tokens, self.lora.a.shape()[0]])?,
         })
     }
 
@@ -108,28 +122,37 @@ impl<T: Element, D: Device> LoraFa<T, D> {
     }
 
     // ANCHOR: direction
-    /// What the optimiser is given for ∂L/∂B, \[out, r\]: the same, or (1/s²) ∂L/∂B (A Aᵀ)⁻¹.
+    /// What the optimiser is given for each ∂L/∂B, \[out, r\]: the same, or (1/s²) ∂L/∂B (A Aᵀ)⁻¹.
     ///
     /// # Errors
-    /// The gradient does not have the shape of B, or the device refuses.
+    /// A gradient does not have the shape of its B, or the device refuses.
     pub fn direction<'a>(&self, grads: &'a mut Grads<T, D>) -> Result<&'a [Matrix<T::Master, D>]> {
-        let (Some(factor), Some(direction)) = (&self.factor, &mut grads.direction) else {
-            return Ok(&grads.b);
-        };
-        let (gradient, direction_b) = (&grads.b[0], &mut direction[0]);
-        let [out, rank] = gradient.shape();
-        let shape = self.lora.segments()[0].b.shape();
-        check_shape("the gradient of lora_B", &[out, rank], &shape, "the shape of B")?;
-        let device = gradient.device().clone();
-        Launch::new::<T::Master>(&device, &KERNELS, "lora_fa_project")
-            .read(gradient)
-            .read(factor)
-            .write(direction_b)
-            .count(out)
-            .count(rank)
-            .real(1.0 / (self.scale * self.scale))
-            .run(Dimensions::each(out))?;
-        Ok(direction)
+        let Grads { b, directions, .. } = grads;
+        if self.factors.iter().all(Option::is_none) {
+            return Ok(b);
+        }
+        let segments = self.lora.segments().iter().zip(&self.factors);
+        for ((gradient, direction), (segment, factor)) in
+            b.iter().zip(&mut *directions).zip(segments)
+        {
+            let [out, rank] = gradient.shape();
+            let hint = "the shape of B";
+            check_shape("the gradient of lora_B", &[out, rank], &segment.b.shape(), hint)?;
+            let Some(factor) = factor else {
+                direction.copy_from(gradient)?;
+                continue;
+            };
+            let device = gradient.device().clone();
+            Launch::new::<T::Master>(&device, &KERNELS, "lora_fa_project")
+                .read(gradient)
+                .read(factor)
+                .write(direction)
+                .count(out)
+                .count(rank)
+                .real(1.0 / (segment.scale * segment.scale))
+                .run(Dimensions::each(out))?;
+        }
+        Ok(directions)
     }
     // ANCHOR_END: direction
 

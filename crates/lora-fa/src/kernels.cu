@@ -5,6 +5,7 @@
 // owns a row: forward through L, then back through Lᵀ. All threads read the same element of L at the same time, which
 // costs one read for a warp.
 
+// ANCHOR: project
 extern "C" __global__ void lora_fa_project(const M* gradient, const M* l, M* direction, unsigned out, unsigned rank,
                                            M factor) {
     size_t threads = (size_t)gridDim.x * blockDim.x;
@@ -32,3 +33,4 @@ extern "C" __global__ void lora_fa_project(const M* gradient, const M* l, M* dir
         }
     }
 }
+// ANCHOR_END: project

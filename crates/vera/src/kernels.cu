@@ -1,5 +1,6 @@
 // VeRA's vectors, folded into B, and their gradients. The twins on the CPU are lines of Vera::forward and Vera::backward.
 
+// ANCHOR: fold
 // F = Λ_b B Λ_d: thread i owns element i. B is read once, F is written once, rounded once.
 extern "C" __global__ void vera_fold(const M* lambda_b, const T* b, const M* lambda_d, T* folded, unsigned out,
                                      unsigned rank) {
@@ -8,10 +9,12 @@ extern "C" __global__ void vera_fold(const M* lambda_b, const T* b, const M* lam
         put(&folded[i], lambda_b[i / rank] * get(b[i]) * lambda_d[i % rank]);
     }
 }
+// ANCHOR_END: fold
 
 // Rows that a block reduces; the same number stands in gpu.rs.
 #define ROWS 64
 
+// ANCHOR: reduce
 // P = (∂L/∂y)ᵀ u is [out, r]. A block owns ROWS of its rows and uses them twice, the second time from the cache:
 //   across: a thread for each column j adds up b[o] B[o, j] P[o, j] over the block's rows, into partial[block, j]
 //   along:  a warp for each row o adds up P[o, j] B[o, j] d[j] over the columns, into ∂L/∂b[o]
@@ -45,7 +48,9 @@ extern "C" __global__ void vera_reduce(const M* p, const M* lambda_b, const T* b
         }
     }
 }
+// ANCHOR_END: reduce
 
+// ANCHOR: finish
 // ∂L/∂d: thread j adds up what the blocks left in column j.
 extern "C" __global__ void vera_finish(const M* partial, M* grad_d, unsigned blocks, unsigned rank) {
     unsigned j = blockIdx.x * blockDim.x + threadIdx.x;
@@ -57,3 +62,4 @@ extern "C" __global__ void vera_finish(const M* partial, M* grad_d, unsigned blo
         grad_d[j] = sum;
     }
 }
+// ANCHOR_END: finish

@@ -34,6 +34,7 @@ extern "C" __global__ void adamw_begin(double* state_) {
     }
 }
 
+// ANCHOR: adamw
 // blockIdx.y is the tensor. Each thread owns every threads-th element of it; each number is read once and written once.
 extern "C" __global__ void adamw(const uint64* table, const double* state_) {
     const Tensor tensor = ((const Tensor*)table)[blockIdx.y];
@@ -62,3 +63,4 @@ extern "C" __global__ void adamw(const uint64* table, const double* state_) {
         }
     }
 }
+// ANCHOR_END: adamw
