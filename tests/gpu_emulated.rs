@@ -237,3 +237,58 @@ fn stacked_projections_are_what_each_is_alone() {
         assert_eq!(direction.to_host().unwrap(), layer.direction(gradient.view()).unwrap());
     }
 }
+
+/// Two layers of VeRA on one input have one u.
+#[test]
+fn stacked_vectors_are_what_each_is_alone() {
+    use std::sync::Arc;
+
+    use adapter::Adapter;
+    use cuda::Matrix;
+    use ndarray::{Array1, Array2, Axis, concatenate, s};
+    use vera::{Projections, Vera};
+
+    let Some(device) = device() else { return };
+    let [tokens, inputs, rank] = [5, 6, 3];
+    let numbers = |shape: (usize, usize), seed: usize| {
+        Array2::from_shape_fn(shape, |(i, j)| ((i * 7 + j * 3 + seed * 5) % 11) as f64 - 5.0)
+    };
+    let vector = |length, seed| numbers((1, length), seed).row(0).to_owned();
+    // Small integers: every sum is exact, so equal is equal. B is longer than either layer.
+    let projections =
+        Arc::new(Projections::new(numbers((rank, 7), 1), numbers((70, rank), 2)).unwrap());
+    let sizes = [67, 4];
+    let layers = [0, 1].map(|i| {
+        let (b, d): (Array1<f64>, Array1<f64>) = (vector(sizes[i], 3 + i), vector(rank, 5 + i));
+        Vera::new(b, d, inputs, Arc::clone(&projections)).unwrap()
+    });
+    let weights = sizes.map(|out| numbers((out, inputs), out));
+    let weight = concatenate(Axis(0), &[weights[0].view(), weights[1].view()]).unwrap();
+    let (x, grad_y) = (numbers((tokens, inputs), 8), numbers((tokens, 71), 9));
+
+    let shared = vera::gpu::Projections::<f64, _>::new(&device, &projections).unwrap();
+    let stacked = vera::gpu::Vera::stacked(&device, &[&layers[0], &layers[1]], &shared).unwrap();
+    let on = |host: &Array2<f64>| Matrix::<f64, _>::from_host(&device, host.view()).unwrap();
+    let (weight_on, x_on, grad_y_on) = (on(&weight), on(&x), on(&grad_y));
+    let mut y = Matrix::new(&device, [tokens, 71]).unwrap();
+    let mut grad_x = Matrix::new(&device, [tokens, inputs]).unwrap();
+    let (mut saved, mut grads) = (stacked.saved(tokens).unwrap(), stacked.grads(tokens).unwrap());
+    let view = weight_on.view();
+    stacked.forward(view, &x_on, None, &mut y, &mut saved).unwrap();
+    stacked.backward(view, None, &saved, &grad_y_on, &mut grad_x, &mut grads).unwrap();
+
+    let y = y.to_host().unwrap();
+    let (mut sum, mut output) = (Array2::<f64>::zeros((tokens, inputs)), 0);
+    for (i, (vera, weight)) in layers.iter().zip(&weights).enumerate() {
+        let columns = s![.., output..output + sizes[i]];
+        let (want, kept) = vera.forward(weight.view(), &x.clone().into_shared(), None).unwrap();
+        let (want_x, want_grads) =
+            vera.backward(weight.view(), &kept, grad_y.slice(columns)).unwrap();
+        assert_eq!(y.slice(columns), want);
+        assert_eq!(grads.layers[i].lambda_b.to_host().unwrap().row(0), want_grads.lambda_b);
+        assert_eq!(grads.layers[i].lambda_d.to_host().unwrap().row(0), want_grads.lambda_d);
+        sum += &want_x;
+        output += sizes[i];
+    }
+    assert_eq!(grad_x.to_host().unwrap(), sum);
+}

@@ -151,8 +151,8 @@ impl<T: Element, D: Device> Layer<T, D> {
                 named.insert("projected_grad_lora_B", layer.direction(grads)?[0].to_host()?);
             }
             Self::Vera(_, _, grads) => {
-                named.insert("grad_vera_lambda_b", grads.lambda_b.to_host()?);
-                named.insert("grad_vera_lambda_d", grads.lambda_d.to_host()?);
+                named.insert("grad_vera_lambda_b", grads.layers[0].lambda_b.to_host()?);
+                named.insert("grad_vera_lambda_d", grads.layers[0].lambda_d.to_host()?);
             }
         }
         Ok(named)
@@ -173,8 +173,8 @@ impl<T: Element, D: Device> Layer<T, D> {
             }
             Self::LoraFa(_, _, grads) => grads.b[0].write(grad("grad_lora_B").view()),
             Self::Vera(_, _, grads) => {
-                grads.lambda_b.write(grad("grad_vera_lambda_b").view())?;
-                grads.lambda_d.write(grad("grad_vera_lambda_d").view())
+                grads.layers[0].lambda_b.write(grad("grad_vera_lambda_b").view())?;
+                grads.layers[0].lambda_d.write(grad("grad_vera_lambda_d").view())
             }
         }
     }
@@ -244,8 +244,8 @@ impl<T: Element, D: Device> Layer<T, D> {
                 named.insert("lora_B", layer.lora().segments()[0].b.to_host()?);
             }
             Self::Vera(layer, ..) => {
-                named.insert("vera_lambda_b", layer.lambda_b.to_host()?);
-                named.insert("vera_lambda_d", layer.lambda_d.to_host()?);
+                named.insert("vera_lambda_b", layer.layers()[0].lambda_b.to_host()?);
+                named.insert("vera_lambda_d", layer.layers()[0].lambda_d.to_host()?);
             }
         }
         Ok(named)

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use crate::{Device, Element, Error, Kind, Matrix, Result};
+use crate::{Device, Element, Error, Kind, Matrix, Result, View, ViewMut};
 
 /// A file of kernels. `T` in it is the element of a launch, `M` its master.
 #[derive(Debug)]
@@ -103,13 +103,22 @@ pub struct Launch<'a, D: Device> {
     kind: Kind,
     arguments: Vec<(&'static str, u64)>,
     foreign: bool,
+    scattered: bool,
 }
 
 impl<'a, D: Device> Launch<'a, D> {
     /// `kernel` of `source`, for elements of type `T`.
     pub fn new<T: Element>(device: &'a D, source: &'static Source, kernel: &'static str) -> Self {
         let kind = T::KIND;
-        Self { device, source, kernel, kind, arguments: Vec::new(), foreign: false }
+        Self {
+            device,
+            source,
+            kernel,
+            kind,
+            arguments: Vec::new(),
+            foreign: false,
+            scattered: false,
+        }
     }
 
     fn pointer<T: Element>(&self, reading: bool) -> &'static str {
@@ -133,6 +142,23 @@ impl<'a, D: Device> Launch<'a, D> {
     pub fn write<T: Element>(mut self, matrix: &mut Matrix<T, D>) -> Self {
         self.foreign |= !self.device.same(matrix.device());
         self.arguments.push((self.pointer::<T>(false), matrix.address()));
+        self
+    }
+
+    /// Some rows of a matrix to read.
+    pub fn read_rows<T: Element>(mut self, rows: View<'_, T, D>) -> Self {
+        self.foreign |= !self.device.same(rows.device);
+        self.scattered |= !rows.is_contiguous();
+        self.arguments.push((self.pointer::<T>(true), rows.address));
+        self
+    }
+
+    /// Some rows of a matrix to write.
+    pub fn write_rows<T: Element>(mut self, rows: ViewMut<'_, T, D>) -> Self {
+        let rows = rows.view();
+        self.foreign |= !self.device.same(rows.device);
+        self.scattered |= !rows.is_contiguous();
+        self.arguments.push((self.pointer::<T>(false), rows.address));
         self
     }
 
@@ -177,10 +203,15 @@ impl<'a, D: Device> Launch<'a, D> {
     /// The arguments are not those of the source, a matrix lies on another device, the kernel does not compile, or the device
     /// refuses.
     pub fn run(self, dimensions: Dimensions) -> Result<()> {
-        let Self { device, source, kernel, kind, mut arguments, foreign } = self;
+        let Self { device, source, kernel, kind, mut arguments, foreign, scattered } = self;
         let fail = |reason: String| Err(Error::Launch { kernel: kernel.to_owned(), reason });
         if foreign {
             return Err(Error::Devices { operation: kernel });
+        }
+        if scattered {
+            return fail(
+                "takes rows that lie one after another, not columns or a transpose".into(),
+            );
         }
         let Some(declared) = source.parameters(kernel) else {
             return fail(format!("is not in {}", source.file));

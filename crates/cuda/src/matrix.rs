@@ -218,6 +218,11 @@ impl<'a, T: Element, D: Device> View<'a, T, D> {
         Self { address, shape: [self.shape[0], columns.len()], ..self }
     }
 
+    /// Do its elements lie one after another, row by row?
+    pub(crate) fn is_contiguous(&self) -> bool {
+        !self.transposed && (self.stride == self.shape[1] || self.shape[0] <= 1)
+    }
+
     /// The device it lies on.
     pub fn device(&self) -> &'a D {
         self.device

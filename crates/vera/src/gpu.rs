@@ -9,7 +9,10 @@
 //!
 //! Both gradients come from one P \[out, r\], which is what LoRA computes for ∂L/∂B. Nothing is divided by d or b: they may
 //! be 0.
+//!
+//! Layers with the same input (q, k and v; gate and up) share A by definition. They are one [`Vera`] on one stacked weight, with one u.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use adapter::check_shape;
@@ -34,12 +37,19 @@ pub struct Projections<T: Element, D: Device> {
     pub b: Matrix<T, D>,
 }
 
-/// VeRA of one layer.
-pub struct Vera<T: Element, D: Device> {
+/// The two vectors of one layer.
+pub struct Layer<T: Element, D: Device> {
     /// b, \[1, out\].
     pub lambda_b: Parameter<T, D>,
     /// d, \[1, r\].
     pub lambda_d: Parameter<T, D>,
+    /// Its rows of W and F and its columns of y.
+    outputs: Range<usize>,
+}
+
+/// VeRA of one layer, or of several that share their input.
+pub struct Vera<T: Element, D: Device> {
+    layers: Vec<Layer<T, D>>,
     projections: Rc<Projections<T, D>>,
     inputs: usize,
 }
@@ -48,22 +58,28 @@ pub struct Vera<T: Element, D: Device> {
 pub struct Saved<T: Element, D: Device> {
     /// u = x̃ Aᵀ, \[tokens, r\].
     pub u: Matrix<T, D>,
-    /// F = Λ_b B Λ_d, \[out, r\].
+    /// F = Λ_b B Λ_d of each layer, one below the other: \[Σout, r\].
     folded: Matrix<T, D>,
 }
 
-/// ∂L/∂b and ∂L/∂d, and what they are made of.
-pub struct Grads<T: Element, D: Device> {
+/// ∂L/∂b and ∂L/∂d of one layer.
+pub struct LayerGrads<T: Element, D: Device> {
     /// \[1, out\].
     pub lambda_b: Matrix<T::Master, D>,
     /// \[1, r\].
     pub lambda_d: Matrix<T::Master, D>,
-    /// ∂L/∂u, \[tokens, r\].
-    u: Matrix<T, D>,
-    /// P, \[out, r\].
-    p: Matrix<T::Master, D>,
     /// Sums over the columns of ROWS rows each, \[blocks, r\].
     partial: Matrix<T::Master, D>,
+}
+
+/// The gradients of each layer, and what they are made of.
+pub struct Grads<T: Element, D: Device> {
+    /// In order.
+    pub layers: Vec<LayerGrads<T, D>>,
+    /// ∂L/∂u, \[tokens, r\].
+    u: Matrix<T, D>,
+    /// P, \[Σout, r\].
+    p: Matrix<T::Master, D>,
 }
 
 impl<T: Element, D: Device> Projections<T, D> {
@@ -87,28 +103,59 @@ impl<T: Element, D: Device> Vera<T, D> {
         like: &crate::Vera<f64>,
         projections: &Rc<Projections<T, D>>,
     ) -> Result<Self> {
-        let (outputs, inputs) = (like.lambda_b.len(), like.a().ncols());
-        let ([rank, a_inputs], [b_outputs, b_rank]) =
-            (projections.a.shape(), projections.b.shape());
-        check_shape("lambda_d", like.lambda_d.shape(), &[rank], "[r], with r from A [r, in]")?;
-        let fits = [[rank, a_inputs.max(inputs)], [b_outputs.max(outputs), rank]];
-        check_shape("vera_A", &[rank, a_inputs], &fits[0], "at least as wide as the layer")?;
-        check_shape("vera_B", &[b_outputs, b_rank], &fits[1], "at least as long as the layer")?;
-        Ok(Self {
-            lambda_b: Parameter::from_host(device, like.lambda_b.slice(s![NewAxis, ..]))?,
-            lambda_d: Parameter::from_host(device, like.lambda_d.slice(s![NewAxis, ..]))?,
-            projections: Rc::clone(projections),
-            inputs,
-        })
+        Self::stacked(device, &[like], projections)
     }
 
-    /// \[out, in\], the shape of the weight.
+    /// Adapters of layers that share their input, for the weights one below the other.
+    ///
+    /// # Errors
+    /// There is none, their inputs have different lengths, the projections are smaller than one of them, or there is not enough
+    /// memory.
+    pub fn stacked(
+        device: &D,
+        like: &[&crate::Vera<f64>],
+        projections: &Rc<Projections<T, D>>,
+    ) -> Result<Self> {
+        let Some(first) = like.first() else {
+            return Err(adapter::Error::value("layers", 0, "at least one is stacked").into());
+        };
+        let inputs = first.a().ncols();
+        let ([rank, a_inputs], [b_outputs, b_rank]) =
+            (projections.a.shape(), projections.b.shape());
+        let (mut layers, mut output) = (Vec::new(), 0);
+        for like in like {
+            let out = like.lambda_b.len();
+            check_shape("lambda_d", like.lambda_d.shape(), &[rank], "[r], with r from A [r, in]")?;
+            check_shape("A", like.a().shape(), &[rank, inputs], "[r, in] of the first layer")?;
+            let fits = [[rank, a_inputs.max(inputs)], [b_outputs.max(out), rank]];
+            check_shape("vera_A", &[rank, a_inputs], &fits[0], "at least as wide as the layer")?;
+            check_shape("vera_B", &[b_outputs, b_rank], &fits[1], "at least as long as the layer")?;
+            layers.push(Layer {
+                lambda_b: Parameter::from_host(device, like.lambda_b.slice(s![NewAxis, ..]))?,
+                lambda_d: Parameter::from_host(device, like.lambda_d.slice(s![NewAxis, ..]))?,
+                outputs: output..output + out,
+            });
+            output += out;
+        }
+        Ok(Self { layers, projections: Rc::clone(projections), inputs })
+    }
+
+    /// The layers, in order.
+    pub fn layers(&self) -> &[Layer<T, D>] {
+        &self.layers
+    }
+
+    /// \[Σout, in\], the shape of the weight.
     pub fn shape(&self) -> [usize; 2] {
-        [self.lambda_b.shape()[1], self.inputs]
+        [self.layers.last().map_or(0, |last| last.outputs.end), self.inputs]
     }
 
     fn rank(&self) -> usize {
-        self.lambda_d.shape()[1]
+        self.projections.a.shape()[0]
+    }
+
+    fn device(&self) -> &D {
+        self.projections.a.device()
     }
 
     fn a(&self) -> View<'_, T, D> {
@@ -120,7 +167,7 @@ impl<T: Element, D: Device> Vera<T, D> {
     /// # Errors
     /// There is not enough memory.
     pub fn saved(&self, tokens: usize) -> Result<Saved<T, D>> {
-        let (device, rank) = (self.lambda_b.device(), self.rank());
+        let (device, rank) = (self.device(), self.rank());
         let folded = Matrix::new(device, [self.shape()[0], rank])?;
         Ok(Saved { u: Matrix::new(device, [tokens, rank])?, folded })
     }
@@ -130,30 +177,37 @@ impl<T: Element, D: Device> Vera<T, D> {
     /// # Errors
     /// There is not enough memory.
     pub fn grads(&self, tokens: usize) -> Result<Grads<T, D>> {
-        let (device, rank, out) = (self.lambda_b.device(), self.rank(), self.shape()[0]);
+        let (device, rank) = (self.device(), self.rank());
+        let room = |layer: &Layer<T, D>| -> Result<LayerGrads<T, D>> {
+            let out = layer.outputs.len();
+            Ok(LayerGrads {
+                lambda_b: Matrix::new(device, [1, out])?,
+                lambda_d: Matrix::new(device, [1, rank])?,
+                partial: Matrix::new(device, [out.div_ceil(ROWS), rank])?,
+            })
+        };
         Ok(Grads {
-            lambda_b: Matrix::new(device, [1, out])?,
-            lambda_d: Matrix::new(device, [1, rank])?,
+            layers: self.layers.iter().map(room).collect::<Result<_>>()?,
             u: Matrix::new(device, [tokens, rank])?,
-            p: Matrix::new(device, [out, rank])?,
-            partial: Matrix::new(device, [out.div_ceil(ROWS), rank])?,
+            p: Matrix::new(device, [self.shape()[0], rank])?,
         })
     }
 
     // ANCHOR: fold
     /// F = Λ_b B Λ_d.
     fn fold(&self, folded: &mut Matrix<T, D>) -> Result<()> {
-        let [out, rank] = [self.shape()[0], self.rank()];
-        check_shape("F", &folded.shape(), &[out, rank], "[out, r]")?;
-        let device = self.lambda_b.device().clone();
-        Launch::new::<T>(&device, &KERNELS, "vera_fold")
-            .read(self.lambda_b.master())
-            .read(&self.projections.b)
-            .read(self.lambda_d.master())
-            .write(folded)
-            .count(out)
-            .count(rank)
-            .run(Dimensions::each(out * rank))
+        check_shape("F", &folded.shape(), &[self.shape()[0], self.rank()], "[out, r]")?;
+        for Layer { lambda_b, lambda_d, outputs } in &self.layers {
+            Launch::new::<T>(self.device(), &KERNELS, "vera_fold")
+                .read(lambda_b.master())
+                .read(&self.projections.b)
+                .read(lambda_d.master())
+                .write_rows(folded.view_mut().rows(outputs.clone()))
+                .count(outputs.len())
+                .count(self.rank())
+                .run(Dimensions::each(outputs.len() * self.rank()))?;
+        }
+        Ok(())
     }
     // ANCHOR_END: fold
 
@@ -217,43 +271,54 @@ impl<T: Element, D: Device> Vera<T, D> {
 
     /// ∂L/∂b = rowsum(P ⊙ B Λ_d) and ∂L/∂d = colsum(P ⊙ Λ_b B).
     fn reduce(&self, grads: &mut Grads<T, D>) -> Result<()> {
-        let [out, rank] = [self.shape()[0], self.rank()];
-        check_shape("P", &grads.p.shape(), &[out, rank], "[out, r]")?;
-        let device = self.lambda_b.device().clone();
-        let blocks = out.div_ceil(ROWS);
-        if blocks > 0 {
-            Launch::new::<T>(&device, &KERNELS, "vera_reduce")
-                .read(&grads.p)
-                .read(self.lambda_b.master())
-                .read(&self.projections.b)
-                .read(self.lambda_d.master())
-                .write(&mut grads.lambda_b)
-                .write(&mut grads.partial)
-                .count(out)
+        let Grads { layers, p, .. } = grads;
+        let rank = self.rank();
+        check_shape("P", &p.shape(), &[self.shape()[0], rank], "[out, r]")?;
+        check_shape("grads", &[layers.len()], &[self.layers.len()], "one for each layer")?;
+        for (Layer { lambda_b, lambda_d, outputs }, grads) in self.layers.iter().zip(layers) {
+            let blocks = outputs.len().div_ceil(ROWS);
+            if blocks > 0 {
+                Launch::new::<T>(self.device(), &KERNELS, "vera_reduce")
+                    .read_rows(p.view().rows(outputs.clone()))
+                    .read(lambda_b.master())
+                    .read(&self.projections.b)
+                    .read(lambda_d.master())
+                    .write(&mut grads.lambda_b)
+                    .write(&mut grads.partial)
+                    .count(outputs.len())
+                    .count(rank)
+                    .run(Dimensions::blocks(blocks)?)?;
+            }
+            Launch::new::<T>(self.device(), &KERNELS, "vera_finish")
+                .read(&grads.partial)
+                .write(&mut grads.lambda_d)
+                .count(blocks)
                 .count(rank)
-                .run(Dimensions::blocks(blocks)?)?;
+                .run(Dimensions::blocks(rank.div_ceil(BLOCK as usize))?)?;
         }
-        Launch::new::<T>(&device, &KERNELS, "vera_finish")
-            .read(&grads.partial)
-            .write(&mut grads.lambda_d)
-            .count(blocks)
-            .count(rank)
-            .run(Dimensions::blocks(rank.div_ceil(BLOCK as usize))?)
+        Ok(())
     }
 
-    /// What the optimiser is to do for this adapter of the layer `name`.
+    /// What the optimiser is to do for this adapter of the layer `name`. Where layers are stacked, the names of their vectors end in
+    /// their numbers.
     pub fn updates<'a>(&'a mut self, name: &str, grads: &'a Grads<T, D>) -> Vec<Update<'a, T, D>> {
-        let Self { lambda_b, lambda_d, .. } = self;
-        [("vera_lambda_b", lambda_b, &grads.lambda_b), ("vera_lambda_d", lambda_d, &grads.lambda_d)]
-            .into_iter()
-            .map(|(tensor, parameter, gradient)| Update {
-                name: format!("{name}.{tensor}"),
+        let one = self.layers.len() == 1;
+        let each = self.layers.iter_mut().zip(&grads.layers).enumerate();
+        each.flat_map(|(i, (layer, grads))| {
+            let number = if one { String::new() } else { format!(".{i}") };
+            let update = |tensor, parameter, gradient| Update {
+                name: format!("{name}.{tensor}{number}"),
                 parameter,
                 gradient,
                 rate: 1.0,
                 decays: true,
-            })
-            .collect()
+            };
+            [
+                update("vera_lambda_b", &mut layer.lambda_b, &grads.lambda_b),
+                update("vera_lambda_d", &mut layer.lambda_d, &grads.lambda_d),
+            ]
+        })
+        .collect()
     }
 
     /// W ← W + Λ_b B Λ_d A.
