@@ -19,7 +19,7 @@ pub fn main(args: &Args) -> Result<()> {
     let claims = ::claims::all()?;
     match args.format {
         Format::Table => print(&claims),
-        Format::Json => claims.iter().for_each(|claim| println!("{}", json(claim))),
+        Format::Json => claims.iter().for_each(|claim| say!("{}", json(claim))),
     }
     Ok(())
 }
@@ -57,10 +57,10 @@ fn print(claims: &[Claim]) {
             _ => ColumnConstraint::ContentWidth,
         });
     }
-    println!("{table}");
+    say!("{table}");
     for claim in claims {
         if let Some(note) = claim.note {
-            println!("{}: {note}", claim.number);
+            say!("{}: {note}", claim.number);
         }
     }
 }

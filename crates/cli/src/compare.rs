@@ -120,7 +120,7 @@ pub fn main(args: &Args) -> Result<()> {
                 let mut line = json!(record);
                 line["method"] = json!(contender.name());
                 line["threads"] = json!(threads);
-                println!("{line}");
+                say!("{line}");
             }
             records.push(record);
         }
@@ -131,9 +131,9 @@ pub fn main(args: &Args) -> Result<()> {
         compare_report::print(&rows, comparison.has_answers());
         comparison.explain(threads, args);
         if comparison.kept.get() > 0 {
-            println!("{} runs were there already; --fresh makes them anew.", comparison.kept.get());
+            say!("{} runs were there already; --fresh makes them anew.", comparison.kept.get());
         }
-        println!("plots: {}", plots.map(|plot| plot.display().to_string()).join(", "));
+        say!("plots: {}", plots.map(|plot| plot.display().to_string()).join(", "));
     }
     Ok(())
 }
@@ -201,7 +201,7 @@ impl Comparison {
         if args.format == Format::Table {
             compare_report::print_sweep(&sweep, contenders);
         } else {
-            println!("{}", json!(sweep));
+            say!("{}", json!(sweep));
         }
         Ok(sweep)
     }
@@ -268,7 +268,7 @@ impl Comparison {
             Some(path) => format!("The learning rates are those of {}.", path.display()),
             None => "Each learning rate is the best of the same sweep.".to_owned(),
         };
-        println!(
+        say!(
             "{what}: {steps} steps of {batch}{several}. Loss and exact answers are on held-out examples; \"saved\" \
              is what a step keeps for its backward pass, \"rank ΔW\" the mean effective rank of what changed in the \
              adapted matrices; {threads} threads. {rates}"

@@ -72,7 +72,7 @@ pub fn print(rows: &[Row], has_answers: bool) {
     start[7] = format!("{:.4}", before.loss);
     start[8] = exact(before.exact);
     let cells: Vec<_> = std::iter::once(start).chain(rows.iter().map(cells)).collect();
-    println!("{}", output::table(&header, &cells));
+    say!("{}", output::table(&header, &cells));
 }
 
 /// The trials of a sweep, the best of each row marked.
@@ -97,7 +97,7 @@ pub fn print_sweep(sweep: &Sweep, contenders: &[Contender]) {
     };
     let rows: Vec<Vec<String>> = contenders.iter().map(row).collect();
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    println!("{}", output::table(&header, &rows));
+    say!("{}", output::table(&header, &rows));
 }
 
 /// Loss curves, bytes by kind, and the spectra of what changed in one matrix.

@@ -67,7 +67,7 @@ impl<T: Real> Job<T> for Finetune<'_> {
             bar.set_message(format!("loss {:.4}", report.loss));
             if args.format == Format::Json {
                 let line = json!({"step": report.step, "loss": report.loss, "seconds": seconds});
-                println!("{line}");
+                say!("{line}");
             }
             reports.push((report, seconds));
         }
@@ -188,7 +188,7 @@ fn report<T: Real, M: Method<T>>(
             "before": before,
             "after": after,
         });
-        println!("{line}");
+        say!("{line}");
         return;
     }
     let mut rows = vec![
@@ -217,5 +217,5 @@ fn report<T: Real, M: Method<T>>(
     if let Some(median) = median {
         rows.push(vec![format!("seconds a step ({threads} threads)"), format!("{median:.3}")]);
     }
-    println!("{}", output::table(&[M::NAME.name(), ""], &rows));
+    say!("{}", output::table(&[M::NAME.name(), ""], &rows));
 }

@@ -1,6 +1,5 @@
 //! `lowrank generate`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use ::finetune::method::Trained;
@@ -76,14 +75,14 @@ fn generate<A: Adapter<f32>>(
         match words.decode(&tokens) {
             // A character can be spread over several tokens: wait until it is whole.
             Ok(text) if !text.ends_with('\u{fffd}') => {
-                print!("{}", text.strip_prefix(&shown).unwrap_or_default());
-                let _ = std::io::stdout().flush();
+                let new = text.strip_prefix(&shown).unwrap_or_default();
+                crate::output::say(format_args!("{new}"));
                 shown = text;
             }
             Ok(_) => {}
             Err(error) => failed = Some(error),
         }
     })?;
-    println!();
+    say!("");
     failed.map_or(Ok(()), Err)
 }

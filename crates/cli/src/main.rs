@@ -1,6 +1,9 @@
 //! `lowrank`: fine-tune a model, compare methods, generate text, merge adapters, judge implementations. Every verb calls
 //! a library.
 
+#[macro_use]
+mod output;
+
 mod claims;
 mod compare;
 mod compare_report;
@@ -10,8 +13,8 @@ mod generate;
 mod merge;
 mod method_args;
 mod oracle;
-mod output;
 mod plot;
+mod selftest;
 mod source;
 mod threads;
 
@@ -47,6 +50,11 @@ enum Verb {
     List(oracle::ListArgs),
     /// Show one conformance case
     Show(oracle::ShowArgs),
+    /// Let the oracle prove itself: make its cases again, and let every known mistake fail
+    Selftest(selftest::Args),
+    /// Print tests/vectors/bounds.json: the constants of the error bounds, for other languages
+    #[command(hide = true)]
+    Bounds,
 }
 
 fn main() -> ExitCode {
@@ -61,6 +69,8 @@ fn main() -> ExitCode {
         Verb::Check(args) => oracle::check(&args),
         Verb::List(args) => oracle::list(&args),
         Verb::Show(args) => oracle::show(&args),
+        Verb::Selftest(args) => selftest::main(&args),
+        Verb::Bounds => oracle::bounds(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {}", one_line(&error));

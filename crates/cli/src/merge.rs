@@ -69,7 +69,7 @@ fn merge<A: Adapter<f64>>(
         bail!("the merged weights are not finite in {dtype}: choose another --dtype");
     }
     llama::save::save_checkpoint(&checkpoint, dtype, &args.out)?;
-    println!(
+    say!(
         "merged {count} numbers into {} as {dtype}: rounding lost {} of ΔW (Frobenius norm); {} of its entries left \
          their weight as it was",
         args.out.display(),

@@ -1,7 +1,6 @@
 //! `lowrank emit`, `check`, `list` and `show`: what an implementation is judged against, and the verdict.
 
 use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -11,7 +10,7 @@ use oracle::{Case, Index, Method, Op, Options, Profile, Report, Tally, TensorFil
 use crate::output;
 
 /// The cases of the repository, seen from its root.
-const CASES: &str = "tests/vectors";
+pub(crate) const CASES: &str = "tests/vectors";
 
 /// The options of `lowrank emit`.
 #[derive(clap::Args, Clone, Debug)]
@@ -183,17 +182,16 @@ pub fn show(args: &ShowArgs) -> Result<ExitCode> {
     let path = args.cases.join(format!("{}.safetensors", args.id));
     let file = TensorFile::read(&path).context("no such case: see `lowrank list`")?;
     let index = Index::of(&args.cases)?;
-    println!("{}", args.id);
-    println!("  {}", oracle::equation(method, op));
     let case = Case::of(&file).with_context(|| path.display().to_string())?;
-    println!("  class   {}", case.class.unwrap_or_default());
-    println!("  paper   {}", case.paper);
+    let mut lines = vec![args.id.clone(), format!("  {}", oracle::equation(method, op))];
+    lines.push(format!("  class   {}", case.class.unwrap_or_default()));
+    lines.push(format!("  paper   {}", case.paper));
     for flag in &case.flags {
         let meaning = index.flags.get(flag).map_or("", String::as_str);
-        println!("  flag    {flag}: {meaning}");
+        lines.push(format!("  flag    {flag}: {meaning}"));
     }
-    println!("  digest  {}", oracle::digest(&file));
-    println!("  case    {}", case.text);
+    lines.push(format!("  digest  {}", oracle::digest(&file)));
+    lines.push(format!("  case    {}", case.text));
     let shapes: Vec<_> = file
         .tensors
         .iter()
@@ -201,20 +199,24 @@ pub fn show(args: &ShowArgs) -> Result<ExitCode> {
             vec![name.clone(), tensor.dtype.to_string(), format!("{:?}", tensor.shape)]
         })
         .collect();
-    println!("{}", output::table(&["tensor", "type", "shape"], &shapes));
+    lines.push(format!("{}\n", output::table(&["tensor", "type", "shape"], &shapes)));
+    print(&lines.join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// On standard output, whose reader may have seen enough (`| head`).
-fn print(text: &str) -> Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(()),
-    }
+/// `lowrank bounds`: tests/vectors/bounds.json.
+pub fn bounds() -> Result<ExitCode> {
+    print(&oracle::bounds_json())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All at once.
+pub(crate) fn print(text: &str) -> Result<()> {
+    Ok(output::print(format_args!("{text}"))?)
 }
 
 /// A default that is relative to the current folder deserves a better message than "no such file".
-fn there(path: &Path) -> Result<()> {
+pub(crate) fn there(path: &Path) -> Result<()> {
     if path == Path::new(CASES) && !path.exists() {
         anyhow::bail!(
             "{CASES} is not in the current folder: go to the root of the repository, or name the folder of the cases"

@@ -1,7 +1,35 @@
 //! What a person sees: tables, sizes, progress.
 
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// `println!`, but for a reader that has seen enough.
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::output::say(format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+
+/// On standard output. Where nobody reads any more (`| head`) the work goes on: it may be writing files.
+pub fn say(text: fmt::Arguments<'_>) {
+    if let Err(error) = print(text) {
+        eprintln!("error: standard output: {error}");
+    }
+}
+
+/// On standard output, whose reader may have seen enough.
+///
+/// # Errors
+/// It cannot be written to for another reason: a full disk.
+pub fn print(text: fmt::Arguments<'_>) -> io::Result<()> {
+    match io::stdout().write_fmt(text).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
 
 /// A table for a person, or JSON lines for a machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -21,6 +49,13 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> Table {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
+    table
+}
+
+/// The same without rules between the rows, for a long one.
+pub fn lines(header: &[&str], rows: &[Vec<String>]) -> Table {
+    let mut table = table(header, rows);
+    table.load_style(presets::NOTHING);
     table
 }
 

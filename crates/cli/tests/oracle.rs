@@ -93,3 +93,54 @@ fn exit_codes_of_what_cannot_be_judged() {
     let output = lowrank(&["show", id, "--cases", &vectors()]);
     assert!(output.status.success() && text(&output.stdout).contains("in.grad_y"));
 }
+
+#[test]
+fn the_selftest_says_what_it_ran_and_fails_with_5() {
+    let directory = tempfile::tempdir().unwrap();
+    let some = ["--method", "lora-plus", "--op", "merge"];
+    let output =
+        lowrank(&[&["selftest", "--cases", &vectors(), "--no-generator"], &some[..]].concat());
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}{}", text(&output.stderr));
+    assert!(shown.contains("alpha-for-scale") && shown.contains("PASS     mutants"), "{shown}");
+    assert!(shown.contains("SKIPPED  exact arithmetic: left out"), "{shown}");
+    // Nothing but the report, where no terminal shows a bar.
+    assert_eq!(text(&output.stderr), "");
+
+    let missing = directory.path().join("generate.py");
+    let generator = ["--require-generator", "--generator", missing.to_str().unwrap()];
+    let arguments =
+        [&["selftest", "--cases", &vectors(), "--format", "json"], &some[..], &generator];
+    let output = lowrank(&arguments.concat());
+    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+    let lines = text(&output.stdout);
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let failed: Vec<&Value> = lines.iter().filter(|line| line["verdict"] == "FAIL").collect();
+    assert!(failed.len() == 1 && failed[0]["part"] == "exact arithmetic", "{failed:?}");
+    // A line for every case, with the mutants that it fails.
+    let merged = lines.iter().find(|line| line["case"] == "lora-plus/merge/small-bounded").unwrap();
+    assert!(merged["bf16"].as_array().unwrap().contains(&"delta-sign".into()), "{merged}");
+
+    let empty = directory.path().to_str().unwrap();
+    assert_eq!(lowrank(&["selftest", "--cases", empty]).status.code(), Some(2));
+}
+
+/// A reader that has seen enough, as `| head -1` has, is no error.
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let id = &backward_cases()[0];
+    let selftest = ["selftest", "--no-generator", "--method", "lora-plus", "--op", "merge"];
+    let verbs: [&[&str]; 4] = [&["show", id], &["list"], &["bounds"], &selftest];
+    for verb in verbs {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lowrank"));
+        command.args(verb);
+        if verb[0] != "bounds" {
+            command.args(["--cases", &vectors()]);
+        }
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).stderr(std::process::Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{verb:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "", "{verb:?}");
+    }
+}

@@ -192,7 +192,7 @@ fn submitted(
 }
 
 /// What is computed here, with the numbers of the file where it has them.
-fn expected(
+pub(crate) fn expected(
     case: &Case,
     file: &TensorFile,
     problem: &Problem,
@@ -254,7 +254,7 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
-    fn new(case: &Case, problem: &Problem, options: Options) -> Result<Self> {
+    pub(crate) fn new(case: &Case, problem: &Problem, options: Options) -> Result<Self> {
         let class = case.class.unwrap_or_default();
         let profiles = [Profile::F64, Profile::F32, Profile::Tf32, Profile::Bf16, Profile::Fp16];
         let holds = profiles
@@ -287,7 +287,8 @@ impl Judge {
         (output.bound)(units) + (output.bound)(&Profile::F64.units(false))
     }
 
-    fn tensor(
+    /// The verdict on one tensor.
+    pub(crate) fn tensor(
         &self,
         output: &Output,
         want: &ArrayD<f64>,

@@ -56,6 +56,16 @@ impl Index {
         Ok(Self { digests, flags })
     }
 
+    /// Every id it lists, sorted.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.digests.keys().map(String::as_str)
+    }
+
+    /// The digest of the case with this id.
+    pub fn digest(&self, id: &str) -> Option<&str> {
+        self.digests.get(id).map(String::as_str)
+    }
+
     /// Is this the case that was shipped under its id? A case that the index does not list is nobody's.
     pub fn vouches(&self, case: &Case, file: &TensorFile) -> bool {
         let listed = case.id.as_ref().and_then(|id| self.digests.get(id));

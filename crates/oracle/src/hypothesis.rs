@@ -4,12 +4,12 @@
 use ndarray::ArrayD;
 
 use crate::TensorFile;
-use crate::case::{Case, Method};
+use crate::case::Case;
 use crate::check::{Judge, Report, Verdict, compare};
 use crate::inputs::turned;
 use crate::layer::Problem;
-use crate::mistakes::MISTAKES;
-use crate::ops::{Output, evaluate};
+use crate::mutants::{Mutant, mutants};
+use crate::ops::Output;
 
 /// The mistake that explains the first tensor that fails, and most of the others.
 pub(crate) fn explain(
@@ -36,30 +36,22 @@ pub(crate) fn explain(
         return None;
     }
 
-    let mut best: Option<(usize, String)> = None;
-    for (text, change) in MISTAKES {
-        let mut mistaken = problem.clone();
-        if !change(&mut mistaken, case.op) {
-            continue;
-        }
-        let Ok(mistaken) = evaluate(case.op, &mistaken) else { continue };
+    let right: Vec<Output> = outputs.iter().map(|(output, _)| output.clone()).collect();
+    let mut best: Option<(usize, &Mutant)> = None;
+    for mutant in mutants() {
+        let Some(mistaken) = mutant.outputs(case.op, problem, &right) else { continue };
         let explains = |name: &&&str| {
             mistaken.iter().any(|output| output.name == **name && agrees(output, submission, judge))
         };
         if explains(&&first) {
             let count = failed.iter().filter(explains).count();
-            if best.as_ref().is_none_or(|(most, _)| count > *most) {
-                best = Some((count, (*text).to_owned()));
+            if best.is_none_or(|(most, _)| count > most) {
+                best = Some((count, mutant));
             }
         }
     }
-    if let Some((_, text)) = best {
-        return Some(text);
-    }
-    if case.method == Method::DeltaLora
-        && let Some(text) = product_of_differences(problem, outputs, first, submission, judge)
-    {
-        return Some(text);
+    if let Some((_, mutant)) = best {
+        return Some(mutant.to_string());
     }
     arithmetic(outputs, first, submission, judge, problem)
 }
@@ -77,34 +69,6 @@ fn agrees(output: &Output, submission: &TensorFile, judge: &Judge) -> bool {
     }
     let bound = judge.bound(output, &units);
     compare(&got, &output.value, &bound, &bound, |_, _, _| false).verdict == Verdict::Pass
-}
-
-/// (B⁺ − B)(A⁺ − A), which is not B⁺A⁺ − B A.
-fn product_of_differences(
-    problem: &Problem,
-    outputs: &[(Output, ArrayD<f64>)],
-    first: &str,
-    submission: &TensorFile,
-    judge: &Judge,
-) -> Option<String> {
-    if first != "weight" {
-        return None;
-    }
-    let of = |name: &str| outputs.iter().find(|(output, _)| output.name == name);
-    let moved = |name: &str| {
-        let after = of(name)?.1.clone().into_dimensionality::<ndarray::Ix2>().ok()?;
-        Some(after - problem.inputs.matrix(name)?)
-    };
-    let (output, _) = of(first)?;
-    let delta = problem.params.delta;
-    let scale = if delta.include_scale { problem.scale().ok()? } else { 1.0 };
-    let mut value = problem.weight();
-    value.scaled_add(delta.lambda * scale, &moved("lora_B")?.dot(&moved("lora_A")?));
-    let value = value.into_dyn();
-    let value = if problem.params.fan_in_fan_out { turned(&value) } else { value };
-    let mistaken = Output { value, ..output.clone() };
-    agrees(&mistaken, submission, judge)
-        .then(|| "W moved by (B⁺ − B)(A⁺ − A), which is not B⁺A⁺ − B A".to_owned())
 }
 
 /// A factor, a transpose, or another tensor.

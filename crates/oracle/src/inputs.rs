@@ -238,6 +238,33 @@ impl Inputs {
         had
     }
 
+    /// The only mask of a pass.
+    pub fn mask(&self) -> Option<Array2<u8>> {
+        self.masks.get("dropout_mask").cloned()
+    }
+
+    /// What is kept dropped, and the other way round: a mistake. False if there is no mask.
+    pub fn invert_masks(&mut self) -> bool {
+        self.masks.values_mut().for_each(|mask| mask.mapv_inplace(|kept| 1 - kept));
+        !self.masks.is_empty()
+    }
+
+    /// A mask of about one half for every x, where there is none: a mistake. False if there is one, or no x.
+    pub fn make_masks(&mut self) -> bool {
+        if !self.masks.is_empty() {
+            return false;
+        }
+        for (name, x) in &self.tensors {
+            let Some(suffix) = name.strip_prefix('x') else { continue };
+            let &[tokens, inputs] = x.shape() else { continue };
+            // Golden sections: spread evenly over every row and every column.
+            let kept = |(i, j)| u8::from(((i + 1) * 0x9e37 + (j + 1) * 0x79b9) % 0x10000 < 0x8000);
+            let mask = Array2::from_shape_fn((tokens, inputs), kept);
+            self.masks.insert(format!("dropout_mask{suffix}"), mask);
+        }
+        !self.masks.is_empty()
+    }
+
     /// The mask as a product, so that a dropped NaN or ∞ becomes NaN and not 0. False if there is none.
     ///
     /// Such an element is kept and NaN; x itself has it in the frozen term, which is not finite there in any case.

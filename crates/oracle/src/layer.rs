@@ -13,7 +13,7 @@ use vera::{Projections, Vera};
 
 use crate::case::{Case, Method};
 use crate::error::wrong;
-use crate::inputs::{Inputs, trained};
+use crate::inputs::{Inputs, trained, turned};
 use crate::params::Params;
 use crate::{Error, Result, TensorFile};
 
@@ -75,6 +75,12 @@ impl Problem {
     /// W, \[out, in\].
     pub fn weight(&self) -> Array2<f64> {
         self.matrix("weight", self.inputs.dims.outputs, self.inputs.dims.inputs)
+    }
+
+    /// W as the file has it: \[in, out\] when `fan_in_fan_out`.
+    pub fn stored_weight(&self) -> ArrayD<f64> {
+        let weight = self.weight().into_dyn();
+        if self.params.fan_in_fan_out { turned(&weight) } else { weight }
     }
 
     /// The adapter.

@@ -3,8 +3,9 @@
 //!
 //! - `case.rs`, `params.rs`, `inputs.rs`, `tensors.rs`: a case, its parameters, its tensors, its file.
 //! - `layer.rs`: the five methods under one set of names. No method is computed here, their crates are called.
-//! - `bound.rs`, `ops/`: the bounds, each constant with its proof. Read `bound.rs` first.
-//! - `check.rs`, `hypothesis.rs`, `mistakes.rs`: the verdict, and the mistake that would explain it.
+//! - `bound.rs`, `ops/`, `constants.rs`: the bounds, each constant with its proof. Read `bound.rs` first.
+//! - `selftest/`: the oracle on itself, with every mutant of `mutants/`.
+//! - `check.rs`, `hypothesis.rs`, `mutants/`: the verdict, and the mistake that would explain it.
 //!
 //! ```
 //! use ndarray::array;
@@ -30,6 +31,7 @@
 pub mod bound;
 mod case;
 mod check;
+mod constants;
 mod digest;
 mod emit;
 mod error;
@@ -37,19 +39,22 @@ mod files;
 mod hypothesis;
 mod inputs;
 mod layer;
-mod mistakes;
+mod mutants;
 pub mod ops;
 mod params;
 mod report;
+pub mod selftest;
 mod tensors;
 
 pub use bound::Profile;
 pub use case::{Case, Class, Method, Op, SCHEMA, Source, equation, parse_id};
 pub use check::{Finding, Options, Report, Verdict, Worst, check};
+pub use constants::bounds_json;
 pub use digest::digest;
 pub use emit::{emit, emit_file, outputs};
 pub use error::{Error, Result};
 pub use files::{Index, Tally, cases_under, check_all, read_case};
+pub use mutants::{Mutant, mutants};
 pub use ops::Output;
 pub use params::{InitParams, OptimizerParams, Params};
 pub use report::{json, junit};

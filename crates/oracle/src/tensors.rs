@@ -46,6 +46,22 @@ impl Tensor {
         Self { dtype: Dtype::F64, shape: array.shape().to_vec(), data }
     }
 
+    /// Rounded to the nearest number of a format: F16, BF16, F32, and F64 otherwise.
+    pub(crate) fn rounded(array: &ArrayD<f64>, dtype: Dtype) -> Self {
+        let bytes = |number: &f64| match dtype {
+            Dtype::F16 => f16::from_f64(*number).to_le_bytes().to_vec(),
+            Dtype::BF16 => bf16::from_f64(*number).to_le_bytes().to_vec(),
+            Dtype::F32 => (*number as f32).to_le_bytes().to_vec(),
+            _ => number.to_le_bytes().to_vec(),
+        };
+        let dtype = match dtype {
+            Dtype::F16 | Dtype::BF16 | Dtype::F32 => dtype,
+            _ => Dtype::F64,
+        };
+        let data = array.iter().flat_map(bytes).collect();
+        Self { dtype, shape: array.shape().to_vec(), data }
+    }
+
     /// F32, rounded up: for a gauge, which must not become smaller.
     pub fn f32_up(array: &ArrayD<f64>) -> Self {
         let up = |number: f64| {

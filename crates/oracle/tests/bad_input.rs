@@ -166,6 +166,17 @@ fn the_projection_needs_independent_rows_and_a_scale() {
     let rows = ndarray::concatenate![ndarray::Axis(0), row, row];
     twice.tensors.insert("in.lora_A".into(), Tensor::f64(&rows));
     refused(&twice, &["A", "row 1"]);
+
+    // The pivot is ε² of its diagonal, and f64 knows it up to (in + r) 2⁻⁵³ = 7.8e-16. The contract refuses up to r 2⁻⁵³.
+    let nearly = |epsilon: f64| {
+        let mut case = layer("lora-fa", "backward", &format!("{projected}}}"));
+        let mut rows = ndarray::Array2::zeros((2, 5));
+        (rows[[0, 0]], rows[[1, 0]], rows[[1, 1]]) = (1.0, 1.0, epsilon);
+        case.tensors.insert("in.lora_A".into(), Tensor::f64(&rows.into_dyn()));
+        case
+    };
+    refused(&nearly(2.0_f64.powi(-25)), &["A", "row 1"]);
+    assert!(emit(&nearly(2.0_f64.powi(-23))).is_ok());
 }
 
 /// A header in front of these bytes.

@@ -11,6 +11,7 @@
 use crate::Result;
 use crate::bound::{Part, Roundings, Underflow, largest};
 use crate::case::Method;
+use crate::constants::{self, Sizes};
 use crate::layer::Problem;
 use crate::ops::Output;
 
@@ -26,7 +27,11 @@ pub(super) fn merge(problem: &Problem, sign: f64) -> Result<Vec<Output>> {
     let low_rank = problem.absolute()?.delta_weight().into_dyn();
 
     let r = problem.inputs.dims.rank;
-    let (store, inputs) = if problem.method == Method::Vera { (4, 4) } else { (6, 2) };
+    let vera = problem.method == Method::Vera;
+    let [of_base, of_low_rank] =
+        ["weight.base", "weight.low_rank"].map(|term| constants::layer(vera, term));
+    let sizes = Sizes { rank: r, ..Sizes::default() };
+    let store = of_low_rank.store.of(sizes);
     let names = ["lora_A", "lora_B", "vera_A", "vera_B", "vera_lambda_d", "vera_lambda_b"];
     let amplification = largest(names.iter().filter_map(|name| problem.inputs.get(name)));
     let underflow = Underflow {
@@ -34,16 +39,23 @@ pub(super) fn merge(problem: &Problem, sign: f64) -> Result<Vec<Output>> {
         stored: (store + 2) as f64 * (r + 1) as f64,
         amplification: amplification * problem.scale()?.abs().max(1.0),
     };
-    let part = |gauge, store, inputs| Part {
+    let part = |gauge, row: constants::Row, inputs| Part {
         gauge,
-        roundings: Roundings { accumulate: r, store, inputs },
+        roundings: Roundings {
+            accumulate: row.accumulate.of(sizes),
+            store: row.store.of(sizes),
+            inputs,
+        },
         underflow,
     };
     let all = &base + &low_rank;
     let mut output = Output::new(
         "weight".into(),
         weight.into_dyn(),
-        vec![("base", part(base, 1, 1)), ("low_rank", part(low_rank, store, inputs))],
+        vec![
+            ("base", part(base, of_base, 1)),
+            ("low_rank", part(low_rank, of_low_rank, if vera { 4 } else { 2 })),
+        ],
     );
     output.gauges = vec![("all", all)]; // a file has one
     Ok(vec![if problem.params.fan_in_fan_out { output.turned() } else { output }])

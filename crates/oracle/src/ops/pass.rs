@@ -36,6 +36,7 @@ use ndarray::{Array2, ArrayD};
 
 use crate::bound::{Part, Roundings, Underflow, largest};
 use crate::case::Method;
+use crate::constants::{self, MASK, Sizes};
 use crate::layer::Problem;
 use crate::ops::{Output, projection};
 use crate::{Result, error::wrong};
@@ -67,7 +68,7 @@ impl<'a> At<'a> {
     fn part(&self, gauge: ArrayD<f64>, count: Count) -> Result<Part> {
         let masked = count.masked && self.dropout()?.is_some();
         let Count { accumulate, store, inputs, terms, .. } = count;
-        let roundings = Roundings { accumulate, store: store + 2 * usize::from(masked), inputs };
+        let roundings = Roundings { accumulate, store: store + MASK * usize::from(masked), inputs };
         let inputs = &self.problem.inputs;
         let named = |factor: &&str| match *factor {
             "A" => ["lora_A", "vera_A", "vera_lambda_d"].map(|name| inputs.get(name)),
@@ -88,7 +89,7 @@ impl<'a> At<'a> {
     }
 }
 
-/// The counts of the tables above.
+/// The counts of the tables above, and what underflow needs.
 #[derive(Clone, Copy, Default)]
 struct Count {
     accumulate: usize,
@@ -98,6 +99,27 @@ struct Count {
     terms: usize,
     /// What an underflow may be multiplied by.
     factors: &'static [&'static str],
+}
+
+impl At<'_> {
+    /// The row of `constants.rs`, in this layer.
+    fn count(&self, term: &str, x: &Array2<f64>) -> Count {
+        let (problem, dims) = (self.problem, self.problem.inputs.dims);
+        let row = constants::layer(problem.method == Method::Vera, term);
+        let sizes = Sizes {
+            inputs: dims.inputs,
+            outputs: dims.outputs,
+            rank: dims.rank,
+            tokens: x.nrows(),
+            bias: problem.inputs.get("bias").is_some(),
+        };
+        Count {
+            accumulate: row.accumulate.of(sizes),
+            store: row.store.of(sizes),
+            masked: row.store.dropout > 0,
+            ..Count::default()
+        }
+    }
 }
 
 /// y, with the bias.
@@ -115,29 +137,26 @@ pub(super) fn forward(at: &At<'_>) -> Result<Output> {
 fn output_y(at: &At<'_>, y: Array2<f64>) -> Result<Output> {
     let problem = at.problem;
     let (weight, x, dropout) = (problem.weight(), at.matrix("x")?.mapv(f64::abs), at.dropout()?);
-    let [n, r] = [problem.inputs.dims.inputs, problem.inputs.dims.rank];
+    let r = problem.inputs.dims.rank;
     let mut base = x.dot(&weight.mapv(f64::abs).t()); // [tokens, in]·[in, out] → [tokens, out]
-    let bias = problem.inputs.vector("bias");
-    if let Some(bias) = &bias {
+    if let Some(bias) = problem.inputs.vector("bias") {
         base += &bias.mapv(f64::abs);
     }
     let zeros = Array2::zeros(weight.dim());
     let low_rank = problem.absolute()?.forward(&zeros, &x, dropout.as_ref())?;
     let factors = &["x", "W"];
-    let count = Count { accumulate: n + r, store: 3, inputs: 2, factors, ..Count::default() };
+    let count = Count { inputs: 2, factors, ..at.count("y.base", &x) };
     let base = at.part(base.into_dyn(), count)?;
-    let (store, inputs) = low_rank_counts(problem.method);
-    let store = store + usize::from(bias.is_some());
-    let factors = &["x", "A", "B"];
-    let count = Count { accumulate: 2 * n + r, store, inputs, masked: true, terms: r, factors };
+    let (inputs, factors) = (low_rank_factors(problem.method), &["x", "A", "B"]);
+    let count = Count { inputs, terms: r, factors, ..at.count("y.low_rank", &x) };
     let low_rank = at.part(low_rank.into_dyn(), count)?;
     let name = format!("y{}", at.suffix);
     Ok(Output::new(name, y.into_dyn(), vec![("base", base), ("low_rank", low_rank)]))
 }
 
-/// Of the low-rank term of y and of ∂L/∂x: stored roundings and factors.
-fn low_rank_counts(method: Method) -> (usize, usize) {
-    if method == Method::Vera { (5, 5) } else { (7, 3) }
+/// How many inputs are factors of the low-rank term of y and of ∂L/∂x.
+fn low_rank_factors(method: Method) -> usize {
+    if method == Method::Vera { 5 } else { 3 }
 }
 
 /// y, ∂L/∂x, the gradients, and LoRA-FA's projected one.
@@ -158,29 +177,28 @@ pub(super) fn backward(at: &At<'_>) -> Result<Vec<Output>> {
         problem.absolute()?.backward(&zeros, &x.mapv(f64::abs), dropout.as_ref(), &abs_grad)?;
 
     let dims = problem.inputs.dims;
-    let [n, m, r, b] = [dims.inputs, dims.outputs, dims.rank, x.nrows()];
+    let [r, b] = [dims.rank, x.nrows()];
     let mut outputs = vec![output_y(at, passed.y)?];
 
     let factors = &["grad_y", "W"];
-    let count = Count { accumulate: m + r, store: 3, inputs: 2, factors, ..Count::default() };
+    let count = Count { inputs: 2, factors, ..at.count("grad_x.base", &x) };
     let base = abs_grad.dot(&abs_weight).into_dyn(); // [tokens, out]·[out, in] → [tokens, in]
     let base = at.part(base, count)?;
-    let (store, inputs) = low_rank_counts(problem.method);
-    let factors = &["grad_y", "A", "B"];
-    let count = Count { accumulate: 2 * m + r, store, inputs, masked: true, terms: r, factors };
+    let (inputs, factors) = (low_rank_factors(problem.method), &["grad_y", "A", "B"]);
+    let count = Count { inputs, terms: r, factors, ..at.count("grad_x.low_rank", &x) };
     let low_rank = at.part(absolute.grad_x.into_dyn(), count)?;
     let parts = vec![("base", base), ("low_rank", low_rank)];
     outputs.push(Output::new(format!("grad_x{}", at.suffix), passed.grad_x.into_dyn(), parts));
 
     for (name, value) in passed.gradients {
-        let (accumulate, store, inputs, terms) = match name.as_str() {
-            "lora_A" => (m + b, 6, 3, b),
-            "lora_B" => (n + b, 6, 3, b),
-            "vera_lambda_b" => (n + r + b, 5, 5, r * b),
-            _ => (n + m + b, 5, 5, b),
+        let (inputs, terms) = match name.as_str() {
+            "lora_A" | "lora_B" => (3, b),
+            "vera_lambda_b" => (5, r * b),
+            _ => (5, b),
         };
         let factors = &["x", "grad_y", "A", "B"];
-        let count = Count { accumulate, store, inputs, masked: true, terms, factors };
+        let count = at.count(&format!("grad_{name}.all"), &x);
+        let count = Count { inputs, terms, factors, ..count };
         let part = at.part(absolute.gradients[&name].clone(), count)?;
         outputs.push(Output::new(format!("grad_{name}{}", at.suffix), value, vec![("all", part)]));
     }

@@ -26,6 +26,7 @@ use lora_fa::{Cholesky, Variant};
 use ndarray::{Array1, Array2, ArrayD, Ix2};
 
 use crate::bound::{Bound, Roundings, Units};
+use crate::constants::{PROJECTION, Sizes};
 use crate::layer::{Layer, Problem};
 use crate::ops::Output;
 use crate::{Result, error::wrong};
@@ -50,12 +51,17 @@ pub(super) fn of(problem: &Problem) -> Option<Projection> {
     let a = problem.inputs.matrix("lora_A")?;
     let (r, n) = a.dim();
     let s = problem.scale().ok()?;
+    let sizes = Sizes { inputs: n, rank: r, ..Sizes::default() };
     Some(Projection {
         gram: a.dot(&a.t()), // [r, in]·[in, r] → [r, r]
         inverse: Cholesky::of_gram(a.view()).ok()?.solve(Array2::eye(r)).ok()?.mapv(f64::abs),
         lengths: a.outer_iter().map(|row| row.dot(&row).sqrt()).collect(),
         s2: s * s,
-        roundings: Roundings { accumulate: n + 3 * r + 4, store: 11, inputs: 3 },
+        roundings: Roundings {
+            accumulate: PROJECTION.accumulate.of(sizes),
+            store: PROJECTION.store.of(sizes),
+            inputs: 3,
+        },
     })
 }
 

@@ -45,6 +45,7 @@ use ndarray::{Array2, ArrayD, Zip};
 
 use crate::bound::{Bound, Part, Roundings, Underflow, bound, largest, plus, with};
 use crate::case::Method;
+use crate::constants::{ADAMW, DECAY_LAST, MOVE, Row, SGD, Sizes};
 use crate::inputs::trained;
 use crate::layer::{AdamNow, Named, Problem};
 use crate::ops::{Output, projection};
@@ -145,15 +146,16 @@ impl Update<'_> {
             },
         };
         let l = self.rate_roundings();
+        let [alone, decayed, of_decay, of_g] = SGD;
         let parts = vec![
-            part(p.clone(), if decay == 0.0 { 1 } else { 3 }),
-            part(&p * (lr * decay), 5 + l),
-            part(&self.gradient.gauge * lr, 3 + l),
+            part(p.clone(), if decay == 0.0 { alone } else { decayed }),
+            part(&p * (lr * decay), of_decay + l),
+            part(&self.gradient.gauge * lr, of_g + l),
         ];
         let all = &p * (1.0 + lr * decay) + &self.gradient.gauge * lr;
-        let of_g = self.gradient.error.clone();
+        let error = self.gradient.error.clone();
         let from_gradient: Bound =
-            Arc::new(move |units| of_g(units) * (lr * (1.0 + units.stored(3 + l))));
+            Arc::new(move |units| error(units) * (lr * (1.0 + units.stored(of_g + l))));
         Ok(Output {
             name: format!("{}{suffix}", self.name),
             value,
@@ -179,12 +181,13 @@ impl Update<'_> {
         let m_gauge = m.mapv(f64::abs) * m_old + &g_gauge * m_new;
         let v_gauge = v.mapv(f64::abs) * v_old + g_gauge.mapv(|g| g * g) * v_new;
 
+        let [in_m, in_v, in_q, in_p] = ADAMW;
         // E_m = growth · (…|m| + …|g|) + …E_g
         let m_abs = m.mapv(f64::abs) * m_old + g.mapv(f64::abs) * m_new;
         let m_both = m.mapv(f64::abs) + g.mapv(f64::abs);
         let of_g_m = of_g.clone();
         let m_error: Bound = Arc::new(move |units| {
-            let growth = units.stored(4 + usize::from(units.inputs_round));
+            let growth = units.stored(in_m + usize::from(units.inputs_round));
             with(of_g_m(units), &m_abs, &m_both, |of_g, gauge, both| {
                 growth * gauge
                     + units.accumulate * now.betas.0 * (1.0 + growth) * both
@@ -197,7 +200,7 @@ impl Update<'_> {
         let v_both = v.mapv(f64::abs) + g.mapv(|g| g * g);
         let g_abs = g.mapv(f64::abs);
         let v_error: Bound = Arc::new(move |units| {
-            let growth = units.stored(5 + 2 * usize::from(units.inputs_round));
+            let growth = units.stored(in_v + 2 * usize::from(units.inputs_round));
             let rest = &v_both * (units.accumulate * now.betas.1 * (1.0 + growth));
             rest + with(of_g(units), &v_abs, &g_abs, |of_g, gauge, g| {
                 growth * gauge
@@ -216,7 +219,7 @@ impl Update<'_> {
         let (of_m, of_v) = (m_error.clone(), v_error.clone());
         let (m_mid, v_mid) = (m_after.clone(), v_after.clone());
         let l = self.rate_roundings();
-        let counts = 10 + l + if now.decay_last { 4 + l } else { 0 };
+        let counts = in_q + l + if now.decay_last { DECAY_LAST + l } else { 0 };
         let p_error: Bound = Arc::new(move |units| {
             let (of_m, of_v) = (of_m(units), of_v(units));
             let rounded = 1.0 + units.stored(counts);
@@ -224,10 +227,16 @@ impl Update<'_> {
             // √(1 − θ) ≥ 1 − θ/2 − θ²/2
             let biased = first + second / 2.0 * (1.0 + second);
             let q_growth = rounded / (1.0 - biased).max(0.0) - 1.0;
-            let p_growth = units.stored(5 + l + usize::from(units.inputs_round));
+            let p_growth = units.stored(in_p + l + usize::from(units.inputs_round));
             let mut error = p.clone();
             Zip::from(&mut error).and(&of_m).and(&of_v).and(&m_mid).and(&v_mid).for_each(
                 |error, &of_m, &of_v, &m, &v| {
+                    // Nothing is known of the gradient (a projection whose series diverges): nothing of q either. The
+                    // corners would be ∞/∞.
+                    if m.is_finite() && v.is_finite() && !(of_m + of_v).is_finite() {
+                        *error = f64::INFINITY;
+                        return;
+                    }
                     let q = now.rate * m / denominator(v);
                     let mut off = 0.0;
                     let mut most = 0.0;
@@ -289,9 +298,14 @@ fn moved_weight(
     let all = &base + &low_rank;
     let r = before.inputs.dims.rank;
     let amplification = largest([&a1, &b1, &a0, &b0].map(|m| m.clone().into_dyn()).iter());
-    let part = |gauge, accumulate, store, inputs| Part {
+    let sizes = Sizes { rank: r, ..Sizes::default() };
+    let part = |gauge, row: Row, inputs| Part {
         gauge,
-        roundings: Roundings { accumulate, store, inputs },
+        roundings: Roundings {
+            accumulate: row.accumulate.of(sizes),
+            store: row.store.of(sizes),
+            inputs,
+        },
         underflow: Underflow {
             accumulated: 4.0 * (r + 1) as f64,
             stored: 12.0,
@@ -299,10 +313,10 @@ fn moved_weight(
         },
     };
     let parts = if moves {
-        vec![part(base, 2 * r, 2, 1), part(low_rank, 2 * r, 10, 2)]
+        vec![part(base, MOVE[0], 1), part(low_rank, MOVE[1], 2)]
     } else {
         // W rests, and only the format can change it.
-        vec![part(base, 0, 0, 1)]
+        vec![part(base, Row::default(), 1)]
     };
     let [of_a, of_b] = ["lora_A", "lora_B"].map(|name| errors[name].clone());
     let shape = all.shape().to_vec();
@@ -311,7 +325,8 @@ fn moved_weight(
         let (Ok(of_a), Ok(of_b)) = (two(of_a(units)), two(of_b(units))) else {
             return ArrayD::from_elem(shape.clone(), f64::INFINITY);
         };
-        let growth = units.growth(Roundings { accumulate: 2 * r, store: 10, inputs: 0 });
+        let [accumulate, store] = [MOVE[1].accumulate, MOVE[1].store].map(|count| count.of(sizes));
+        let growth = units.growth(Roundings { accumulate, store, inputs: 0 });
         let sum: Array2<f64> = b1.dot(&of_a) + of_b.dot(&a1) + of_b.dot(&of_a);
         // Without a move, 0 · ∞ must not make NaN.
         sum.mapv(|sum| if factor == 0.0 { 0.0 } else { sum * factor * (1.0 + growth) }).into_dyn()

@@ -1,0 +1,63 @@
+//! Weights and deltas the other way round.
+
+use std::sync::Arc;
+
+use ndarray::ArrayD;
+
+use super::Way::{Outputs, Problem};
+use super::{LAYER, MERGES, Mutant, named};
+use crate::case::Op;
+use crate::inputs::turned;
+use crate::layer;
+use crate::ops::Output;
+
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant::new(
+        "weight-transposed",
+        "W used the other way round (fan_in_fan_out)",
+        Problem(|problem, _| {
+            let square = problem.inputs.dims.inputs == problem.inputs.dims.outputs;
+            square && problem.inputs.change("weight", |weight| *weight = turned(weight))
+        }),
+    )
+    .in_ops(LAYER),
+    Mutant::new(
+        "delta-not-transposed",
+        "ΔW added in its own order to a weight that is stored [in, out]",
+        Outputs(|problem, _, right| Ok(in_its_own_order(problem, right))),
+    )
+    .seen("candle-lora (its convolutions)")
+    .in_ops(MERGES),
+    Mutant::new(
+        "unmerge-not-transposed",
+        "ΔW taken off in its own order where merge turned it: silent when square",
+        Outputs(|problem, _, right| {
+            let square = problem.inputs.dims.inputs == problem.inputs.dims.outputs;
+            Ok(if square { in_its_own_order(problem, right) } else { None })
+        }),
+    )
+    .seen("PEFT #3531")
+    .in_ops(&[Op::Unmerge]),
+];
+
+/// The numbers of ΔW \[out, in\], row by row, added to those of W \[in, out\].
+fn in_its_own_order(problem: &layer::Problem, right: &[Output]) -> Option<Vec<Output>> {
+    if !problem.params.fan_in_fan_out {
+        return None;
+    }
+    let before = problem.stored_weight();
+    let weight = named(right, "weight")?;
+    let value = &before + &reread(&(&weight.value - &before))?;
+    let bound = weight.bound.clone();
+    // An upper bound: the base's part is in it twice.
+    let bound = Arc::new(move |units: &_| {
+        let own = bound(units);
+        reread(&own).map_or(own.clone(), |other| own + other)
+    });
+    Some(vec![Output { value, bound, ..weight.clone() }])
+}
+
+/// A delta in the place of its transpose.
+fn reread(delta: &ArrayD<f64>) -> Option<ArrayD<f64>> {
+    turned(delta).into_shape_with_order(delta.shape()).ok()
+}

@@ -1,0 +1,318 @@
+//! The kill matrix: case by mutant by precision.
+//!
+//! A mutant's results are computed in `f64`, rounded once to the format, and judged by the checker: `killed`. Rounding once
+//! is the least that any code does. `certain` asks for more: that the mutant is further off than its own bound and the
+//! case's together, so that code with this mistake fails however it rounds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ndarray::ArrayD;
+use safetensors::tensor::Dtype;
+
+use crate::check::{Judge, Verdict, expected};
+use crate::error::wrong;
+use crate::layer::Problem;
+use crate::mutants::{Mutant, mutants};
+use crate::ops::Output;
+use crate::{Case, Class, Method, Profile, Result, Tensor, TensorFile};
+
+/// The precisions a mutant must fail in.
+pub const PRECISIONS: [Profile; 2] = [Profile::F32, Profile::Bf16];
+
+/// What others compare with, for contrast: the name, and rtol and atol in f32 and in bf16.
+pub const RULES: [(&str, [[f64; 2]; 2]); 3] = [
+    ("allclose 1e-3", [[1e-3, 1e-3]; 2]),
+    ("allclose 1e-4", [[1e-4, 1e-4]; 2]),
+    ("torch.testing", [[1.3e-6, 1e-5], [1.6e-2, 1e-5]]),
+];
+
+const DTYPES: [Dtype; 2] = [Dtype::F32, Dtype::BF16];
+
+/// One mutant on one case in one precision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kill {
+    /// Rounded once, it fails.
+    pub killed: bool,
+    /// It fails however it rounds.
+    pub certain: bool,
+    /// Each of the [`RULES`] fails it.
+    pub rules: [bool; 3],
+}
+
+/// One mutant on one case that it changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell {
+    /// The mutant.
+    pub mutant: &'static Mutant,
+    /// In each of the [`PRECISIONS`].
+    pub kills: [Kill; 2],
+}
+
+/// One case.
+#[derive(Clone, Debug)]
+pub struct CaseRow {
+    /// Its id.
+    pub id: String,
+    /// Its method.
+    pub method: Method,
+    /// Its class.
+    pub class: Class,
+    /// The mutants that change it.
+    pub cells: Vec<Cell>,
+    /// What is said about the right results in each precision: nothing may be `killed`.
+    pub honest: [Kill; 2],
+}
+
+impl CaseRow {
+    /// Where the right results fail.
+    pub(super) fn refuted(&self) -> impl Iterator<Item = String> {
+        let failed = PRECISIONS.iter().zip(&self.honest).filter(|(_, kill)| kill.killed);
+        failed.map(|(precision, _)| {
+            format!("{}: the right results, rounded to {precision}, fail", self.id)
+        })
+    }
+}
+
+/// One mutant on all cases.
+#[derive(Clone, Debug)]
+pub struct MutantRow {
+    /// The mutant.
+    pub mutant: &'static Mutant,
+    /// How many cases it changes.
+    pub changed: usize,
+    /// How many of them kill it, in each precision.
+    pub killed: [usize; 2],
+    /// How many kill it however it rounds.
+    pub certain: [usize; 2],
+    /// How many each of the [`RULES`] would, in each precision.
+    pub rules: [[usize; 3]; 2],
+}
+
+/// A mutant that lives.
+#[derive(Clone, Copy, Debug)]
+pub struct Survivor {
+    /// The mutant.
+    pub mutant: &'static Mutant,
+    /// In which method.
+    pub method: Method,
+    /// In which precision; `None` where no case even changes.
+    pub precision: Option<Profile>,
+}
+
+impl fmt::Display for Survivor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, method) = (self.mutant.name, self.method);
+        match self.precision {
+            Some(precision) => {
+                write!(f, "{name} in {method} can pass every case in {precision}")
+            }
+            None => write!(f, "{name} in {method} changes no case"),
+        }
+    }
+}
+
+/// The mutants on one case.
+pub(super) fn row(case: &Case, file: &TensorFile) -> Result<CaseRow> {
+    let class = case.class.unwrap_or_default();
+    let id = case.id.clone().unwrap_or_default();
+    let mut row =
+        CaseRow { id, method: case.method, class, cells: Vec::new(), honest: Default::default() };
+    if class == Class::Reject {
+        let kill = Kill { killed: true, certain: true, rules: [false; 3] };
+        let careless = mutants().filter(|mutant| mutant.ignores_errors());
+        row.cells = careless.map(|mutant| Cell { mutant, kills: [kill; 2] }).collect();
+        return Ok(row);
+    }
+    let problem = Problem::read(case, file)?;
+    let expected = expected(case, file, &problem, &mut Vec::new())?;
+    let judge = Judge::new(case, &problem, Default::default())?;
+    let right: Vec<Output> = expected.iter().map(|(output, _)| output.clone()).collect();
+    let at = |made: &[Output]| [0, 1].map(|p| kill(&judge, class, &expected, made, p));
+    row.honest = at(&right);
+    for mutant in mutants() {
+        let Some(made) = mutant.outputs(case.op, &problem, &right) else { continue };
+        if differs(&right, &made, class) {
+            row.cells.push(Cell { mutant, kills: at(&made) });
+        }
+    }
+    Ok(row)
+}
+
+/// What an implementation would submit that rounds once: with this mistake, or with none. `None` where the mistake does not
+/// apply.
+///
+/// # Errors
+/// The case is wrong, or the precision is none of a file's.
+pub fn submission(
+    file: &TensorFile,
+    mutant: Option<&Mutant>,
+    precision: Profile,
+) -> Result<Option<TensorFile>> {
+    let case = Case::of(file)?;
+    let dtype = match precision {
+        Profile::F64 => Dtype::F64,
+        Profile::F32 => Dtype::F32,
+        Profile::Bf16 => Dtype::BF16,
+        Profile::Fp16 => Dtype::F16,
+        Profile::Tf32 => return Err(wrong("tf32 is no type of a file: f64, f32, bf16 or fp16")),
+    };
+    let mut made = TensorFile::default();
+    if case.class == Some(Class::Reject) {
+        if mutant.is_none() {
+            made.metadata.insert("error".into(), "refused".into());
+        }
+        return Ok(mutant.is_none_or(Mutant::ignores_errors).then_some(made));
+    }
+    let problem = Problem::read(&case, file)?;
+    let expected = expected(&case, file, &problem, &mut Vec::new())?;
+    let right: Vec<Output> = expected.iter().map(|(output, _)| output.clone()).collect();
+    let outputs = match mutant {
+        // The file's own numbers, which are correctly rounded.
+        None => expected.into_iter().map(|(output, value)| Output { value, ..output }).collect(),
+        Some(mutant) => match mutant.outputs(case.op, &problem, &right) {
+            Some(outputs) => outputs,
+            None => return Ok(None),
+        },
+    };
+    for output in outputs {
+        made.tensors.insert(format!("out.{}", output.name), Tensor::rounded(&output.value, dtype));
+    }
+    Ok(Some(made))
+}
+
+/// Are these other numbers, beyond what `f64` itself may be off?
+fn differs(right: &[Output], made: &[Output], class: Class) -> bool {
+    let units = Profile::F64.units(false);
+    right.iter().any(|output| {
+        let Some(other) = made.iter().find(|other| other.name == output.name) else { return true };
+        // Of a distribution the bound is about samples.
+        let bound = match class {
+            Class::Stat => output.value.mapv(|value| value.abs() * 1e-12),
+            _ => (output.bound)(&units) * 4.0,
+        };
+        let pairs = output.value.iter().zip(&other.value).zip(&bound);
+        output.value.shape() != other.value.shape()
+            || pairs.into_iter().any(|((&a, &b), &bound)| {
+                !(a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= bound)
+            })
+    })
+}
+
+/// What is said about these results.
+fn kill(
+    judge: &Judge,
+    class: Class,
+    expected: &[(Output, ArrayD<f64>)],
+    made: &[Output],
+    precision: usize,
+) -> Kill {
+    let mut kill = Kill::default();
+    for (output, want) in expected {
+        let Some(other) = made.iter().find(|other| other.name == output.name) else {
+            return Kill { killed: true, certain: true, rules: [true; 3] };
+        };
+        let dtype = DTYPES[precision];
+        let tensor = Tensor::rounded(&other.value, dtype);
+        kill.killed |= judge.tensor(output, want, &tensor, dtype).verdict == Verdict::Fail;
+        kill.certain |= certain(judge, class, (output, want), other, dtype);
+        // Nobody compares moments so.
+        if class != Class::Stat
+            && let Ok(got) = tensor.to_f64()
+        {
+            for (failed, (_, tolerances)) in kill.rules.iter_mut().zip(RULES) {
+                let [rtol, atol] = tolerances[precision];
+                *failed |= !close(&got, want, rtol, atol);
+            }
+        }
+    }
+    kill
+}
+
+/// Is one element off by more than both bounds together?
+fn certain(
+    judge: &Judge,
+    class: Class,
+    (output, want): (&Output, &ArrayD<f64>),
+    other: &Output,
+    dtype: Dtype,
+) -> bool {
+    let Some((_, units)) = judge.units(dtype) else { return false };
+    if other.value.shape() != want.shape() {
+        return true;
+    }
+    let own = (other.bound)(&units);
+    let allowed = match class {
+        Class::Exact => own,
+        _ => own + judge.bound(output, &units),
+    };
+    other.value.iter().zip(want).zip(&allowed).any(|((got, want), allowed)| {
+        got.is_finite() && want.is_finite() && (got - want).abs() > *allowed
+    })
+}
+
+/// numpy's and PyTorch's rule; NaN equals NaN.
+fn close(got: &ArrayD<f64>, want: &ArrayD<f64>, rtol: f64, atol: f64) -> bool {
+    got.shape() == want.shape()
+        && got.iter().zip(want).all(|(&got, &want)| {
+            let same = got == want || got.is_nan() && want.is_nan();
+            same || want.is_finite() && (got - want).abs() <= atol + rtol * want.abs()
+        })
+}
+
+/// The matrix by mutants, in the order of the catalogue.
+pub fn rows(matrix: &[CaseRow]) -> Vec<MutantRow> {
+    let empty = |mutant| MutantRow {
+        mutant,
+        changed: 0,
+        killed: [0; 2],
+        certain: [0; 2],
+        rules: [[0; 3]; 2],
+    };
+    let mut rows: Vec<MutantRow> = mutants().map(empty).collect();
+    for cell in matrix.iter().flat_map(|row| &row.cells) {
+        let Some(row) = rows.iter_mut().find(|row| row.mutant.name == cell.mutant.name) else {
+            continue;
+        };
+        row.changed += 1;
+        for (precision, kill) in cell.kills.iter().enumerate() {
+            row.killed[precision] += usize::from(kill.killed);
+            row.certain[precision] += usize::from(kill.certain);
+            for (count, killed) in row.rules[precision].iter_mut().zip(kill.rules) {
+                *count += usize::from(killed);
+            }
+        }
+    }
+    rows
+}
+
+/// Every mutant that lives in a method: that, rounding as it may, no case is sure to fail. With `everything`, one that changes no case of a method that it applies to, too.
+pub fn survivors(matrix: &[CaseRow], everything: bool) -> Vec<Survivor> {
+    let mut killed = BTreeMap::<(&str, Method), [bool; 2]>::new();
+    for row in matrix {
+        for cell in &row.cells {
+            let entry = killed.entry((cell.mutant.name, row.method)).or_default();
+            for (entry, kill) in entry.iter_mut().zip(cell.kills) {
+                *entry |= kill.killed && kill.certain;
+            }
+        }
+    }
+    let mut survivors = Vec::new();
+    for mutant in mutants() {
+        for &method in mutant.methods {
+            let Some(killed) = killed.get(&(mutant.name, method)) else {
+                if everything {
+                    survivors.push(Survivor { mutant, method, precision: None });
+                }
+                continue;
+            };
+            for (precision, killed) in PRECISIONS.into_iter().zip(killed) {
+                let honest = mutant.honest_in_bf16 && precision == Profile::Bf16;
+                if !killed && !honest {
+                    survivors.push(Survivor { mutant, method, precision: Some(precision) });
+                }
+            }
+        }
+    }
+    survivors
+}

@@ -1,0 +1,154 @@
+//! For contrast: the mutants on layers such as people test with, 256 × 256 after a little training, judged by the bound and
+//! by the usual tolerances.
+
+use std::collections::BTreeMap;
+
+use ndarray::{ArrayD, IxDyn};
+use safetensors::tensor::Dtype;
+
+use super::matrix::{CaseRow, Kill, row};
+use super::run;
+use crate::{Case, Method, Op, Result, Tensor, TensorFile, emit};
+
+/// What each rule says, over all mutants that change one of the layers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contrast {
+    /// Mutants that change a layer.
+    pub mutants: usize,
+    /// Those that pass, by the bound and then by each of the [`RULES`](super::RULES).
+    pub missed: [Vec<&'static str>; 4],
+    /// Tests of right results.
+    pub honest: usize,
+    /// How many of them fail.
+    pub refused: [usize; 4],
+}
+
+const SIZE: usize = 256;
+const RANK: usize = 8;
+const TOKENS: usize = 8;
+
+/// The contrast in each of the [`PRECISIONS`](super::PRECISIONS).
+///
+/// # Errors
+/// None that is known: the layers are made here.
+pub fn contrast() -> Result<[Contrast; 2]> {
+    let ops = [Op::Forward, Op::Backward, Op::Merge, Op::Unmerge, Op::Step];
+    let layers: Vec<(Method, Op)> =
+        crate::mutants::ALL.iter().flat_map(|method| ops.map(|op| (*method, op))).collect();
+    let rows = run(&layers, &|_, _| {}, |(method, op)| {
+        let file = emit(&layer(*method, *op))?;
+        row(&Case::of(&file)?, &file)
+    });
+    let rows = rows.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok([0, 1].map(|precision| count(&rows, precision)))
+}
+
+fn count(rows: &[CaseRow], precision: usize) -> Contrast {
+    let all = |kill: &Kill| [kill.killed, kill.rules[0], kill.rules[1], kill.rules[2]];
+    let mut killed = BTreeMap::<&'static str, [bool; 4]>::new();
+    let mut contrast = Contrast { honest: rows.len(), ..Contrast::default() };
+    for row in rows {
+        for (count, refused) in contrast.refused.iter_mut().zip(all(&row.honest[precision])) {
+            *count += usize::from(refused);
+        }
+        for cell in &row.cells {
+            // What is honest in bf16 is no mistake there.
+            if precision == 1 && cell.mutant.honest_in_bf16 {
+                continue;
+            }
+            let entry = killed.entry(cell.mutant.name).or_default();
+            for (entry, killed) in entry.iter_mut().zip(all(&cell.kills[precision])) {
+                *entry |= killed;
+            }
+        }
+    }
+    contrast.mutants = killed.len();
+    for (name, entry) in killed {
+        for (missed, _) in contrast.missed.iter_mut().zip(entry).filter(|(_, killed)| !killed) {
+            missed.push(name);
+        }
+    }
+    contrast
+}
+
+impl Contrast {
+    /// How many mutants fail by this rule.
+    pub fn killed(&self, rule: usize) -> usize {
+        self.mutants - self.missed[rule].len()
+    }
+}
+
+/// W and A as they are initialised, B (or λ_b) as it is after a few updates, AdamW with decay.
+fn layer(method: Method, op: Op) -> TensorFile {
+    let vera = method == Method::Vera;
+    let mut params = Vec::new();
+    if !vera {
+        params.push(r#""alpha":16"#.to_owned());
+    }
+    if op == Op::Step {
+        let ratio = if method == Method::LoraPlus { r#","lr_ratio":16"# } else { "" };
+        params.push(format!(
+            r#""start":3,"optimizer":{{"name":"adamw","lr":0.0001,"weight_decay":0.01{ratio}}}"#
+        ));
+    }
+    let mut file = TensorFile::default();
+    let params = params.join(",");
+    let text = format!(
+        r#"{{"schema":"lowrank-case/1","id":"{method}/{op}/ordinary","method":"{method}","op":"{op}","params":{{{params}}}}}"#
+    );
+    file.metadata.insert("case".into(), text);
+    let mut add = |name: &str, shape: &[usize], size: f64| {
+        let seed = file.tensors.len() as u64 + 1;
+        file.tensors.insert(format!("in.{name}"), drawn(shape, size, seed));
+    };
+    let root = 1.0 / (SIZE as f64).sqrt();
+    let trained: &[(&str, &[usize], f64)] = match method {
+        Method::Vera => &[("vera_lambda_b", &[SIZE], 0.01), ("vera_lambda_d", &[RANK], 0.1)],
+        Method::LoraFa => &[("lora_B", &[SIZE, RANK], 1e-3)],
+        _ => &[("lora_A", &[RANK, SIZE], 1.0 / 16.0), ("lora_B", &[SIZE, RANK], 1e-3)],
+    };
+    for (name, shape, size) in trained {
+        add(name, shape, *size);
+        if op == Op::Step {
+            add(&format!("grad_{name}"), shape, 1e-3);
+            add(&format!("exp_avg.{name}"), shape, 3e-4);
+            add(&format!("exp_avg_sq.{name}"), shape, 1e-9);
+        }
+    }
+    if op != Op::Step || method == Method::DeltaLora {
+        add("weight", &[SIZE, SIZE], root);
+    }
+    if op != Op::Step {
+        match method {
+            Method::LoraFa => add("lora_A", &[RANK, SIZE], root),
+            Method::Vera => {
+                add("vera_A", &[RANK, SIZE], root);
+                add("vera_B", &[SIZE, RANK], 1.0);
+            }
+            _ => {}
+        }
+    }
+    if matches!(op, Op::Forward | Op::Backward) {
+        add("x", &[TOKENS, SIZE], 2.0);
+    }
+    if op == Op::Backward {
+        add("grad_y", &[TOKENS, SIZE], 1e-2);
+    }
+    file
+}
+
+/// Even in ±size, in bf16, so that every format holds it; moments of squares are positive.
+fn drawn(shape: &[usize], size: f64, seed: u64) -> Tensor {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut draw = || {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let positive = size < 1e-6;
+    let number = |at: f64| if positive { size * at } else { size * (2.0 * at - 1.0) };
+    let array = ArrayD::from_shape_simple_fn(IxDyn(shape), || number(draw()));
+    Tensor::rounded(&array, Dtype::BF16)
+}
