@@ -22,5 +22,6 @@ chapters! {
     SideBySide = "src/side-by-side.md";
     Claims = "src/claims.md";
     Gpu = "src/gpu.md";
+    Bounds = "src/bounds.md";
     Solutions = "src/solutions.md";
 }

@@ -10,6 +10,7 @@ mod costs;
 mod examples;
 mod figure;
 mod gpu;
+mod kills;
 mod outlines;
 mod parity;
 mod picture;
@@ -53,7 +54,7 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 13] = [
+const SOURCES: [(&str, Source); 14] = [
     ("what training keeps in memory", Source::Anywhere(costs::pages)),
     ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
     ("a picture, rank by rank", Source::Anywhere(picture::pages)),
@@ -61,6 +62,7 @@ const SOURCES: [(&str, Source); 13] = [
     ("what the papers claim", Source::Anywhere(claims::pages)),
     ("the roofline of a GPU", Source::Anywhere(gpu::roofline)),
     ("the GPU path, emulated", Source::Emulator(gpu::emulated)),
+    ("which mistakes the vectors fail", Source::Anywhere(kills::pages)),
     ("the embedded model's weights", Source::Anywhere(weights::embedded)),
     ("SmolLM2's weights", Source::SmolLm2(weights::smollm2)),
     ("SmolLM2's singular values", Source::SmolLm2(spectra::pages)),

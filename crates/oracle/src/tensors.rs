@@ -46,6 +46,11 @@ impl Tensor {
         Self { dtype: Dtype::F64, shape: array.shape().to_vec(), data }
     }
 
+    /// F32, each number rounded to the nearest.
+    pub fn f32(array: &ArrayD<f64>) -> Self {
+        Self::rounded(array, Dtype::F32)
+    }
+
     /// Rounded to the nearest number of a format: F16, BF16, F32, and F64 otherwise.
     pub(crate) fn rounded(array: &ArrayD<f64>, dtype: Dtype) -> Self {
         let bytes = |number: &f64| match dtype {

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use ndarray::ArrayD;
+use half::bf16;
+use ndarray::{Array2, ArrayD};
 use safetensors::tensor::Dtype;
 
 use crate::check::{Judge, Verdict, expected};
@@ -137,6 +138,33 @@ pub(super) fn row(case: &Case, file: &TensorFile) -> Result<CaseRow> {
         }
     }
     Ok(row)
+}
+
+/// A pass: its outputs by name, from its inputs by name and the rounding of the format.
+pub(super) type Pass =
+    fn(&dyn Fn(&str) -> Array2<f64>, &dyn Fn(f64) -> f64) -> Vec<(&'static str, Array2<f64>)>;
+
+/// What is said, in each precision, about right code that rounds as it goes.
+pub(super) fn honest_row(file: &TensorFile, pass: Pass) -> Result<[Kill; 2]> {
+    let case = Case::of(file)?;
+    let problem = Problem::read(&case, file)?;
+    let expected = expected(&case, file, &problem, &mut Vec::new())?;
+    let judge = Judge::new(&case, &problem, Default::default())?;
+    Ok([0, 1].map(|precision| {
+        let round = |number: f64| match precision {
+            0 => f64::from(number as f32),
+            _ => bf16::from_f64(number).to_f64(),
+        };
+        let made = pass(&|name| problem.matrix(name, 0, 0), &round);
+        let made: Vec<Output> = expected
+            .iter()
+            .filter_map(|(output, _)| {
+                let (_, value) = made.iter().find(|(name, _)| *name == output.name)?;
+                Some(Output { value: value.clone().into_dyn(), ..output.clone() })
+            })
+            .collect();
+        kill(&judge, Class::Bounded, &expected, &made, precision)
+    }))
 }
 
 /// What an implementation would submit that rounds once: with this mistake, or with none. `None` where the mistake does not
