@@ -141,6 +141,8 @@ fn lines(test: &SelfTest, contrast: Option<&[Contrast; 2]>) -> Vec<Value> {
             "mutant": row.mutant.name,
             "what": row.mutant.what,
             "seen": row.mutant.seen,
+            "methods": row.mutant.methods,
+            "ops": row.mutant.ops,
             "cases": row.changed,
             "honest_in_bf16": row.mutant.honest_in_bf16,
         });

@@ -4,15 +4,11 @@
 //! is the least that any code does. `certain` asks for more: that the mutant is further off than its own bound and the
 //! case's together, so that code with this mistake fails however it rounds.
 
-use std::collections::BTreeMap;
-use std::fmt;
-
 use half::bf16;
 use ndarray::{Array2, ArrayD};
 use safetensors::tensor::Dtype;
 
 use crate::check::{Judge, Verdict, expected};
-use crate::error::wrong;
 use crate::layer::Problem;
 use crate::mutants::{Mutant, mutants};
 use crate::ops::Output;
@@ -75,44 +71,6 @@ impl CaseRow {
     }
 }
 
-/// One mutant on all cases.
-#[derive(Clone, Debug)]
-pub struct MutantRow {
-    /// The mutant.
-    pub mutant: &'static Mutant,
-    /// How many cases it changes.
-    pub changed: usize,
-    /// How many of them kill it, in each precision.
-    pub killed: [usize; 2],
-    /// How many kill it however it rounds.
-    pub certain: [usize; 2],
-    /// How many each of the [`RULES`] would, in each precision.
-    pub rules: [[usize; 3]; 2],
-}
-
-/// A mutant that lives.
-#[derive(Clone, Copy, Debug)]
-pub struct Survivor {
-    /// The mutant.
-    pub mutant: &'static Mutant,
-    /// In which method.
-    pub method: Method,
-    /// In which precision; `None` where no case even changes.
-    pub precision: Option<Profile>,
-}
-
-impl fmt::Display for Survivor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, method) = (self.mutant.name, self.method);
-        match self.precision {
-            Some(precision) => {
-                write!(f, "{name} in {method} can pass every case in {precision}")
-            }
-            None => write!(f, "{name} in {method} changes no case"),
-        }
-    }
-}
-
 /// The mutants on one case.
 pub(super) fn row(case: &Case, file: &TensorFile) -> Result<CaseRow> {
     let class = case.class.unwrap_or_default();
@@ -165,48 +123,6 @@ pub(super) fn honest_row(file: &TensorFile, pass: Pass) -> Result<[Kill; 2]> {
             .collect();
         kill(&judge, Class::Bounded, &expected, &made, precision)
     }))
-}
-
-/// What an implementation would submit that rounds once: with this mistake, or with none. `None` where the mistake does not
-/// apply.
-///
-/// # Errors
-/// The case is wrong, or the precision is none of a file's.
-pub fn submission(
-    file: &TensorFile,
-    mutant: Option<&Mutant>,
-    precision: Profile,
-) -> Result<Option<TensorFile>> {
-    let case = Case::of(file)?;
-    let dtype = match precision {
-        Profile::F64 => Dtype::F64,
-        Profile::F32 => Dtype::F32,
-        Profile::Bf16 => Dtype::BF16,
-        Profile::Fp16 => Dtype::F16,
-        Profile::Tf32 => return Err(wrong("tf32 is no type of a file: f64, f32, bf16 or fp16")),
-    };
-    let mut made = TensorFile::default();
-    if case.class == Some(Class::Reject) {
-        if mutant.is_none() {
-            made.metadata.insert("error".into(), "refused".into());
-        }
-        return Ok(mutant.is_none_or(Mutant::ignores_errors).then_some(made));
-    }
-    let problem = Problem::read(&case, file)?;
-    let expected = expected(&case, file, &problem, &mut Vec::new())?;
-    let right: Vec<Output> = expected.iter().map(|(output, _)| output.clone()).collect();
-    let outputs = match mutant {
-        // The file's own numbers, which are correctly rounded.
-        None => expected.into_iter().map(|(output, value)| Output { value, ..output }).collect(),
-        Some(mutant) => match mutant.outputs(case.op, &problem, &right) {
-            Some(outputs) => outputs,
-            None => return Ok(None),
-        },
-    };
-    for output in outputs {
-        made.tensors.insert(format!("out.{}", output.name), Tensor::rounded(&output.value, dtype));
-    }
-    Ok(Some(made))
 }
 
 /// Are these other numbers, beyond what `f64` itself may be off?
@@ -286,61 +202,4 @@ fn close(got: &ArrayD<f64>, want: &ArrayD<f64>, rtol: f64, atol: f64) -> bool {
             let same = got == want || got.is_nan() && want.is_nan();
             same || want.is_finite() && (got - want).abs() <= atol + rtol * want.abs()
         })
-}
-
-/// The matrix by mutants, in the order of the catalogue.
-pub fn rows(matrix: &[CaseRow]) -> Vec<MutantRow> {
-    let empty = |mutant| MutantRow {
-        mutant,
-        changed: 0,
-        killed: [0; 2],
-        certain: [0; 2],
-        rules: [[0; 3]; 2],
-    };
-    let mut rows: Vec<MutantRow> = mutants().map(empty).collect();
-    for cell in matrix.iter().flat_map(|row| &row.cells) {
-        let Some(row) = rows.iter_mut().find(|row| row.mutant.name == cell.mutant.name) else {
-            continue;
-        };
-        row.changed += 1;
-        for (precision, kill) in cell.kills.iter().enumerate() {
-            row.killed[precision] += usize::from(kill.killed);
-            row.certain[precision] += usize::from(kill.certain);
-            for (count, killed) in row.rules[precision].iter_mut().zip(kill.rules) {
-                *count += usize::from(killed);
-            }
-        }
-    }
-    rows
-}
-
-/// Every mutant that lives in a method: that, rounding as it may, no case is sure to fail. With `everything`, one that changes no case of a method that it applies to, too.
-pub fn survivors(matrix: &[CaseRow], everything: bool) -> Vec<Survivor> {
-    let mut killed = BTreeMap::<(&str, Method), [bool; 2]>::new();
-    for row in matrix {
-        for cell in &row.cells {
-            let entry = killed.entry((cell.mutant.name, row.method)).or_default();
-            for (entry, kill) in entry.iter_mut().zip(cell.kills) {
-                *entry |= kill.killed && kill.certain;
-            }
-        }
-    }
-    let mut survivors = Vec::new();
-    for mutant in mutants() {
-        for &method in mutant.methods {
-            let Some(killed) = killed.get(&(mutant.name, method)) else {
-                if everything {
-                    survivors.push(Survivor { mutant, method, precision: None });
-                }
-                continue;
-            };
-            for (precision, killed) in PRECISIONS.into_iter().zip(killed) {
-                let honest = mutant.honest_in_bf16 && precision == Profile::Bf16;
-                if !killed && !honest {
-                    survivors.push(Survivor { mutant, method, precision: Some(precision) });
-                }
-            }
-        }
-    }
-    survivors
 }

@@ -8,23 +8,27 @@
 //! | honest | the right results, rounded once to f32 and to bf16, pass |
 //! | mutants | each mistake, in each method it applies to, fails at least one case in f32 and one in bf16, however it rounds |
 
+mod by_mutant;
 mod generator;
+mod jobs;
+mod look;
 mod matrix;
 mod ordinary;
+mod submission;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use matrix::{
-    CaseRow, Cell, Kill, MutantRow, PRECISIONS, RULES, Survivor, rows, submission, survivors,
-};
+pub use by_mutant::{MutantRow, Survivor, rows, survivors};
+pub use matrix::{CaseRow, Cell, Kill, PRECISIONS, RULES};
 pub use ordinary::{Contrast, contrast};
+pub use submission::submission;
 
-use crate::check::{Options, Verdict, check};
+use jobs::run;
+use look::{Seen, look};
+
 use crate::error::wrong;
-use crate::{Class, Index, Method, Op, Result, cases_under, digest, emit, read_case};
+use crate::{Index, Method, Op, Result, cases_under};
 
 /// What to test.
 #[derive(Clone, Debug)]
@@ -73,17 +77,6 @@ impl SelfTest {
     pub fn passed(&self) -> bool {
         !self.parts.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
     }
-}
-
-/// What a case came to.
-#[derive(Default)]
-struct Seen {
-    id: String,
-    digest: Vec<String>,
-    reference: Vec<String>,
-    honest: Vec<String>,
-    row: Option<CaseRow>,
-    refused: bool,
 }
 
 enum Job<'a> {
@@ -156,73 +149,6 @@ pub fn selftest(settings: &Settings, progress: &(dyn Fn(usize, usize) + Sync)) -
         Ok(_) => generator::all(generated),
     };
     Ok(summary(seen, &listed, generated, settings))
-}
-
-/// Every job on one of the cores; the results in the order of the jobs.
-fn run<J: Sync, D: Send>(
-    jobs: &[J],
-    progress: &(dyn Fn(usize, usize) + Sync),
-    work: impl Fn(&J) -> D + Sync,
-) -> Vec<D> {
-    let (next, finished) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let results = Mutex::new(Vec::with_capacity(jobs.len()));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for _ in 0..cores.min(jobs.len()) {
-            scope.spawn(|| {
-                while let Some((at, job)) = {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    jobs.get(at).map(|job| (at, job))
-                } {
-                    let result = work(job);
-                    results.lock().expect("no thread panics while it holds it").push((at, result));
-                    progress(finished.fetch_add(1, Ordering::Relaxed) + 1, jobs.len());
-                }
-            });
-        }
-    });
-    let mut results = results.into_inner().expect("no thread panics while it holds it");
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, result)| result).collect()
-}
-
-/// One case: its digest, the reference, the honest results, the mutants.
-fn look(path: &Path, index: &Index) -> Seen {
-    let mut seen = Seen { id: path.display().to_string(), ..Seen::default() };
-    let (case, file) = match read_case(path) {
-        Ok(read) => read,
-        Err(error) => {
-            seen.digest.push(error.to_string());
-            return seen;
-        }
-    };
-    let Some(id) = &case.id else {
-        seen.digest.push(format!("{}: the case has no id", seen.id));
-        return seen;
-    };
-    seen.id.clone_from(id);
-    if index.digest(id) != Some(digest(&file).as_str()) {
-        seen.digest.push(format!("{id}: not the case that index.json lists"));
-    }
-    seen.refused = case.class == Some(Class::Reject);
-    match (emit(&file), seen.refused) {
-        (Ok(_), true) => seen.reference.push(format!("{id}: accepted where it must be refused")),
-        (Err(_), true) => {}
-        (Err(error), false) => seen.reference.push(format!("{id}: {error}")),
-        (Ok(made), false) => match check(&file, Some(&made), Options::default()) {
-            Ok(report) if report.verdict == Verdict::Pass && report.warnings.is_empty() => {}
-            Ok(report) => seen.reference.push(format!("{report} {}", report.warnings.join("; "))),
-            Err(error) => seen.reference.push(format!("{id}: {error}")),
-        },
-    }
-    match matrix::row(&case, &file) {
-        Ok(row) => {
-            seen.honest.extend(row.refuted());
-            seen.row = Some(row);
-        }
-        Err(error) => seen.honest.push(format!("{id}: {error}")),
-    }
-    seen
 }
 
 fn summary(

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use ndarray::{Array2, ArrayD, IxDyn};
 use safetensors::tensor::Dtype;
 
+use super::jobs::run;
 use super::matrix::{CaseRow, Kill, honest_row, row};
-use super::run;
 use crate::{Case, Method, Op, Result, Tensor, TensorFile, emit};
 
 /// What each rule says, over all mutants that change one of the layers.

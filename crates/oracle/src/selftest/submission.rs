@@ -1,0 +1,52 @@
+//! Submissions, right and wrong, for whoever wants to try a checker.
+
+use safetensors::tensor::Dtype;
+
+use crate::check::expected;
+use crate::error::wrong;
+use crate::layer::Problem;
+use crate::mutants::Mutant;
+use crate::ops::Output;
+use crate::{Case, Class, Profile, Result, Tensor, TensorFile};
+
+/// What an implementation would submit that rounds once: with this mistake, or with none. `None` where the mistake does not
+/// apply.
+///
+/// # Errors
+/// The case is wrong, or the precision is none of a file's.
+pub fn submission(
+    file: &TensorFile,
+    mutant: Option<&Mutant>,
+    precision: Profile,
+) -> Result<Option<TensorFile>> {
+    let case = Case::of(file)?;
+    let dtype = match precision {
+        Profile::F64 => Dtype::F64,
+        Profile::F32 => Dtype::F32,
+        Profile::Bf16 => Dtype::BF16,
+        Profile::Fp16 => Dtype::F16,
+        Profile::Tf32 => return Err(wrong("tf32 is no type of a file: f64, f32, bf16 or fp16")),
+    };
+    let mut made = TensorFile::default();
+    if case.class == Some(Class::Reject) {
+        if mutant.is_none() {
+            made.metadata.insert("error".into(), "refused".into());
+        }
+        return Ok(mutant.is_none_or(Mutant::ignores_errors).then_some(made));
+    }
+    let problem = Problem::read(&case, file)?;
+    let expected = expected(&case, file, &problem, &mut Vec::new())?;
+    let right: Vec<Output> = expected.iter().map(|(output, _)| output.clone()).collect();
+    let outputs = match mutant {
+        // The file's own numbers, which are correctly rounded.
+        None => expected.into_iter().map(|(output, value)| Output { value, ..output }).collect(),
+        Some(mutant) => match mutant.outputs(case.op, &problem, &right) {
+            Some(outputs) => outputs,
+            None => return Ok(None),
+        },
+    };
+    for output in outputs {
+        made.tensors.insert(format!("out.{}", output.name), Tensor::rounded(&output.value, dtype));
+    }
+    Ok(Some(made))
+}
