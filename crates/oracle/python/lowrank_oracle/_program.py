@@ -1,0 +1,74 @@
+"""The program `lowrank`, which gives every verdict. Nothing is judged in Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import warnings
+import xml.etree.ElementTree
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import _safetensors
+
+
+class OracleError(Exception):
+    """The oracle itself cannot work: no program, an unreadable or corrupt case."""
+
+
+@cache
+def program() -> Path:
+    """The program `lowrank`: that of the variable LOWRANK, of this wheel, or of the PATH, in this order."""
+    name = "lowrank.exe" if os.name == "nt" else "lowrank"
+    if chosen := os.environ.get("LOWRANK"):
+        if not Path(chosen).is_file():
+            raise OracleError(f"LOWRANK={chosen} is not a file")
+        return Path(chosen)
+    package = Path(__file__).resolve().parent
+    # Of this environment; of `pip install --user`; of `pip install --target`.
+    folders = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user"), package.parent / "bin"]
+    for path in (Path(folder) / name for folder in folders):
+        if path.is_file():
+            return path
+    if found := shutil.which("lowrank"):
+        return Path(found)
+    raise OracleError("the program `lowrank` is not there: install the wheel, or set LOWRANK to its path")
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Runs it. The exit codes are those of `lowrank check`."""
+    command = [str(program()), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, cwd=sys.prefix)
+
+
+def judge(
+    path: Path, case: str, profile: str | None, error: str | None, tensors: dict[str, tuple[str, np.ndarray]]
+) -> tuple[list[dict[str, Any]], str]:
+    """The verdict on each tensor of one case, and the text of a failure (empty if it is none)."""
+    with tempfile.TemporaryDirectory(prefix="lowrank-") as folder:
+        metadata = {} if error is None else {"error": error}
+        named = {f"out.{name}": tensor for name, tensor in tensors.items()}
+        _safetensors.write(Path(folder) / f"{case}.safetensors", metadata, named)
+        arguments: list[str | Path] = ["check", "--submission", folder, path]
+        arguments += ["--profile", profile] if profile else []
+        done = run(*arguments, "--format", "json")
+        if done.returncode not in (0, 1, 3):
+            raise OracleError(f"{case}: {done.stderr.strip() or f'lowrank check ended with {done.returncode}'}")
+        for line in done.stderr.splitlines():
+            if line.startswith("warning: "):
+                warnings.warn(line.removeprefix("warning: "), stacklevel=4)
+        findings = [json.loads(line) for line in done.stdout.splitlines()]
+        if not findings:
+            raise OracleError(f"{case}: lowrank check judged nothing: {done.stderr.strip()}")
+        if done.returncode != 1:
+            return findings, ""
+        suite = xml.etree.ElementTree.fromstring(run(*arguments, "--format", "junit").stdout)
+        return findings, suite.findtext("testcase/failure") or "FAIL"
