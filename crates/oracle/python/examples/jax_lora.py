@@ -1,13 +1,14 @@
 """A LoRA layer in JAX, judged on forward and backward, with `jax.vjp` for the gradients.
 
-    pip install lowrank_oracle-*.whl pytest jax
-    pytest jax_lora.py
+pip install lowrank_oracle-*.whl pytest jax
+pytest jax_lora.py
 """
 
 import jax
 import jax.numpy as jnp
-import lowrank_oracle
 import pytest
+
+import lowrank_oracle
 
 
 def lora(x, a, b, weight, bias, kept, scale):

@@ -1,15 +1,16 @@
 """A LoRA layer in PyTorch, judged on forward, backward and what it must refuse.
 
-    pip install lowrank_oracle-*.whl pytest torch
-    pytest torch_lora.py
+pip install lowrank_oracle-*.whl pytest torch
+pytest torch_lora.py
 """
 
 import math
 
-import lowrank_oracle
 import pytest
 import torch
 from torch import nn
+
+import lowrank_oracle
 
 
 # ANCHOR: layer

@@ -68,7 +68,7 @@ class Case:
         return f"<Case {self.id} [{', '.join(self.flags)}]>"
 
     def __getattr__(self, name: str) -> np.ndarray | None:
-        inputs = self.__dict__.get("inputs", {})
+        inputs: dict[str, np.ndarray] = self.__dict__.get("inputs", {})
         if name in inputs:
             return inputs[name]
         if name in _INPUTS:
@@ -95,8 +95,9 @@ class Case:
         given = dict(tensors or {}) | more
         for name in given:
             if self.outputs and name not in self.outputs:
-                near = difflib.get_close_matches(name, self.outputs, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
+                lower = {output.lower(): output for output in self.outputs}
+                near = difflib.get_close_matches(name.lower(), lower, n=1)
+                hint = f"; did you mean {lower[near[0]]}?" if near else ""
                 raise ValueError(f"{name} is no output of {self.id}, which has {', '.join(self.outputs)}{hint}")
         if profile not in (None, *_PROFILES):
             raise ValueError(f"profile {profile!r} is not one of {', '.join(_PROFILES)}")

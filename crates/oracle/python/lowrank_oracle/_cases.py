@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ._case import Case, Mismatch
 
@@ -130,6 +130,6 @@ def cases(
             mark = pytest.mark.xfail(reason=failures[name], strict=True, raises=Mismatch)
             return pytest.param(name, id=name, marks=mark)
 
-        return pytest.mark.parametrize("case", [parameter(name) for name in names])(judged)  # type: ignore[return-value]
+        return cast(Test, pytest.mark.parametrize("case", [parameter(name) for name in names])(judged))
 
     return decorate

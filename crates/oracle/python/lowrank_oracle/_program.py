@@ -34,8 +34,8 @@ def program() -> Path:
         return Path(chosen)
     package = Path(__file__).resolve().parent
     # Of this environment; of `pip install --user`; of `pip install --target`.
-    folders = [sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user"), package.parent / "bin"]
-    for path in (Path(folder) / name for folder in folders):
+    own, of_user = sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")
+    for path in (folder / name for folder in (Path(own), Path(of_user), package.parent / "bin")):
         if path.is_file():
             return path
     if found := shutil.which("lowrank"):
