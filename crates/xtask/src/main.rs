@@ -13,6 +13,7 @@ mod tally;
 mod test;
 mod tools;
 mod unsafe_code;
+mod wheel;
 mod workspace;
 
 use std::process::ExitCode;
@@ -34,6 +35,7 @@ Usage: cargo xtask <VERB>
   pretrain [ARGS]     make the embedded tiny model anew from nothing
   parity              run PEFT and transformers live and compare with tests/golden (a venv, minutes)
   gpu-check           a folder that checks and times the GPU path on a machine with a GPU and no Rust
+  wheel               build the Python wheel that judges an implementation (a venv, a minute or two)
   doctor              what of the tools and libraries was found here
 
 Environment:
@@ -70,6 +72,10 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "gpu-check" => {
             no_arguments(rest)?;
             gpu::pack()?;
+        }
+        "wheel" => {
+            no_arguments(rest)?;
+            wheel::main()?;
         }
         "doctor" => {
             no_arguments(rest)?;

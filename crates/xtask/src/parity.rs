@@ -40,7 +40,7 @@ pub fn main() -> Result<()> {
 }
 
 /// The Python of `.cache/venv`, made and filled as `tests/parity/requirements.txt` says.
-fn environment() -> Result<String> {
+pub fn environment() -> Result<String> {
     let folder = root().join(".cache/venv");
     let python = folder.join("bin/python");
     let wanted = read(&root().join("tests/parity/requirements.txt"))?;
@@ -65,7 +65,7 @@ fn environment() -> Result<String> {
     Ok(python)
 }
 
-fn path_text(path: &Path) -> Result<String> {
+pub fn path_text(path: &Path) -> Result<String> {
     let text = path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))?;
     Ok(text.to_owned())
 }

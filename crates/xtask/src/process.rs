@@ -21,7 +21,12 @@ pub fn command<const N: usize>(program: &str, arguments: [&str; N]) -> Command {
 /// every build from here recompile what a build from the shell has just made, and the other way round.
 pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
+    without_cargo(command.current_dir(root()));
+    command
+}
+
+/// `command` without what cargo told us, for a program that starts cargo itself.
+pub fn without_cargo(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
         if ours.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {

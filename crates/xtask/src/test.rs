@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::process::{self, capture, cargo, check, command, run, run_lines};
 use crate::tally::{Reader, Tally};
 use crate::workspace::{examples, has_wasm, methods, without_blas};
-use crate::{book, gpu, model, openblas, tools, unsafe_code};
+use crate::{book, gpu, model, openblas, tools, unsafe_code, wheel};
 
 struct Step {
     name: &'static str,
@@ -24,7 +24,7 @@ enum Outcome {
     Counted(Tally, Result<()>),
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step { name: "format", what: "cargo fmt --check", run: format },
     Step { name: "unsafe", what: "only crates/cuda allows unsafe code", run: no_unsafe },
     Step {
@@ -54,6 +54,7 @@ const STEPS: [Step; 15] = [
         what: "selftest: the vectors are what exact arithmetic gives, every mutant fails",
         run: vectors,
     },
+    Step { name: "python", what: "the wheel installs, its tests and examples pass", run: python },
     Step {
         name: "book",
         what: "numbers and figures are fresh, pages build, links lead somewhere",
@@ -267,6 +268,13 @@ fn vectors() -> Result<Outcome> {
         true => Outcome::Passed,
         false => Outcome::Skipped("the generator: python3 is missing or older than 3.10".into()),
     })
+}
+
+fn python() -> Result<Outcome> {
+    match wheel::environment() {
+        Ok(python) => wheel::test(&python).map(|(tally, verdict)| Outcome::Counted(tally, verdict)),
+        Err(error) => Ok(Outcome::Skipped(format!("{error:#}"))),
+    }
 }
 
 fn the_book() -> Result<Outcome> {

@@ -70,7 +70,8 @@ pub fn has_wasm() -> bool {
     process::first_line(&mut rustc).is_some_and(|folder| Path::new(&folder).is_dir())
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+/// What a folder holds, sorted.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let listing = std::fs::read_dir(folder)
         .with_context(|| format!("cannot list {}", relative(folder)))?
         .map(|entry| entry.map(|entry| entry.path()));

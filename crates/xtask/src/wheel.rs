@@ -1,0 +1,149 @@
+//! The Python wheel of the oracle: built by maturin, tested in an environment of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::parity::{self, path_text};
+use crate::process::{check, command, run, run_lines, without_cargo};
+use crate::tally::Tally;
+use crate::workspace::{entries, read, root};
+
+const HINT: &str = "be online; PIP_INDEX_URL and PIP_EXTRA_INDEX_URL choose other package indexes";
+
+/// `cargo xtask wheel`.
+pub fn main() -> Result<()> {
+    let wheel = build(&environment()?, "release")?;
+    println!("{}", wheel.display());
+    println!(
+        "pip install it, and `import lowrank_oracle`; crates/oracle/python/README.md says how to go on"
+    );
+    Ok(())
+}
+
+/// Python of `.cache/oracle`, made and filled as `crates/oracle/python/requirements.txt` says.
+pub fn environment() -> Result<String> {
+    let folder = root().join(".cache/oracle");
+    let python = folder.join("bin/python");
+    let wanted = folder_of_python().join("requirements.txt");
+    let text = read(&wanted)?;
+    // Written last: it says that this environment is whole.
+    let installed = folder.join("requirements.txt");
+    let python = path_text(&python)?;
+    if std::fs::read_to_string(&installed).is_ok_and(|present| present == text) {
+        return Ok(python);
+    }
+    eprintln!("Making .cache/oracle with maturin, pytest and JAX");
+    let hint = "install Python's venv module (apt-get install python3-venv)";
+    run(command("python3", ["-m", "venv", "--clear"]).arg(&folder), hint)?;
+    let mut install = command(&python, ["-m", "pip", "install", "--quiet", "--requirement"]);
+    run(install.arg(&wanted), HINT)?;
+    std::fs::write(&installed, text).context("cannot write into .cache/oracle")?;
+    Ok(python)
+}
+
+/// Builds the wheel and returns its path. Cargo's profile `dev` shares its dependencies with the tests.
+fn build(python: &str, profile: &str) -> Result<PathBuf> {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let out = std::path::absolute(target)?.join("wheels");
+    // One wheel is in it, or none: an old one must not be taken for the new.
+    if out.exists() {
+        std::fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
+    }
+    let mut maturin =
+        command(python, ["-m", "maturin", "build", "--locked", "--quiet", "--profile"]);
+    maturin.arg(profile).arg("--out").arg(&out).current_dir(folder_of_python());
+    run(without_cargo(&mut maturin), "its output is above")?;
+    let found = entries(&out)?;
+    found.into_iter().next().with_context(|| format!("maturin left no wheel in {}", out.display()))
+}
+
+/// Builds the wheel, installs it and runs its tests and examples. `Err` in the second place says why they failed.
+pub fn test(python: &str) -> Result<(Tally, Result<()>)> {
+    let wheel = build(python, "dev")?;
+    let mut install =
+        command(python, ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"]);
+    run(install.arg(&wheel), HINT)?;
+    run(
+        &mut Command::new(Path::new(python).with_file_name("lowrank")).arg("--version"),
+        "the wheel has no `lowrank`",
+    )?;
+
+    let mut tally = Tally::default();
+    let mut examples = vec!["examples/jax_lora.py"];
+    match torch(python) {
+        Ok(()) => examples.push("examples/torch_lora.py"),
+        Err(error) => {
+            println!("SKIPPED what needs torch: {error:#}");
+            tally.skipped += 1;
+        }
+    }
+    let mut outcome = Ok(());
+    let mut tests = command(python, ["-m", "pytest", "-rs", "tests"]);
+    // JAX compiles anew for each shape: a part of its cases takes seconds, all of them a minute.
+    let mut judged =
+        command(python, ["-m", "pytest", "-rs", "-k", "torch_lora or exact and not w0"]);
+    for run in [&mut tests, judged.args(examples)] {
+        run.current_dir(folder_of_python());
+        let mut counted = None;
+        let status = run_lines(run, |line| {
+            counted = pytest(line).or(counted);
+            println!("{line}");
+        })?;
+        tally += counted.unwrap_or_default();
+        outcome = outcome.and(check(run, status, "the failures are listed above"));
+    }
+    Ok((tally, outcome))
+}
+
+/// Lets the environment see the torch of `.cache/venv`, five gigabytes that need not be there twice.
+fn torch(python: &str) -> Result<()> {
+    let packages = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let of = |python: &str| {
+        let found = crate::process::first_line(&mut command(python, ["-c", packages]));
+        found.with_context(|| format!("{python} does not run"))
+    };
+    let link = Path::new(&of(python)?).join("torch-of-parity.pth");
+    std::fs::write(&link, of(&parity::environment()?)? + "\n")
+        .with_context(|| format!("cannot write {}", link.display()))?;
+    run(&mut command(python, ["-c", "import torch"]), "remove .cache/venv and try again")
+}
+
+/// The counts in pytest's last line: `1 failed, 410 passed, 2 skipped, 3 warnings in 19.38s`.
+fn pytest(line: &str) -> Option<Tally> {
+    let (counts, _) = line.trim_matches(['=', ' ']).split_once(" in ")?;
+    let mut tally = Tally::default();
+    for part in counts.split(", ") {
+        let (number, what) = part.split_once(' ')?;
+        let number = number.parse::<usize>().ok()?;
+        match what {
+            // An expected failure that did fail is what was to be shown.
+            "passed" | "xfailed" => tally.passed += number,
+            "failed" | "error" | "errors" | "xpassed" => tally.failed += number,
+            "skipped" => tally.skipped += number,
+            _ => {}
+        }
+    }
+    Some(tally)
+}
+
+fn folder_of_python() -> PathBuf {
+    root().join("crates/oracle/python")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_pytest_is_counted() {
+        let tally = |passed, failed, skipped| Some(Tally { passed, failed, skipped });
+        assert_eq!(pytest("410 passed in 19.38s"), tally(410, 0, 0));
+        assert_eq!(pytest("== 1 failed, 9 passed, 2 skipped in 1.0s =="), tally(9, 1, 2));
+        assert_eq!(pytest("2 errors, 3 xfailed, 1 warning in 0.1s (0:00:01)"), tally(3, 2, 0));
+        assert_eq!(pytest("no tests ran in 0.01s"), None);
+        assert_eq!(pytest("..F. [ 10%]"), None);
+    }
+}
