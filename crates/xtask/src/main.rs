@@ -5,6 +5,7 @@
 mod book;
 mod fences;
 mod gpu;
+mod ledger;
 mod model;
 mod openblas;
 mod parity;
@@ -36,6 +37,7 @@ Usage: cargo xtask <VERB>
   parity              run PEFT and transformers live and compare with tests/golden (a venv, minutes)
   gpu-check           a folder that checks and times the GPU path on a machine with a GPU and no Rust
   wheel               build the Python wheel that judges an implementation (a venv, a minute or two)
+  ledger [--check]    run other implementations through the oracle, rewrite their table (venvs, minutes)
   doctor              what of the tools and libraries was found here
 
 Environment:
@@ -73,6 +75,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             no_arguments(rest)?;
             gpu::pack()?;
         }
+        "ledger" => ledger::main(flag(rest, "--check")?)?,
         "wheel" => {
             no_arguments(rest)?;
             wheel::main()?;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::parity::{self, path_text};
 use crate::process::{check, command, run, run_lines, without_cargo};
 use crate::tally::Tally;
-use crate::workspace::{entries, read, root};
+use crate::workspace::{entries, read, relative, root};
 
 const HINT: &str = "be online; PIP_INDEX_URL and PIP_EXTRA_INDEX_URL choose other package indexes";
 
@@ -22,25 +22,43 @@ pub fn main() -> Result<()> {
     Ok(())
 }
 
-/// Python of `.cache/oracle`, made and filled as `crates/oracle/python/requirements.txt` says.
+/// Python of `.cache/oracle`: what builds the wheel and tests it.
 pub fn environment() -> Result<String> {
-    let folder = root().join(".cache/oracle");
-    let python = folder.join("bin/python");
-    let wanted = folder_of_python().join("requirements.txt");
-    let text = read(&wanted)?;
+    filled("oracle", &folder_of_python().join("requirements.txt"))
+}
+
+/// Python of `.cache/ledger/venv`: the implementations of the ledger, the torch of `.cache/venv`, and the wheel.
+pub fn ledger_environment() -> Result<String> {
+    let python = filled("ledger/venv", &root().join("tests/ledger/requirements.txt"))?;
+    torch(&python)?;
+    install(&python, &build(&environment()?, "dev")?)?;
+    Ok(python)
+}
+
+/// Python of a folder in `.cache`, made and filled as a file of requirements says.
+fn filled(name: &str, requirements: &Path) -> Result<String> {
+    let folder = root().join(".cache").join(name);
+    let python = path_text(&folder.join("bin/python"))?;
+    let wanted = read(requirements)?;
     // Written last: it says that this environment is whole.
     let installed = folder.join("requirements.txt");
-    let python = path_text(&python)?;
-    if std::fs::read_to_string(&installed).is_ok_and(|present| present == text) {
+    if std::fs::read_to_string(&installed).is_ok_and(|present| present == wanted) {
         return Ok(python);
     }
-    eprintln!("Making .cache/oracle with maturin, pytest and JAX");
+    eprintln!("Making .cache/{name} as {} says", relative(requirements));
     let hint = "install Python's venv module (apt-get install python3-venv)";
     run(command("python3", ["-m", "venv", "--clear"]).arg(&folder), hint)?;
     let mut install = command(&python, ["-m", "pip", "install", "--quiet", "--requirement"]);
-    run(install.arg(&wanted), HINT)?;
-    std::fs::write(&installed, text).context("cannot write into .cache/oracle")?;
+    run(install.arg(requirements), HINT)?;
+    std::fs::write(&installed, wanted)
+        .with_context(|| format!("cannot write into .cache/{name}"))?;
     Ok(python)
+}
+
+fn install(python: &str, wheel: &Path) -> Result<()> {
+    let mut install =
+        command(python, ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"]);
+    run(install.arg(wheel), HINT)
 }
 
 /// Builds the wheel and returns its path. Cargo's profile `dev` shares its dependencies with the tests.
@@ -63,11 +81,9 @@ fn build(python: &str, profile: &str) -> Result<PathBuf> {
 /// Builds the wheel, installs it and runs its tests and examples. `Err` in the second place says why they failed.
 pub fn test(python: &str) -> Result<(Tally, Result<()>)> {
     let wheel = build(python, "dev")?;
-    let mut install =
-        command(python, ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"]);
-    run(install.arg(&wheel), HINT)?;
+    install(python, &wheel)?;
     run(
-        &mut Command::new(Path::new(python).with_file_name("lowrank")).arg("--version"),
+        Command::new(Path::new(python).with_file_name("lowrank")).arg("--version"),
         "the wheel has no `lowrank`",
     )?;
 
