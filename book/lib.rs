@@ -22,6 +22,7 @@ chapters! {
     SideBySide = "src/side-by-side.md";
     Claims = "src/claims.md";
     Gpu = "src/gpu.md";
+    Judge = "src/judge.md";
     Bounds = "src/bounds.md";
     Solutions = "src/solutions.md";
 }

@@ -1,4 +1,4 @@
-//! What the method crates' examples print.
+//! What the crates' examples print.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::Page;
 
-const EXAMPLES: [(&str, &str, &str); 11] = [
+const EXAMPLES: [(&str, &str, &str); 12] = [
     ("rank", "spectrum", "rank-spectrum.txt"),
     ("lora", "quickstart", "lora-quickstart.txt"),
     ("lora", "anatomy", "lora-anatomy.txt"),
@@ -19,6 +19,7 @@ const EXAMPLES: [(&str, &str, &str); 11] = [
     ("delta-lora", "spectrum", "delta-lora-spectrum.txt"),
     ("lora-plus", "quickstart", "lora-plus-quickstart.txt"),
     ("lora-plus", "rates", "lora-plus-rates.txt"),
+    ("oracle", "judge", "oracle-judge.txt"),
 ];
 
 pub fn pages() -> Result<Vec<Page>> {
