@@ -129,6 +129,31 @@ fn a_distribution_of_another_class() {
     }
 }
 
+/// A gradient that is NaN has a projection that is NaN, row by row: that passes, and nothing else does. Found by fuzzing.
+#[test]
+fn a_projection_of_nan() {
+    let rest = r#""params":{"variant":"projected"},"class":"residual""#;
+    let mut case = layer("lora-fa", "backward", rest);
+    let mut gradient = common::matrix(3, 4, 7);
+    gradient[[1, 2]] = f64::NAN;
+    case.tensors.insert("in.grad_y".into(), Tensor::f64(&gradient));
+    let case = emitted(&case);
+    let name = "out.projected_grad_lora_B";
+    let want = case.tensors[name].to_f64().unwrap();
+    assert!(want.indexed_iter().all(|(at, want)| want.is_nan() == (at[0] == 2)), "{want}");
+    let verdict = |change: fn(&mut ndarray::ArrayD<f64>)| {
+        let (mut submission, mut numbers) = (case.clone(), want.clone());
+        change(&mut numbers);
+        submission.tensors.insert(name.into(), Tensor::f64(&numbers));
+        check(&case, Some(&submission), Options::default()).unwrap().verdict
+    };
+    assert_eq!(verdict(|_| ()), Verdict::Pass);
+    assert_eq!(verdict(|numbers| numbers[[2, 1]] = 0.0), Verdict::Fail);
+    assert_eq!(verdict(|numbers| numbers[[2, 0]] = f64::INFINITY), Verdict::Fail);
+    assert_eq!(verdict(|numbers| numbers[[0, 0]] *= 1.001), Verdict::Fail);
+    assert_eq!(verdict(|numbers| numbers[[3, 1]] = f64::NAN), Verdict::Fail);
+}
+
 /// A header at the limit of 100 MB, all of it there: read, and refused at the end.
 #[test]
 fn a_header_of_100_megabytes() {
