@@ -178,6 +178,9 @@ impl Case {
             let got = raw.schema;
             return Err(wrong(format!("case: schema is {got:?}: {SCHEMA:?} is read here")));
         }
+        if raw.class == Some(Class::Stat) && raw.op != Op::Init {
+            return Err(wrong(format!("case: class stat is for init, and the op is {}", raw.op)));
+        }
         if raw.source.seed > MOST_EXACT {
             let seed = raw.source.seed;
             return Err(wrong(format!("case: source.seed is {seed}: at most 2⁵³")));

@@ -211,6 +211,18 @@ fn without_a_term_nothing_is_allowed() {
     assert_eq!(bound, ArrayD::<f64>::zeros(vec![TOKENS, OUT]));
 }
 
+/// The gauge is a sum in f64 that may be low itself: it counts 2⁻³⁰ of itself more.
+#[test]
+fn the_gauge_is_enlarged() {
+    let file = layer("lora", "merge", r#""params":{"alpha":0}"#);
+    let output = &outputs(&Case::of(&file).unwrap(), &file).unwrap()[0];
+    let bound = (output.bound)(&Units { accumulate: 0.5, ..EXACT });
+    for (bound, gauge) in bound.iter().zip(&output.gauges[0].1) {
+        let more = bound / (gauge * (1.5_f64.powi(R as i32) - 1.0)) - 1.0;
+        assert!((more * 2.0_f64.powi(30) - 1.0).abs() <= 1e-5, "{more:e}");
+    }
+}
+
 /// u, the smallest subnormal, and the smallest normal number where subnormals are flushed.
 #[test]
 fn units_of_the_formats() {

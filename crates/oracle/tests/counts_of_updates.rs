@@ -50,7 +50,7 @@ fn two(array: &ArrayD<f64>) -> Array2<f64> {
 /// η (g + λ p): 1 or 3 roundings of p, 5 + L of η λ p, 3 + L of η g, one more of each for an input that is rounded.
 #[test]
 fn sgd() {
-    for (method, decay) in [("lora", 0.0), ("lora", 0.5), ("lora-plus", 0.5), ("vera", 0.25)] {
+    for (method, decay) in [("lora", 0.0), ("lora", 1.5), ("lora-plus", 0.5), ("vera", 0.25)] {
         let lr = 0.125;
         let rest = format!(r#""params":{{"optimizer":{{"lr":{lr},"weight_decay":{decay}}}}}"#);
         let (file, names) = if method == "vera" {
@@ -346,4 +346,74 @@ fn the_projection() {
     }
     let coarse = Units { accumulate: 0.5, ..EXACT };
     assert!((output.bound)(&coarse).iter().all(|&bound| bound == f64::INFINITY));
+}
+
+/// Not to first order: in units so coarse that every product of two errors shows.
+#[test]
+fn products_of_errors() {
+    let units = Units { accumulate: 0.25, store: 0.125, ..EXACT };
+    let stored = |k: i32| 1.125_f64.powi(k);
+    for (method, adamw) in [("lora", false), ("lora-plus", false), ("lora", true)] {
+        let optimizer = if adamw {
+            r#"{"name":"adamw","lr":0.125,"betas":[0.75,0.9375],"eps":0.25}"#
+        } else {
+            r#"{"lr":0.125,"weight_decay":0.5}"#
+        };
+        let rest = format!(r#""params":{{"alpha":5,"steps":1,"optimizer":{optimizer}}}"#);
+        let mut case = layer(method, "trajectory", &rest);
+        case.tensors.insert("in.x.0".into(), Tensor::f64(&matrix(3, 5, 6)));
+        case.tensors.insert("in.grad_y.0".into(), Tensor::f64(&matrix(3, 4, 7)));
+        for kind in ["exp_avg", "exp_avg_sq"] {
+            if adamw {
+                let moments = [("lora_A", matrix(2, 5, 8)), ("lora_B", matrix(4, 2, 9))];
+                for (name, moment) in moments {
+                    let name = format!("in.{kind}.{name}");
+                    case.tensors.insert(name, Tensor::f64(&moment.mapv(f64::abs)));
+                }
+            }
+        }
+        let made = made(&case);
+        for name in ["lora_A", "lora_B"] {
+            let gradient = &made[&format!("grad_{name}.0")];
+            let of_g = (gradient.bound)(&units);
+            let (g, gauge) = (gradient.value.mapv(f64::abs), &gradient.gauges[0].1);
+            let p = input(&case, name).mapv(f64::abs);
+            let what = format!("{method} {name}");
+            if !adamw {
+                let fast = method == "lora-plus" && name == "lora_B";
+                let (lr, l) = if fast { (2.0, 3) } else { (0.125, 1) };
+                let want = &p * (stored(3) - 1.0)
+                    + &p * (lr * 0.5 * (stored(5 + l) - 1.0))
+                    + gauge * (lr * (stored(3 + l) - 1.0))
+                    + &of_g * (lr * stored(3 + l));
+                close(&(made[&format!("{name}.0")].bound)(&units), &want, &what);
+                continue;
+            }
+            let [m, v] =
+                ["exp_avg", "exp_avg_sq"].map(|kind| input(&case, &format!("{kind}.{name}")));
+            let g2 = &g * &g;
+            let [[m_old, m_new], [v_old, v_new]] = [0.75, 0.9375].map(coefficients);
+            let m_error = (&m * m_old + &g * m_new) * (stored(4) - 1.0)
+                + (&m + &g) * (0.25 * 0.75 * stored(4))
+                + &of_g * (m_new * stored(4));
+            close(&(made[&format!("exp_avg.{name}.0")].bound)(&units), &m_error, &what);
+            let v_error = (&v * v_old + &g2 * v_new) * (stored(5) - 1.0)
+                + (&v + &g2) * (0.25 * 0.9375 * stored(5))
+                + (&g * 2.0 + &of_g) * &of_g * (v_new * stored(5));
+            close(&(made[&format!("exp_avg_sq.{name}.0")].bound)(&units), &v_error, &what);
+        }
+    }
+
+    let rest = r#""params":{"alpha":5,"lambda":0.5,"optimizer":{"lr":0.125}}"#;
+    let case = step("delta-lora", rest, false);
+    let made = made(&case);
+    let abs = |array: &ArrayD<f64>| two(array).mapv(f64::abs);
+    let [a0, b0] = ["lora_A", "lora_B"].map(|name| abs(&input(&case, name)));
+    let [a1, b1] = ["lora_A", "lora_B"].map(|name| abs(&made[name].value));
+    let [of_a, of_b] = ["lora_A", "lora_B"].map(|name| two(&(made[name].bound)(&units)));
+    let (sums, factor) = (1.25_f64.powi(4), 1.25);
+    let want = abs(&input(&case, "weight")) * (sums * stored(2) - 1.0)
+        + (b1.dot(&a1) + b0.dot(&a0)) * (factor * (sums * stored(10) - 1.0))
+        + (b1.dot(&of_a) + of_b.dot(&a1) + of_b.dot(&of_a)) * (factor * sums * stored(10));
+    close(&(made["weight"].bound)(&units), &want.into_dyn(), "weight");
 }
