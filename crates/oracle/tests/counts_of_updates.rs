@@ -89,6 +89,8 @@ fn sgd() {
                     &format!("{method} {name} {units:?}"),
                 );
             }
+            let gauge = &p * (1.0 + rate * decay) + &g * rate;
+            close(&made[name].gauges[0].1, &gauge, "gauge");
             let tiny = Units { tiny_store: 1.0, ..EXACT };
             // Eight operations in each of the terms that are there.
             let terms = if decay == 0.0 { 2.0 } else { 3.0 };
@@ -133,6 +135,7 @@ fn adamw() {
     for (method, hf, betas) in [
         ("lora", false, [0.75, 0.9375]),
         ("lora", true, [0.75, 0.9375]),
+        ("lora", false, [0.5, 0.5]),
         ("lora-plus", false, [0.25, 0.75]),
         ("lora-plus", true, [0.75, 0.375]),
     ] {
