@@ -1,6 +1,6 @@
 //! What makes no sense is an error that names the tensor and both shapes, or the parameter and its value; never a panic.
 
-use adapter::{Adapter, Dropout, Group, Sgd};
+use adapter::{Adapter, Dropout, Group, Sgd, Tensors};
 use lora::{Init, Scaling};
 use lora_fa::{Cholesky, Grads, LoraFa, Variant};
 use ndarray::{Array2, Axis, array, concatenate};
@@ -70,10 +70,11 @@ fn a_of_deficient_rank_is_refused() {
     };
     // The third row is the sum of the others, to rounding; more rows than columns; a zero row.
     let sum = error(array![[1.0, 2.0, 3.0, 4.0], [0.1, 0.7, 0.2, 0.9], [1.1, 2.7, 3.2, 4.9]]);
-    assert!(sum.contains("A is [3, 4]") && sum.contains("row 2"), "{sum}");
+    assert!(sum.contains("A is [3, 4]"), "{sum}");
+    assert!(sum.contains("row 2 is zero or a combination of those before it"), "{sum}");
     let tall = error(array![[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]]);
     assert!(tall.contains("A is [3, 2]") && tall.contains("3 rows of length 2"), "{tall}");
-    assert!(error(zeros(1, 3)).contains("row 0 is zero"));
+    assert!(error(zeros(1, 3)).contains("row 0 is zero, so"));
     for bad in [f64::NAN, f64::INFINITY, 1e200] {
         let text = error(array![[1.0, 0.0], [0.0, bad]]);
         assert!(text.contains("A Aᵀ is not finite"), "{text}");
@@ -88,6 +89,39 @@ fn a_of_deficient_rank_is_refused() {
     // The same numbers in f64 are independent; and the plain variant needs no independence.
     assert!(Cholesky::of_gram(a.mapv(f64::from).view()).is_ok());
     assert!(LoraFa::new(a, b, 1.0, Variant::Plain).is_ok());
+}
+
+/// Where a pivot stops being told from rounding: 2 (in + r) u of the row's square, 18 · 2⁻⁵² for r = 2 and in = 16. With
+/// rows e₁ and e₁ + δ e₂ the pivot is δ², and nothing rounds: the square is 1 + δ².
+#[test]
+fn a_pivot_at_the_noise() {
+    let accepted = |pivot: f64| {
+        let mut a = zeros(2, 16);
+        (a[[0, 0]], a[[1, 0]], a[[1, 1]]) = (1.0, 1.0, (pivot * f64::EPSILON).sqrt());
+        Cholesky::of_gram(a.view()).is_ok()
+    };
+    assert_eq!([4.0, 9.0, 16.0, 25.0, 36.0].map(accepted), [false, false, false, true, true]);
+}
+
+/// Each entry of L is rounded once from its sum. Of A = \[1 1\] it is √2, and z = (1/√2)/√2.
+#[test]
+fn the_root_of_a_pivot_is_rounded_once() {
+    let root = 2_f64.sqrt();
+    let solved = Cholesky::of_gram(array![[1.0, 1.0]].view()).unwrap().solve(array![[1.0]]);
+    assert_eq!(solved.unwrap(), array![[1.0 / root / root]]);
+    // What a second division would leave is another number.
+    assert_ne!(2.0 / root, root);
+}
+
+#[test]
+fn gradients_change_through_their_names() {
+    let mut grads = Grads { b: array![[1.0], [2.0]] };
+    assert_eq!(
+        grads.tensors_mut().into_iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        ["lora_B"]
+    );
+    grads.tensors_mut().into_iter().for_each(|(_, mut gradient)| gradient *= 10.0);
+    assert_eq!(grads, Grads { b: array![[10.0], [20.0]] });
 }
 
 /// Of a row that is a combination of others, rounding leaves a pivot that is as often above zero as below.

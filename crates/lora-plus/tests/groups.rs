@@ -1,7 +1,7 @@
 //! Which tensor gets which rate and decay, and what a step does with them.
 
 use adapter::gradcheck::{Layer, SHAPES, integers};
-use adapter::{AdamVariant, AdamW, Adapter, Group, Sgd};
+use adapter::{AdamVariant, AdamW, Adapter, Group, Ledger, Sgd, tensors};
 use lora::{Init, Lora, Scaling};
 use lora_plus::{Groups, Kind, LoraPlus, Rule};
 use ndarray::{Array2, array};
@@ -118,4 +118,12 @@ fn a_ratio_that_makes_no_sense_is_refused() {
         assert!(error.to_string().contains("ratio"), "{error}");
     }
     assert!(Groups::new(0.5).is_ok());
+}
+
+/// What is held and trained is LoRA's: two numbers of `Groups` are not an array.
+#[test]
+fn counts_and_bytes() {
+    assert_eq!(tensors::count(&adapter()), 3 + 2);
+    assert_eq!(Ledger::of(&adapter()), Ledger::of(&adapter().lora));
+    assert_eq!(Ledger::of(&adapter()), 8 * (3 + 2));
 }

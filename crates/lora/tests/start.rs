@@ -151,6 +151,7 @@ fn steps_move_a_and_b_and_leave_the_weight() {
 fn counts_and_bytes() {
     let lora = init([30, 20], 4, Init::default(), 1);
     assert_eq!(tensors::count(&lora), 4 * (30 + 20));
+    assert_eq!(Ledger::of(&lora), 8 * 4 * (30 + 20));
     let names: Vec<_> = lora.tensors().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["lora_A", "lora_B"]);
     let x = Array2::<f64>::ones((7, 20)).into_shared();
@@ -160,4 +161,14 @@ fn counts_and_bytes() {
     let dropout = Dropout::new(Array2::ones((7, 20)), 0.5).unwrap();
     let (_, saved) = lora.forward(weight.view(), &x, Some(&dropout)).unwrap();
     assert_eq!(Ledger::of(&saved), 8 * (7 * 20 + 7 * 4) + 7 * 20);
+}
+
+/// Gradients are clipped and filled through their names, in the order of the parameters.
+#[test]
+fn gradients_change_through_their_names() {
+    let mut grads = Grads { a: array![[1.0, 2.0]], b: array![[3.0], [4.0]] };
+    let names: Vec<_> = grads.tensors_mut().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["lora_A", "lora_B"]);
+    grads.tensors_mut().into_iter().for_each(|(_, mut gradient)| gradient *= 10.0);
+    assert_eq!(grads, Grads { a: array![[10.0, 20.0]], b: array![[30.0], [40.0]] });
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::params::{Params, RawParams};
+use crate::params::{MOST_EXACT, Params, RawParams};
 use crate::{Error, Result, TensorFile, error::wrong};
 
 /// The version of the format.
@@ -178,13 +178,24 @@ impl Case {
             let got = raw.schema;
             return Err(wrong(format!("case: schema is {got:?}: {SCHEMA:?} is read here")));
         }
+        if raw.class == Some(Class::Stat) && raw.op != Op::Init {
+            return Err(wrong(format!("case: class stat is for init, and the op is {}", raw.op)));
+        }
+        if raw.source.seed > MOST_EXACT {
+            let seed = raw.source.seed;
+            return Err(wrong(format!("case: source.seed is {seed}: at most 2⁵³")));
+        }
         if let Some(id) = &raw.id {
             check_id(id, raw.method, raw.op)?;
         }
-        let params = serde_json::from_str(json)
-            .map_err(|error| wrong(format!("case: params: {error}")))
-            .and_then(|OnlyParams { params }| Params::new(raw.method, raw.op, params))
-            .map_err(|error| error.to_string());
+        let text = serde_json_canonicalizer::to_string(&value).map_err(fail)?;
+        let read = |text: &str| {
+            serde_json::from_str(text)
+                .map_err(|error| wrong(format!("case: params: {error}")))
+                .and_then(|OnlyParams { params }| Params::new(raw.method, raw.op, params))
+        };
+        // As it was written, for what is wrong there; then as the digest covers it: −0 becomes 0.
+        let params = read(json).and_then(|_| read(&text)).map_err(|error| error.to_string());
         Ok(Self {
             id: raw.id,
             method: raw.method,
@@ -194,7 +205,7 @@ impl Case {
             flags: raw.flags,
             source: raw.source,
             paper: raw.paper,
-            text: serde_json_canonicalizer::to_string(&value).map_err(fail)?,
+            text,
         })
     }
 

@@ -309,7 +309,10 @@ impl Judge {
         };
         let finding = match &output.residual {
             Some(residual) if matches!(self.class, Class::Residual | Class::Stat) => {
-                let [left, allowed] = residual(&got, &units);
+                let [mut left, allowed] = residual(&got, &units);
+                if self.class == Class::Residual {
+                    expect_not_finite(&mut left, &got, want);
+                }
                 let zeros = ArrayD::zeros(left.shape());
                 let mut finding = compare(&left, &zeros, &allowed, &allowed, |_, _, _| false);
                 let stat = self.class == Class::Stat;
@@ -350,6 +353,22 @@ impl Judge {
                 reached.get(at) == Some(&true) || self.any_non_finite && !want.is_finite();
             !got.is_finite() && (dropped || reached)
         })
+    }
+}
+
+/// A row of a solution that is not finite leaves nothing over that a number could measure: there NaN must be NaN, and an
+/// infinity the same one.
+fn expect_not_finite(left: &mut ArrayD<f64>, got: &ArrayD<f64>, want: &ArrayD<f64>) {
+    for ((mut left, got), want) in
+        left.outer_iter_mut().zip(got.outer_iter()).zip(want.outer_iter())
+    {
+        if want.iter().all(|want| want.is_finite()) {
+            continue;
+        }
+        for ((left, &got), &want) in left.iter_mut().zip(&got).zip(&want) {
+            let same = got == want || (got.is_nan() && want.is_nan());
+            *left = if same || want.is_finite() { 0.0 } else { f64::NAN };
+        }
     }
 }
 

@@ -116,8 +116,17 @@ impl Inputs {
         let size = |axis| sizes.get(&axis).map_or(0, |(size, _)| *size);
         let dims =
             Dims { inputs: size(Axis::In), outputs: size(Axis::Out), rank: size(Axis::Rank) };
+        // An op may need W or A where the file has none, and loops over what is empty: a shape with a 0 says sizes at no cost.
+        let Dims { inputs, outputs, rank } = dims;
+        for (name, rows, columns) in
+            [("out × in", outputs, inputs), ("r × in", rank, inputs), ("out × r", outputs, rank)]
+        {
+            if rows.max(1) as u128 * columns.max(1) as u128 > MOST {
+                return Err(wrong(format!("{name} is {rows} × {columns}: at most 2²⁸ numbers")));
+            }
+        }
         for (axis, (tokens, _)) in &sizes {
-            let widest = dims.inputs.max(dims.outputs).max(dims.rank) as u128;
+            let widest = dims.inputs.max(dims.outputs).max(dims.rank).max(1) as u128;
             if matches!(axis, Axis::Tokens(_)) && *tokens as u128 * widest > MOST {
                 return Err(wrong(format!("{tokens} tokens by {widest}: at most 2²⁸ numbers")));
             }

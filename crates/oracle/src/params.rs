@@ -9,6 +9,9 @@ use serde::Deserialize;
 use crate::case::{Method, Op};
 use crate::{Result, error::wrong};
 
+/// The largest integer up to which a double holds every one.
+pub(crate) const MOST_EXACT: u64 = 1 << 53;
+
 /// Parameters with their defaults filled in. Those that a method or op does not take hold their default.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
@@ -146,6 +149,21 @@ impl Params {
                 "params.{key} is unknown to {method}/{op}: it takes {known}"
             )));
         }
+        // β^t is computed from t as a double, and canonical JSON writes every number as one.
+        let counts = [
+            ("start_step", raw.start_step),
+            ("steps", raw.steps),
+            ("start", raw.start),
+            ("rank", raw.rank.map(|size| size as u64)),
+            ("in", raw.inputs.map(|size| size as u64)),
+            ("out", raw.outputs.map(|size| size as u64)),
+            ("samples", raw.samples.map(|size| size as u64)),
+        ];
+        for (key, count) in counts {
+            if let Some(count) = count.filter(|count| *count > MOST_EXACT) {
+                return Err(wrong(format!("params.{key} is {count}: at most 2⁵³")));
+            }
+        }
         let dropout_p = raw.dropout_p.unwrap_or(0.0);
         if !(0.0..1.0).contains(&dropout_p) {
             return Err(wrong(format!("params.dropout_p is {dropout_p}: 0 ≤ p < 1")));
@@ -155,10 +173,6 @@ impl Params {
             (_, steps) => steps.unwrap_or(0),
         };
         let start = raw.start.unwrap_or(0);
-        // β^t is computed from t as a double.
-        if start.max(steps) > 1 << 53 {
-            return Err(wrong(format!("params.start is {start}: at most 2⁵³")));
-        }
         Ok(Self {
             alpha: raw.alpha.unwrap_or(8.0),
             scaling: match raw.scaling {

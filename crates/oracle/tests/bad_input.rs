@@ -45,6 +45,8 @@ fn what_a_case_says() {
         ("lora/forward/x", "lora/backward/x", &["id", "lora/forward"]),
         ("}", ",\"clas\":\"exact\"}", &["clas"]),
         ("}", ",\"class\":\"good\"}", &["good"]),
+        // Samples only: found by fuzzing, where a projection was judged as a range.
+        ("}", ",\"class\":\"stat\"}", &["stat", "init", "forward"]),
         ("}", ",\"op\":\"forward\"}", &["op", "duplicate"]),
         ("}", "", &["case"]),
     ] {

@@ -121,6 +121,15 @@ fn r_and_out_numbers_are_trained() {
     assert_eq!(names, ["vera_lambda_b", "vera_lambda_d"]);
 }
 
+#[test]
+fn gradients_change_through_their_names() {
+    let mut grads = Grads { lambda_b: array![1.0, 2.0], lambda_d: array![3.0] };
+    let names: Vec<_> = grads.tensors_mut().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["vera_lambda_b", "vera_lambda_d"]);
+    grads.tensors_mut().into_iter().for_each(|(_, mut gradient)| gradient *= 10.0);
+    assert_eq!(grads, Grads { lambda_b: array![10.0, 20.0], lambda_d: array![30.0] });
+}
+
 proptest! {
     #[test]
     fn any_shape(

@@ -45,11 +45,10 @@ impl Output {
         Self { name, value, gauges, bound, residual: None }
     }
 
-    /// The sum of its gauges.
+    /// The sum of its gauges; 0 where it has none.
     pub(crate) fn gauge(&self) -> ArrayD<f64> {
-        let mut gauges = self.gauges.iter().map(|(_, gauge)| gauge.clone());
-        let first = gauges.next().expect("an output has a gauge");
-        gauges.fold(first, |sum, gauge| sum + gauge)
+        let none = ArrayD::zeros(self.value.shape());
+        self.gauges.iter().fold(none, |sum, (_, gauge)| sum + gauge)
     }
 
     /// Stored the other way round, where the file has \[in, out\].
