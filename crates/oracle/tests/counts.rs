@@ -201,6 +201,32 @@ fn merge_and_unmerge() {
     }
 }
 
+/// What the bounds stand around: y with its bias and its gauge, forward and backward; W plus and minus s B A.
+#[test]
+fn values() {
+    let two = |array: &ArrayD<f64>| array.clone().into_dimensionality::<ndarray::Ix2>().unwrap();
+    let params = r#""params":{"alpha":5}"#;
+    for op in ["forward", "backward"] {
+        let mut file = layer("lora", op, params);
+        let bias = vector(OUT, 20);
+        file.tensors.insert("in.bias".into(), Tensor::f64(&bias));
+        let input = |name: &str| two(&file.tensors[&format!("in.{name}")].to_f64().unwrap());
+        let [x, w, a, b] = ["x", "weight", "lora_A", "lora_B"].map(input);
+        let y = &outputs(&Case::of(&file).unwrap(), &file).unwrap()[0];
+        let want = x.dot(&w.t()) + x.dot(&a.t()).dot(&b.t()) * 2.5 + &bias;
+        close(&y.value, &want.into_dyn(), op);
+        let base = x.mapv(f64::abs).dot(&w.mapv(f64::abs).t()) + bias.mapv(f64::abs);
+        close(&y.gauges[0].1, &base.into_dyn(), op);
+    }
+    for (op, sign) in [("merge", 1.0), ("unmerge", -1.0)] {
+        let file = layer("lora", op, params);
+        let input = |name: &str| two(&file.tensors[&format!("in.{name}")].to_f64().unwrap());
+        let [w, a, b] = ["weight", "lora_A", "lora_B"].map(input);
+        let made = &outputs(&Case::of(&file).unwrap(), &file).unwrap()[0];
+        close(&made.value, &(w + b.dot(&a) * (2.5 * sign)).into_dyn(), op);
+    }
+}
+
 /// Where every term is 0, every honest result is exactly 0: nothing is allowed there, whatever underflows elsewhere.
 #[test]
 fn without_a_term_nothing_is_allowed() {

@@ -196,6 +196,14 @@ fn adamw() {
                 let bound = (made[&format!("{kind}{name}")].bound)(&tiny);
                 close(&bound, &bound.mapv(|_| 4e-13), &format!("{kind} underflow"));
             }
+            let [m_after, v_after] =
+                ["exp_avg.", "exp_avg_sq."].map(|kind| &made[&format!("{kind}{name}")].value);
+            let want = Zip::from(m_after).and(v_after).map_collect(|&m, &v| {
+                let below = v.sqrt() / root + EPS;
+                let carried = 1.0 + m.abs() / below / (2.0 * v.sqrt() * root);
+                (rate / below * 4.0 * carried * shrink + 8.0) * 1e-13
+            });
+            close(&(made[name].bound)(&tiny), &want, "underflow of p");
             // The gauge: |p| (1 + η λ) + rate · m's gauge/(√v/root + ε).
             let below = made[&format!("exp_avg_sq.{name}")].value.mapv(|v| v.sqrt() / root + EPS);
             let gauge = &p * shrink + &m_gauge * rate / below;
@@ -266,6 +274,9 @@ fn a_gradient_with_an_error() {
         case.tensors.insert("in.x.0".into(), Tensor::f64(&matrix(3, 5, 6)));
         case.tensors.insert("in.grad_y.0".into(), Tensor::f64(&matrix(3, 4, 7)));
         let made = made(&case);
+        // No ∂L/∂x: a trajectory is judged by what training needs.
+        let names: Vec<_> = made.keys().filter(|name| !name.starts_with("exp_avg")).collect();
+        assert_eq!(names, ["grad_lora_A.0", "grad_lora_B.0", "lora_A.0", "lora_B.0", "y.0"]);
         for name in ["lora_A", "lora_B"] {
             let units = Units { accumulate: U, ..EXACT };
             let of_g = (made[&format!("grad_{name}.0")].bound)(&units);
@@ -408,15 +419,50 @@ fn products_of_errors() {
     }
 
     let rest = r#""params":{"alpha":5,"lambda":0.5,"optimizer":{"lr":0.125}}"#;
-    let case = step("delta-lora", rest, false);
+    let mut case = step("delta-lora", rest, false);
+    // r = 3, since 2 · 2 = 2 + 2.
+    for (name, rows, columns) in [("lora_A", 3, 5), ("lora_B", 4, 3)] {
+        case.tensors.insert(format!("in.{name}"), Tensor::f64(&matrix(rows, columns, 8)));
+        case.tensors.insert(format!("in.grad_{name}"), Tensor::f64(&matrix(rows, columns, 9)));
+    }
     let made = made(&case);
     let abs = |array: &ArrayD<f64>| two(array).mapv(f64::abs);
     let [a0, b0] = ["lora_A", "lora_B"].map(|name| abs(&input(&case, name)));
     let [a1, b1] = ["lora_A", "lora_B"].map(|name| abs(&made[name].value));
     let [of_a, of_b] = ["lora_A", "lora_B"].map(|name| two(&(made[name].bound)(&units)));
-    let (sums, factor) = (1.25_f64.powi(4), 1.25);
+    let (sums, factor) = (1.25_f64.powi(6), 0.5 * 5.0 / 3.0);
     let want = abs(&input(&case, "weight")) * (sums * stored(2) - 1.0)
         + (b1.dot(&a1) + b0.dot(&a0)) * (factor * (sums * stored(10) - 1.0))
         + (b1.dot(&of_a) + of_b.dot(&a1) + of_b.dot(&of_a)) * (factor * sums * stored(10));
     close(&(made["weight"].bound)(&units), &want.into_dyn(), "weight");
+}
+
+/// p in coarse units: the furthest corner of q, and 1 − θ/2 − θ²/2 below √(1 − θ).
+#[test]
+fn corners_of_an_update() {
+    let Adam { file, betas, .. } = adam("lora", false, [0.75, 0.9375]);
+    let made = made(&file);
+    let units = Units { accumulate: 2.0_f64.powi(-8), ..EXACT };
+    let t = 4.0;
+    let bias = betas.map(|beta| 1.0 - beta.powf(t));
+    let (rate, root) = (LR / bias[0], bias[1].sqrt());
+    let cancelled = bias.map(|bias| (2.0 * t + 1.0) * (1.0 - bias) / bias * units.accumulate);
+    let biased = cancelled[0] + cancelled[1] / 2.0 + cancelled[1] * cancelled[1] / 2.0;
+    for name in ["lora_A", "lora_B"] {
+        let [m, v] = ["exp_avg", "exp_avg_sq"].map(|kind| &made[&format!("{kind}.{name}")]);
+        let (of_m, of_v) = ((m.bound)(&units), (v.bound)(&units));
+        let want = Zip::from(&m.value).and(&v.value).and(&of_m).and(&of_v).map_collect(
+            |&m, &v, &of_m, &of_v| {
+                let q = |m: f64, v: f64| rate * m / (v.max(0.0).sqrt() / root + EPS);
+                let corners = [q(m - of_m, v - of_v), q(m - of_m, v + of_v)];
+                let corners =
+                    corners.into_iter().chain([q(m + of_m, v - of_v), q(m + of_m, v + of_v)]);
+                let (off, most) = corners.fold((0.0, 0.0), |(off, most): (f64, f64), corner| {
+                    (off.max((corner - q(m, v)).abs()), most.max(corner.abs()))
+                });
+                (off + (1.0 / (1.0 - biased) - 1.0) * most) * (1.0 + LR * DECAY)
+            },
+        );
+        close(&(made[name].bound)(&units), &want, name);
+    }
 }
