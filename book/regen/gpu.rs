@@ -42,7 +42,10 @@ pub fn roofline() -> Result<Vec<Page>> {
             100.0 * bytes / BANDWIDTH / base
         };
         let (square, wide) = (extra(8192.0, 4096.0, 4096.0), extra(8192.0, 14336.0, 4096.0));
-        writeln!(table, "| {name} | {inputs} in + {outputs} out | {square:.0} % | {wide:.0} % |")?;
+        writeln!(
+            table,
+            "| {name} | {inputs}\u{a0}in\u{a0}+\u{a0}{outputs}\u{a0}out | {square:.0} % | {wide:.0} % |"
+        )?;
     }
     Ok(vec![Page::exact("gpu-flop.md", flop), Page::exact("gpu-roofline.md", table)])
 }

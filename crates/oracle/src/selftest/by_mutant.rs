@@ -18,7 +18,7 @@ pub struct MutantRow {
     pub killed: [usize; 2],
     /// How many kill it however it rounds.
     pub certain: [usize; 2],
-    /// How many each of the [`RULES`] would, in each precision.
+    /// How many each of the [`RULES`](super::RULES) would, in each precision.
     pub rules: [[usize; 3]; 2],
 }
 
