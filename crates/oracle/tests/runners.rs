@@ -24,26 +24,26 @@ fn runners() -> Vec<(&'static str, Command)> {
     let mut found = Vec::new();
     // The tools of `cargo xtask parity` have NumPy where the system's Python has none.
     let venv = vectors().join("../../.cache/venv/bin/python");
-    let pythons = [Path::new("python3"), &venv];
+    let pythons = [Path::new("python3"), venv.as_path()];
     let with_numpy = pythons.into_iter().find(|python| {
         let output = Command::new(python).args(["-c", "import numpy"]).output();
         output.is_ok_and(|output| output.status.success())
     });
-    match with_numpy {
-        Some(python) => {
-            let mut runner = Command::new(python);
-            runner.arg(examples.join("runner.py"));
-            found.push(("runner.py", runner));
+    let node = Command::new("node").arg("--version").output().is_ok().then_some(Path::new("node"));
+    for (program, runner) in [
+        (with_numpy, "runner.py"),
+        (with_numpy, "exact.py"),
+        (node, "runner.mjs"),
+        (node, "exact.mjs"),
+    ] {
+        match program {
+            Some(program) => {
+                let mut command = Command::new(program);
+                command.arg(examples.join(runner));
+                found.push((runner, command));
+            }
+            None => println!("SKIPPED: {runner} needs python3 with NumPy, or node"),
         }
-        None => println!("SKIPPED: runner.py needs python3 with NumPy"),
-    }
-    match Command::new("node").arg("--version").output() {
-        Ok(_) => {
-            let mut runner = Command::new("node");
-            runner.arg(examples.join("runner.mjs"));
-            found.push(("runner.mjs", runner));
-        }
-        Err(_) => println!("SKIPPED: runner.mjs needs node"),
     }
     found
 }
@@ -90,6 +90,7 @@ fn same_verdicts(
 ) -> [usize; 2] {
     let folder = tempfile::tempdir().unwrap();
     let (mut judged, mut failed) = (0, BTreeSet::new());
+    let (mut exact, mut exact_failed) = (0, BTreeSet::new());
     for (number, path) in cases_under(&vectors()).unwrap().iter().enumerate() {
         let (case, file) = read_case(path).unwrap();
         let Some(made) = make(number, &file, &case) else { continue };
@@ -102,6 +103,10 @@ fn same_verdicts(
         judged += 1;
         if report.verdict == Verdict::Fail {
             failed.insert(id.clone());
+        }
+        if case.class == Some(Class::Exact) {
+            exact += 1;
+            exact_failed.extend((report.verdict == Verdict::Fail).then(|| id.clone()));
         }
         let path = folder.path().join(format!("{id}.safetensors"));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -116,6 +121,12 @@ fn same_verdicts(
             .filter_map(|line| line.strip_prefix("FAIL ")?.split(' ').next())
             .map(str::to_owned)
             .collect();
+        if name.starts_with("exact") {
+            let total = format!("{exact} cases judged, {} failed", exact_failed.len());
+            assert_eq!(text.lines().last(), Some(total.as_str()), "{name}, {what}: {errors}");
+            assert_eq!(said, exact_failed, "{name}, {what}");
+            continue;
+        }
         let total = format!("{judged} cases judged, {} failed", said.len());
         assert_eq!(text.lines().last(), Some(total.as_str()), "{name}, {what}: {errors}");
         let stricter: Vec<_> = said.difference(&failed).collect();
