@@ -1,0 +1,96 @@
+//! What the trait does for every method: merge and unmerge.
+
+use std::sync::Arc;
+
+use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Result, Tensors, linear};
+use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD, array};
+
+/// The smallest adapter: a fixed ΔW, nothing trained.
+struct Fixed(Array2<f64>);
+
+struct Nothing;
+
+impl Tensors<f64> for Fixed {
+    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, f64>)> {
+        Vec::new()
+    }
+    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, f64>)> {
+        Vec::new()
+    }
+}
+
+impl Tensors<f64> for Nothing {
+    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, f64>)> {
+        Vec::new()
+    }
+    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, f64>)> {
+        Vec::new()
+    }
+}
+
+impl Bytes for Fixed {
+    fn count(&self, ledger: &mut Ledger) {
+        ledger.owned(&self.0);
+    }
+}
+
+impl Bytes for Nothing {
+    fn count(&self, _: &mut Ledger) {}
+}
+
+impl Adapter<f64> for Fixed {
+    type Saved = Nothing;
+    type Grads = Nothing;
+
+    fn forward(
+        &self,
+        weight: ArrayView2<'_, f64>,
+        x: &ArcArray2<f64>,
+        _: Option<&Arc<Dropout>>,
+    ) -> Result<(Array2<f64>, Nothing)> {
+        Ok((linear::forward((&weight + &self.0).view(), x.view())?, Nothing))
+    }
+
+    fn backward(
+        &self,
+        weight: ArrayView2<'_, f64>,
+        _: &Nothing,
+        grad_y: ArrayView2<'_, f64>,
+    ) -> Result<(Array2<f64>, Nothing)> {
+        Ok((linear::backward((&weight + &self.0).view(), grad_y)?, Nothing))
+    }
+
+    fn step(&mut self, _: &mut Array2<f64>, _: &Nothing, _: &mut dyn Optimizer<f64>) -> Result<()> {
+        Ok(())
+    }
+
+    fn delta_weight(&self) -> Array2<f64> {
+        self.0.clone()
+    }
+}
+
+#[test]
+fn merging_adds_delta_weight_and_unmerging_takes_it_away() {
+    let adapter = Fixed(array![[1.0, -2.0, 4.0], [0.5, 8.0, -1.0]]);
+    let before = array![[3.0, 5.0, 7.0], [9.0, 11.0, 13.0]];
+    let mut weight = before.clone();
+    adapter.merge(&mut weight).unwrap();
+    assert_eq!(weight, array![[4.0, 3.0, 11.0], [9.5, 19.0, 12.0]]);
+    // The merged weight alone does what weight and adapter did.
+    let x = array![[1.0, 0.0, 2.0]].into_shared();
+    let (y, _) = adapter.forward(before.view(), &x, None).unwrap();
+    assert_eq!(linear::forward(weight.view(), x.view()).unwrap(), y);
+    adapter.unmerge(&mut weight).unwrap();
+    assert_eq!(weight, before);
+}
+
+#[test]
+fn a_weight_of_another_shape_is_refused_and_left_alone() {
+    let adapter = Fixed(Array2::ones((2, 3)));
+    let mut weight = Array2::<f64>::zeros((3, 2));
+    for refused in [adapter.merge(&mut weight), adapter.unmerge(&mut weight)] {
+        let error = refused.unwrap_err().to_string();
+        assert!(error.contains("[3, 2]") && error.contains("[2, 3]"), "{error}");
+    }
+    assert_eq!(weight, Array2::zeros((3, 2)));
+}
