@@ -74,4 +74,21 @@ mod tests {
             .count(&mut ledger);
         assert_eq!(ledger.bytes, 2 * 3 * 5 * 4);
     }
+
+    #[test]
+    fn what_nobody_else_holds_counts_every_time() {
+        let mut ledger = Ledger::default();
+        ledger.owned(&Array::<f64, _>::zeros((3, 5)));
+        ledger.owned(&Array::<f32, _>::zeros(7));
+        ledger.region(0, 11);
+        ledger.region(0, 11);
+        assert_eq!(ledger.bytes, 3 * 5 * 8 + 7 * 4 + 11);
+    }
+
+    #[test]
+    fn nothing_holds_nothing() {
+        let held = Held(Array::<f32, _>::zeros((3, 5)).into_shared());
+        assert_eq!(Ledger::of(&None::<Held>), 0);
+        assert_eq!(Ledger::of(&Some(held)), 3 * 5 * 4);
+    }
 }
