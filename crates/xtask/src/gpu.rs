@@ -55,7 +55,8 @@ pub fn nvrtc() -> Result<PathBuf> {
 /// The tests that need libnvrtc, with it.
 pub fn kernels_test(libraries: &Path) -> Command {
     let mut test = cargo();
-    test.args(["test", "--package", "lowrank-tests", "--test", "kernels_compile"]);
+    // The whole workspace, so that nothing is built again with other features than the step `test` had.
+    test.args(["test", "--workspace", "--test", "kernels_compile"]);
     test.env("LD_LIBRARY_PATH", libraries);
     test
 }
@@ -87,7 +88,7 @@ pub fn sanitized_test() -> Result<Command, String> {
 /// A test that overruns a matrix must be caught, or the others prove nothing.
 pub fn sanitizer_sees() -> Result<()> {
     let mut test = sanitized_test().map_err(anyhow::Error::msg)?;
-    test.args(["test", "--package", "cuda", "--test", "emulated", "--", "--ignored", "--exact"]);
+    test.args(["test", "--workspace", "--test", "emulated", "--", "--ignored", "--exact"]);
     let (passed, output) = capture(test.arg("an_overrun_is_seen_by_address_sanitizer"))?;
     if passed || !output.contains("AddressSanitizer: heap-buffer-overflow") {
         bail!("AddressSanitizer did not see a kernel that writes beyond its matrix:\n{output}");

@@ -251,8 +251,7 @@ fn emulated() -> Result<Outcome> {
     };
     gpu::sanitizer_sees()?;
     // The shipped vectors are in the step `test`; here are the shapes that go wrong first.
-    test.args(["test", "--package", "cuda", "--package", "lowrank-tests"]);
-    test.args(["--test", "emulated", "--test", "gpu_emulated"]);
+    test.args(["test", "--workspace", "--test", "emulated", "--test", "gpu_emulated"]);
     count_with(&mut test, &["--skip", "shipped_vectors", "--skip", "a_thousand_steps"])
 }
 
