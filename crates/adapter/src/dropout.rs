@@ -134,6 +134,17 @@ mod tests {
     }
 
     #[test]
+    fn an_element_has_its_own_word() {
+        let (seed, layer, step) = (0x0123_4567_89ab_cdef, 5, 9);
+        let mask = Dropout::philox((3, 5), 0.5, seed, layer, step).unwrap();
+        for ((row, column), &kept) in mask.mask().indexed_iter() {
+            let place = row * 5 + column;
+            let block = philox([place as u32 / 4, 0, layer, step], [0x89ab_cdef, 0x0123_4567]);
+            assert_eq!(kept == 1, block[place % 4] >= 1 << 31, "({row}, {column})");
+        }
+    }
+
+    #[test]
     fn philox_drops_a_share_of_p() {
         let mask = Dropout::philox((200, 300), 0.3, 7, 2, 5).unwrap();
         let dropped = mask.mask().iter().filter(|kept| **kept == 0).count() as f64 / 60_000.0;
