@@ -78,3 +78,21 @@ proptest! {
         prop_assert!(close(sigma(x).tangent, want, 24.0), "{} {}", sigma(x).tangent, want);
     }
 }
+
+#[test]
+fn zero_has_no_value_and_no_derivative() {
+    for (dual, is_zero) in [
+        (Dual::new(0.0, 0.0), true),
+        (Dual::new(0.0, 2.0), false),
+        (Dual::new(2.0, 0.0), false),
+        (Dual::new(2.0, 3.0), false),
+    ] {
+        assert_eq!(dual.is_zero(), is_zero, "{dual}");
+    }
+}
+
+#[test]
+fn a_dual_is_read_by_its_value_and_shown_with_its_derivative() {
+    assert_eq!(Dual::new(2.5, -3.0).to_f64(), 2.5);
+    assert_eq!(Dual::new(2.5, -3.0).to_string(), "2.5 + -3ε");
+}
