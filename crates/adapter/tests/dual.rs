@@ -94,5 +94,6 @@ fn zero_has_no_value_and_no_derivative() {
 #[test]
 fn a_dual_is_read_by_its_value_and_shown_with_its_derivative() {
     assert_eq!(Dual::new(2.5, -3.0).to_f64(), 2.5);
+    assert_eq!(Dual::from_f64(2.5), Dual::new(2.5, 0.0));
     assert_eq!(Dual::new(2.5, -3.0).to_string(), "2.5 + -3ε");
 }
