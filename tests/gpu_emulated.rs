@@ -292,3 +292,28 @@ fn stacked_vectors_are_what_each_is_alone() {
     }
     assert_eq!(grad_x.to_host().unwrap(), sum);
 }
+
+/// What the `gpu` examples do with a GPU, on the emulation: numbers, truth, gauge and bound fit together.
+#[test]
+fn the_examples_numbers_are_within_their_bounds() {
+    use cuda::example::{Operands, SHAPE, numbers, on_cpu, row};
+
+    let Some(device) = device() else { return };
+    let [_, inputs, out, rank] = SHAPE;
+    let adapter = |of: fn(f64) -> f64| {
+        let (a, b) = (numbers([rank, inputs], 4).mapv(of), numbers([out, rank], 5).mapv(of));
+        lora::Lora::new(a, b, 2.0).unwrap()
+    };
+    let truth = on_cpu(&adapter(|x| x), |x| x).unwrap();
+    let gauge = on_cpu(&adapter(f64::abs), f64::abs).unwrap();
+    let layer = lora::gpu::Lora::<bf16, _>::new(&device, &adapter(|x| x)).unwrap();
+    let mut made = Operands::new(&device).unwrap();
+    let (mut saved, mut grads) = (layer.saved(SHAPE[0]).unwrap(), layer.grads(SHAPE[0]).unwrap());
+    let Operands { weight, x, grad_y, y, grad_x } = &mut made;
+    layer.forward(weight.view(), x, None, y, &mut saved).unwrap();
+    layer.backward(weight.view(), x, None, &saved, grad_y, grad_x, &mut grads).unwrap();
+    row(&made, &truth, &gauge, f64::NAN).unwrap();
+    // A wrong layer is above its bound.
+    made.y.write(truth[0].mapv(|y| 1.5 * y).view()).unwrap();
+    assert!(row(&made, &truth, &gauge, f64::NAN).is_err());
+}

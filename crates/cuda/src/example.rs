@@ -1,5 +1,6 @@
 //! What the methods' `gpu` examples share: opening a GPU or saying why not, numbers, and a row of their table.
 
+use adapter::Adapter;
 use ndarray::{Array2, Zip};
 
 use crate::{Device, Element, Error, Gpu, Kind, Matrix, Result, multiply};
@@ -36,9 +37,56 @@ pub fn numbers(shape: [usize; 2], seed: usize) -> Array2<f64> {
     })
 }
 
+/// \[y, ∂L/∂x\] in f64 on the numbers of [`Operands`]: the truth, or with `f64::abs` the gauge of what rounding may do.
+///
+/// # Errors
+/// The adapter does not have the shape of the examples.
+pub fn on_cpu(
+    adapter: &impl Adapter<f64>,
+    of: fn(f64) -> f64,
+) -> adapter::Result<[Array2<f64>; 2]> {
+    let [weight, x, grad_y] = host(of);
+    let (y, saved) = adapter.forward(weight.view(), &x.into_shared(), None)?;
+    let (grad_x, _) = adapter.backward(weight.view(), &saved, grad_y.view())?;
+    Ok([y, grad_x])
+}
+
+fn host(of: fn(f64) -> f64) -> [Array2<f64>; 3] {
+    let [tokens, inputs, out, _] = SHAPE;
+    [([out, inputs], 1), ([tokens, inputs], 2), ([tokens, out], 3)]
+        .map(|(shape, seed)| numbers(shape, seed).mapv(of))
+}
+
+/// What a pass reads, and room for what it writes.
+#[allow(missing_docs)]
+pub struct Operands<T: Element, D: Device = Gpu> {
+    pub weight: Matrix<T, D>,
+    pub x: Matrix<T, D>,
+    pub grad_y: Matrix<T, D>,
+    pub y: Matrix<T, D>,
+    pub grad_x: Matrix<T, D>,
+}
+
+impl<T: Element, D: Device> Operands<T, D> {
+    /// On this device.
+    ///
+    /// # Errors
+    /// There is not enough memory.
+    pub fn new(gpu: &D) -> Result<Self> {
+        let [weight, x, grad_y] = host(|number| number);
+        Ok(Self {
+            y: Matrix::new(gpu, [x.nrows(), weight.nrows()])?,
+            grad_x: Matrix::new(gpu, [x.nrows(), weight.ncols()])?,
+            weight: Matrix::from_host(gpu, weight.view())?,
+            x: Matrix::from_host(gpu, x.view())?,
+            grad_y: Matrix::from_host(gpu, grad_y.view())?,
+        })
+    }
+}
+
 /// The largest error in units of its bound: that of the oracle's contract, (2n + r) u_a + 7 u_s times the gauge, with n summed
 /// over and the gauge the method itself on absolute values.
-pub fn of_bound<T: Element>(
+fn of_bound<T: Element>(
     got: &Array2<f64>,
     want: &Array2<f64>,
     gauge: &Array2<f64>,
@@ -81,11 +129,19 @@ pub fn of_base<T: Element>(
     Ok(fastest(gpu, pass)? / base)
 }
 
-/// A row of the table.
+/// A row of the table: `made` by a pass on the GPU against the truth of the CPU.
 ///
 /// # Errors
-/// An error is above its bound.
-pub fn row<T: Element>([y, x]: [f64; 2], of_base: f64) -> Result<()> {
+/// An error is above its bound, or the GPU fails.
+pub fn row<T: Element, D: Device>(
+    made: &Operands<T, D>,
+    truth: &[Array2<f64>; 2],
+    gauge: &[Array2<f64>; 2],
+    of_base: f64,
+) -> Result<()> {
+    let [_, inputs, out, _] = SHAPE;
+    let y = of_bound::<T>(&made.y.to_host()?, &truth[0], &gauge[0], inputs);
+    let x = of_bound::<T>(&made.grad_x.to_host()?, &truth[1], &gauge[1], out);
     println!("{:<6} {y:>16.3} {x:>16.3} {of_base:>14.2}", T::KIND.name());
     if y <= 1.0 && x <= 1.0 {
         return Ok(());
