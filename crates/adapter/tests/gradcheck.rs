@@ -135,3 +135,13 @@ fn errors_come_back() {
     assert!(error.contains("matrix") && error.contains("[3, 2]"), "{error}");
     assert!(error.contains("[2, 3]"), "{error}");
 }
+
+/// For a number above 1 the step grows with it. A step of ∛u/|p| would drown p³ in its own rounding: u|f|/h would be 23, and
+/// the tolerance is 0.23.
+#[test]
+fn central_steps_further_where_numbers_are_large() {
+    let mut model = Pair { matrix: array![[1000.0]], vector: array![] };
+    let cube = |model: &Pair| Ok(model.matrix[[0, 0]].powi(3));
+    let right = Pair { matrix: array![[3e6]], vector: array![] };
+    assert_eq!(central(&mut model, &right, 1e9, cube).unwrap(), []);
+}
