@@ -52,12 +52,12 @@ impl Checks {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let gpu = match Gpu::open() {
-        Ok(gpu) => gpu,
+    let gpu = match Gpu::open_or_skip() {
+        Ok(Some(gpu)) => gpu,
+        Ok(None) => return ExitCode::SUCCESS,
         Err(error) => {
-            println!("SKIPPED {error}");
-            let required = std::env::var("LOWRANK_REQUIRE_GPU").is_ok_and(|value| value == "1");
-            return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
         }
     };
     let nvrtc = nvrtc_version().map(|(major, minor)| format!("{major}.{minor}"));

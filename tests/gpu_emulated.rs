@@ -313,7 +313,13 @@ fn the_examples_numbers_are_within_their_bounds() {
     layer.forward(weight.view(), x, None, y, &mut saved).unwrap();
     layer.backward(weight.view(), x, None, &saved, grad_y, grad_x, &mut grads).unwrap();
     row(&made, &truth, &gauge, f64::NAN).unwrap();
-    // A wrong layer is above its bound.
+    // One NaN fails, wherever it stands, and so does a wrong layer.
+    for at in [[0, 0], [SHAPE[0] - 1, out - 1]] {
+        let mut y = truth[0].clone();
+        y[at] = f64::NAN;
+        made.y.write(y.view()).unwrap();
+        assert!(row(&made, &truth, &gauge, f64::NAN).is_err());
+    }
     made.y.write(truth[0].mapv(|y| 1.5 * y).view()).unwrap();
     assert!(row(&made, &truth, &gauge, f64::NAN).is_err());
 }

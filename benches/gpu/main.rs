@@ -5,7 +5,6 @@ mod peft;
 mod table;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
@@ -67,16 +66,9 @@ impl FromStr for Weight {
     }
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let gpu = match Gpu::open() {
-        Ok(gpu) => gpu,
-        Err(error) => {
-            println!("SKIPPED {error}");
-            let required = std::env::var("LOWRANK_REQUIRE_GPU").is_ok_and(|value| value == "1");
-            return Ok(if required { ExitCode::FAILURE } else { ExitCode::SUCCESS });
-        }
-    };
+    let Some(gpu) = Gpu::open_or_skip()? else { return Ok(()) };
     let (major, minor) = nvrtc_version()?;
     let date = std::process::Command::new("date").arg("--iso-8601=seconds").output();
     let date = date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
@@ -125,7 +117,7 @@ fn main() -> Result<ExitCode> {
         "json" => println!("{all}"),
         _ => println!("{}", table::of(&rows)),
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Random numbers around 0: a product of zeros takes less power, and so less time, than a real one.

@@ -107,7 +107,7 @@ def table(entries):
             marks.append(f"{TEXTS[key][0]} {number}")
         columns = [f"{what} {version}", dtype, ops, *(f"{n:,}" for n in count.values()), ", ".join(dict.fromkeys(marks))]
         lines.append("| " + " | ".join(columns) + " |")
-    lines.append("| lowrank on a GPU | f32, tf32, bf16, fp16 | all | NOT RUN | | | no GPU has been at hand |")
+    lines.append("| lowrank on a GPU | f64, f32, tf32, bf16 | all | NOT RUN | | | no GPU has been at hand |")
     lines.append("")
     for key, (number, found) in notes.items():
         cases = sum(deviation["cases"] for *_, deviation in found)

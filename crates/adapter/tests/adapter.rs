@@ -1,9 +1,12 @@
-//! What the trait does for every method: merge and unmerge.
+//! What is shared by every method: merge and unmerge, and the layer of integers that checks gradients.
 
 use std::sync::Arc;
 
+use adapter::gradcheck::{Layer, SHAPES, integers};
 use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Result, Tensors, linear};
 use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD, array};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 /// The smallest adapter: a fixed ΔW, nothing trained.
 struct Fixed(Array2<f64>);
@@ -93,4 +96,27 @@ fn a_weight_of_another_shape_is_refused_and_left_alone() {
         assert!(error.contains("[3, 2]") && error.contains("[2, 3]"), "{error}");
     }
     assert_eq!(weight, Array2::zeros((3, 2)));
+}
+
+#[test]
+fn integers_are_those_from_minus_four_to_four() {
+    let numbers = integers(&mut ChaCha8Rng::seed_from_u64(3), 40, 50);
+    assert!(numbers.iter().all(|number| number.fract() == 0.0 && number.abs() <= 4.0));
+    assert!((-4..=4).all(|whole| numbers.iter().any(|number| *number == f64::from(whole))));
+}
+
+#[test]
+fn a_layer_passes_the_right_gradient_and_finds_a_wrong_one() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    for shape in SHAPES {
+        let [tokens, out, inputs, _] = shape;
+        let make = |rng: &mut ChaCha8Rng| Fixed(integers(rng, out, inputs));
+        let mut layer = Layer::new(shape, false, &mut rng, make);
+        let mut gradients = layer.gradients().unwrap();
+        assert_eq!(layer.mismatches(&gradients).unwrap(), []);
+        gradients.x += 1.0;
+        // Every number of x is wrong now, and each is named.
+        let found = layer.mismatches(&gradients).unwrap();
+        assert_eq!(found.len(), tokens * inputs, "{shape:?}");
+    }
 }

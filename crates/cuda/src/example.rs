@@ -8,25 +8,17 @@ use crate::{Device, Element, Error, Gpu, Kind, Matrix, Result, multiply};
 /// \[tokens, in, out, r\] of the examples.
 pub const SHAPE: [usize; 4] = [2048, 1024, 1024, 16];
 
-/// The first GPU; or nothing, after a line that begins with SKIPPED and says why.
+/// [`Gpu::open_or_skip`], and the head of the table.
 ///
 /// # Errors
 /// There is no GPU, and `LOWRANK_REQUIRE_GPU` is 1.
 pub fn open() -> Result<Option<Gpu>> {
-    match Gpu::open() {
-        Ok(gpu) => {
-            println!("{}, {}", gpu.name(), gpu.architecture());
-            println!("{:<6} {:>16} {:>16} {:>14}", "", "y, of its bound", "∂L/∂x", "of base time");
-            Ok(Some(gpu))
-        }
-        Err(error) if std::env::var("LOWRANK_REQUIRE_GPU").is_ok_and(|value| value == "1") => {
-            Err(error)
-        }
-        Err(error) => {
-            println!("SKIPPED {error}");
-            Ok(None)
-        }
+    let gpu = Gpu::open_or_skip()?;
+    if let Some(gpu) = &gpu {
+        println!("{}, {}", gpu.name(), gpu.architecture());
+        println!("{:<6} {:>16} {:>16} {:>14}", "", "y, of its bound", "∂L/∂x", "of base time");
     }
+    Ok(gpu)
 }
 
 /// Numbers between −2 and 2 with 8 significant bits: every kind of element holds them, so that nothing is lost on the way.
@@ -99,13 +91,16 @@ fn of_bound<T: Element>(
         Kind::Bf16 => (2.0_f64.powi(-23), 2.0_f64.powi(-8)),
     };
     let unit = (2 * n + SHAPE[3]) as f64 * accumulate + 7.0 * store;
-    let mut worst = 0.0;
+    let mut worst = 0.0_f64;
     Zip::from(got).and(want).and(gauge).for_each(|got, want, gauge| {
-        let rho = (got - want).abs() / (unit * gauge);
-        // A NaN must not hide.
-        if !(rho <= worst) {
-            worst = rho;
-        }
+        let (error, bound) = ((got - want).abs(), unit * gauge);
+        // An error that is NaN must not hide: `max` would drop it.
+        let rho = match error {
+            0.0 => 0.0,
+            _ if error.is_nan() => f64::INFINITY,
+            _ => error / bound,
+        };
+        worst = worst.max(rho);
     });
     worst
 }

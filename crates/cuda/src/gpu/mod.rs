@@ -65,6 +65,23 @@ impl Gpu {
         Self::open_nth(0)
     }
 
+    /// [`open`](Self::open); or nothing, after a line that begins with SKIPPED and says why.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), where the variable `LOWRANK_REQUIRE_GPU` is 1.
+    pub fn open_or_skip() -> Result<Option<Self>> {
+        match Self::open() {
+            Ok(gpu) => Ok(Some(gpu)),
+            Err(error) if std::env::var("LOWRANK_REQUIRE_GPU").is_ok_and(|it| it == "1") => {
+                Err(error)
+            }
+            Err(error) => {
+                println!("SKIPPED {error}");
+                Ok(None)
+            }
+        }
+    }
+
     /// GPU number `ordinal`, from 0.
     ///
     /// # Errors
