@@ -114,7 +114,9 @@ fn a_layer_passes_the_right_gradient_and_finds_a_wrong_one() {
         let mut layer = Layer::new(shape, false, &mut rng, make);
         let mut gradients = layer.gradients().unwrap();
         assert_eq!(layer.mismatches(&gradients).unwrap(), []);
-        gradients.x += 1.0;
+        for (_, mut gradient) in gradients.tensors_mut() {
+            gradient += 1.0;
+        }
         // Every number of x is wrong now, and each is named.
         let found = layer.mismatches(&gradients).unwrap();
         assert_eq!(found.len(), tokens * inputs, "{shape:?}");
