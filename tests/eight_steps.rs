@@ -5,9 +5,7 @@ use std::path::Path;
 
 use adapter::{AdamVariant, AdamW, Adapter, Decay, Group, Real, Schedule};
 use llama::load::{Checkpoint, load};
-use llama::{
-    Adapters, AnyOptimizer, Batch, Config, Projection, Report, Result, Settings, Train, Trainer,
-};
+use llama::{Adapters, Batch, Config, Projection, Report, Result, Settings, Train, Trainer};
 use lora::{Lora, Scaling};
 use lora_fa::{LoraFa, Variant};
 use lora_plus::{Groups, LoraPlus};
@@ -25,6 +23,10 @@ pub struct EightSteps<T, A> {
     pub golden: Value,
     /// The model, the adapters, the optimiser.
     pub trainer: Trainer<T, A>,
+    /// β₁ and β₂ of its AdamW.
+    pub betas: (f64, f64),
+    /// ε of its AdamW.
+    pub eps: f64,
     /// The one sequence of every batch.
     pub tokens: Vec<u32>,
 }
@@ -57,15 +59,15 @@ impl<T: Real, A: Adapter<T>> EightSteps<T, A> {
             Group { lr: number(settings, "lr"), weight_decay: number(settings, "weight_decay") };
         let run = Settings {
             train: Train::Adapters,
-            lr: group.lr,
             schedule: Schedule::new(Decay::Constant, 0, 8)?,
             clip: None,
             dropout: 0.0,
             seed: 0,
         };
-        let optimizer = AnyOptimizer::AdamW(AdamW::new(group, variant));
-        let trainer = Trainer::new(model, adapters, optimizer, run)?;
-        Ok(Self { golden, trainer, tokens })
+        let optimizer = AdamW::new(group, variant);
+        let (betas, eps) = (optimizer.betas, optimizer.eps);
+        let trainer = Trainer::new(model, adapters, Box::new(optimizer), run)?;
+        Ok(Self { golden, trainer, betas, eps, tokens })
     }
 }
 

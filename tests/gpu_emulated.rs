@@ -209,7 +209,8 @@ fn stacked_layers_are_what_each_is_alone() {
     let mut merged = on(&weight);
     stacked.merge(&mut merged).unwrap();
     let merged = merged.to_host().unwrap();
-    assert_eq!(merged.slice(s![4..7, ..]), &weights[1] + &layers[1].delta_weight());
+    let delta = layers[1].delta_weight(weights[1].view()).unwrap();
+    assert_eq!(merged.slice(s![4..7, ..]), &weights[1] + &delta);
 }
 
 /// Two layers of LoRA-FA, one projected and one not, are stacked like LoRA's.

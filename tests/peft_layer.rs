@@ -76,7 +76,7 @@ fn agrees_with_peft() {
             ("grad_x", &grad_x),
             ("grad_a", &grads.a),
             ("grad_b", &grads.b),
-            ("delta_weight", &layer.lora.delta_weight()),
+            ("delta_weight", &layer.lora.delta_weight(layer.weight.view()).unwrap()),
             ("merged", &merged),
         ] {
             check(&format!("{name} {tensor}"), got, &expected[tensor]);

@@ -95,7 +95,7 @@ fn layers_agree_with_peft() {
             for (tensor, got) in [
                 ("y", &y),
                 ("grad_x", &grad_x),
-                ("delta_weight", &layer.vera.delta_weight()),
+                ("delta_weight", &layer.vera.delta_weight(layer.weight.view()).unwrap()),
                 ("merged", &merged),
             ] {
                 let name = format!("{name} layer {index} {tensor}");

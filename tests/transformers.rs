@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use adapter::{Full, FullGrads};
-use llama::{Adapters, Batch, Error, Grads, Llama, Masks, Projection, Train};
+use llama::{Adapters, Batch, Grads, Llama, Masks, Train};
 use lowrank_tests::{golden, read_f64};
 use ndarray::{ArrayD, ArrayViewD};
 use safetensors::SafeTensors;
@@ -56,8 +56,7 @@ impl Case {
             batch.push(sequence, prompt).unwrap();
         }
         let count = batch.predictions() as f64;
-        let full = |_, [out, inputs]: [usize; 2]| Ok::<_, Error>(Full { shape: (out, inputs) });
-        let adapters = Adapters::on(&self.model.config, &Projection::ALL, full).unwrap();
+        let adapters = Adapters::full(&self.model.config);
         let outcome = self
             .model
             .loss_and_grads(&adapters, &batch, &Masks::new(), Train::Everything, count)
@@ -65,13 +64,13 @@ impl Case {
         let loss = ndarray::arr1(&[outcome.loss / count]).into_dyn();
         self.check(&format!("{prefix}loss"), loss.view());
 
-        let Grads { sites, rest } = outcome.grads;
+        let Grads { sites, model } = outcome.grads;
         assert_eq!(sites.len(), 7 * self.model.config.num_hidden_layers);
         for ((layer, projection), FullGrads { weight }) in sites {
             let name = format!("{prefix}grad.{}.weight", projection.module(layer));
             self.check(&name, weight.view().into_dyn());
         }
-        let rest = rest.unwrap();
+        let rest = model.unwrap();
         let name = |tensor: &str| format!("{prefix}grad.{tensor}.weight");
         self.check(&name("model.embed_tokens"), rest.embedding.view().into_dyn());
         self.check(&name("model.norm"), rest.norm.view().into_dyn());

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use adapter::{AdamVariant, AdamW, Decay, Group, Real, Schedule};
 use anyhow::{Context, Result, bail};
-use llama::{Adapters, AnyOptimizer, Batch, Projection, Settings, Train, Trainer};
+use llama::{Adapters, Batch, Projection, Settings, Train, Trainer};
 use lora::{Init, Lora, Scaling};
 use lowrank_benches::Layer;
 use rand::SeedableRng;
@@ -96,13 +96,12 @@ fn step(shape: Shape, model: &Path) -> Result<impl FnMut() -> Result<()>> {
     let group = Group { lr: 1e-3, weight_decay: 0.0 };
     let settings = Settings {
         train: Train::Adapters,
-        lr: group.lr,
         schedule: Schedule::new(Decay::Constant, 0, usize::MAX)?,
         clip: None,
         dropout: 0.0,
         seed: 0,
     };
-    let optimizer = AnyOptimizer::AdamW(AdamW::new(group, AdamVariant::Torch));
+    let optimizer = Box::new(AdamW::new(group, AdamVariant::Torch));
     let mut trainer = Trainer::new(checkpoint.model, adapters, optimizer, settings)?;
     Ok(move || {
         trainer.step(&[Batch::next_token([&tokens[..]])?])?;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use indicatif::{BinaryBytes, HumanCount, ProgressBar};
 use llama::data::{Dataset, Example};
 use llama::tiny::{self, Task};
-use llama::{Adapters, AnyOptimizer, Llama, Projection, Report, Score, Settings, Train, Trainer};
+use llama::{Adapters, Llama, Projection, Report, Score, Settings, Train, Trainer};
 use lora::{Init, Lora, Scaling};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -38,7 +38,13 @@ pub fn pages() -> Result<Vec<Page>> {
     let ranks = [1, 2, 4, RANK, 16];
     let bar = ProgressBar::new((STEPS * (1 + ranks.len())) as u64);
 
-    let full = run::<Full>(Train::Everything, FULL_RATE, full(), &held_out, &bar)?;
+    let full = run::<Full>(
+        Train::Everything,
+        FULL_RATE,
+        Adapters::full(&tiny::config()),
+        &held_out,
+        &bar,
+    )?;
     let mut sweep = Vec::new();
     for rank in ranks {
         sweep.push((rank, run(Train::Adapters, LORA_RATE, lora(rank)?, &held_out, &bar)?));
@@ -53,11 +59,6 @@ pub fn pages() -> Result<Vec<Page>> {
         Page::rounded("tiny-change.svg.html", change_figure(&full.trainer.model)?),
         Page::rounded("tiny-truncated.md", truncated(&full.trainer.model, &held_out)?),
     ])
-}
-
-fn full() -> Adapters<Full> {
-    let new = |_, [out, inputs]: [usize; 2]| Ok::<_, llama::Error>(Full { shape: (out, inputs) });
-    Adapters::on(&tiny::config(), &Projection::ALL, new).expect("seven targets")
 }
 
 fn lora<T: Real>(rank: usize) -> Result<Adapters<Lora<T>>> {
@@ -76,8 +77,8 @@ fn trainer<T: Real, A: Adapter<T>>(
 ) -> Result<Trainer<T, A>> {
     let adamw = AdamW::new(Group { lr, weight_decay: 0.0 }, AdamVariant::Torch);
     let schedule = Schedule::new(Decay::Cosine, 0, STEPS)?;
-    let settings = Settings { train, lr, schedule, clip: None, dropout: 0.0, seed: 0 };
-    Ok(Trainer::new(tiny::model()?, adapters, AnyOptimizer::AdamW(adamw), settings)?)
+    let settings = Settings { train, schedule, clip: None, dropout: 0.0, seed: 0 };
+    Ok(Trainer::new(tiny::model()?, adapters, Box::new(adamw), settings)?)
 }
 
 fn data() -> Result<Dataset> {
@@ -119,14 +120,15 @@ fn bytes() -> Result<String> {
             BinaryBytes(report.saved_bytes as u64),
         )
     };
-    let mut trainer_full = trainer::<f32, _>(Train::Everything, FULL_RATE, full())?;
+    let mut trainer_full =
+        trainer::<f32, _>(Train::Everything, FULL_RATE, Adapters::full(&tiny::config()))?;
     let report = trainer_full.step(std::slice::from_ref(&batch))?;
     let weights = trainer_full.model.parameters();
-    row("full", weights, trainer_full.trainable(), report, trainer_full.optimizer.bytes())?;
+    row("full", weights, trainer_full.trainable(), report, trainer_full.optimizer_bytes())?;
     let mut trainer = trainer::<f32, _>(Train::Adapters, LORA_RATE, lora(RANK)?)?;
     let report = trainer.step(&[batch])?;
     let trained = trainer.trainable();
-    row("LoRA, r = 8 on q and v", weights + trained, trained, report, trainer.optimizer.bytes())?;
+    row("LoRA, r = 8 on q and v", weights + trained, trained, report, trainer.optimizer_bytes())?;
     Ok(table)
 }
 

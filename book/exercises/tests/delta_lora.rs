@@ -60,7 +60,8 @@ fn train<A: Adapter<f64>>(mut adapter: A, lr: f64, weight_decay: f64) -> Array2<
         let (_, grads) = adapter.backward(weight.view(), &saved, grad_y.view()).unwrap();
         adapter.step(&mut weight, &grads, &mut sgd).unwrap();
     }
-    weight + adapter.delta_weight()
+    adapter.merge(&mut weight).unwrap();
+    weight
 }
 
 #[test]

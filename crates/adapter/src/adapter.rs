@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ndarray::{ArcArray2, Array2, ArrayView2};
 
-use crate::{Bytes, Dropout, Optimizer, Real, Result, Tensors, check_shape};
+use crate::{Bytes, Dropout, Optimizer, Real, Result, Tensors, check_shape, tensors};
 
 /// A way to fine-tune one linear layer y = x Wᵀ.
 ///
@@ -39,28 +39,33 @@ pub trait Adapter<T: Real>: Tensors<T> + Bytes {
         grad_y: ArrayView2<'_, T>,
     ) -> Result<(Array2<T>, Self::Grads)>;
 
-    /// The method's own update rule. Most leave `weight` alone.
+    /// The method's update rule. Here the plain one, of which most are variations: every tensor follows its gradient at
+    /// the optimiser's rate, and `weight` stays.
     fn step(
         &mut self,
-        weight: &mut Array2<T>,
+        _weight: &mut Array2<T>,
         grads: &Self::Grads,
         optimizer: &mut dyn Optimizer<T>,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        let group = optimizer.group();
+        tensors::update(self, grads, optimizer, |_, _| group)
+    }
 
-    /// ΔW \[out, in\]: what merging adds to the present W.
-    fn delta_weight(&self) -> Array2<T>;
+    /// ΔW \[out, in\]: what merging adds to W. Most do not need `weight` for it but to check that it fits.
+    fn delta_weight(&self, weight: ArrayView2<'_, T>) -> Result<Array2<T>>;
 
     /// W ← W + ΔW. Afterwards the layer runs without the adapter.
     fn merge(&self, weight: &mut Array2<T>) -> Result<()> {
-        let delta = self.delta_weight();
+        let delta = self.delta_weight(weight.view())?;
         check_shape("weight", weight.shape(), delta.shape(), "the shape of ΔW")?;
         *weight += &delta;
         Ok(())
     }
 
-    /// W ← W − ΔW. Equal to the W before [`merge`](Self::merge) up to rounding: keep W₀ to have it exactly.
+    /// W ← W − ΔW, for a `weight` that this adapter was merged into. Equal to the W before [`merge`](Self::merge) up to
+    /// rounding: keep W₀ to have it exactly. A method whose ΔW depends on W writes its own.
     fn unmerge(&self, weight: &mut Array2<T>) -> Result<()> {
-        let delta = self.delta_weight();
+        let delta = self.delta_weight(weight.view())?;
         check_shape("weight", weight.shape(), delta.shape(), "the shape of ΔW")?;
         *weight -= &delta;
         Ok(())

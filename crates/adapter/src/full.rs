@@ -7,11 +7,8 @@ use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD};
 use crate::{Adapter, Bytes, Dropout, Ledger, Optimizer, Real, Result, Tensors, check_shape};
 
 /// Trains W itself, so it owns no tensors.
-#[derive(Clone, Debug)]
-pub struct Full {
-    /// \[out, in\] of the weight it trains.
-    pub shape: (usize, usize),
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Full;
 
 /// Nothing: W belongs to the model.
 impl Bytes for Full {
@@ -37,15 +34,9 @@ pub struct FullGrads<T> {
     pub weight: Array2<T>,
 }
 
-impl<T> Tensors<T> for FullGrads<T> {
-    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
-        vec![("weight", self.weight.view().into_dyn())]
-    }
-    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
-        vec![("weight", self.weight.view_mut().into_dyn())]
-    }
-}
+crate::tensors!(FullGrads { "weight" => weight });
 
+/// None: W belongs to the model.
 impl<T> Tensors<T> for Full {
     fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
         Vec::new()
@@ -106,7 +97,7 @@ impl<T: Real> Adapter<T> for Full {
     }
 
     /// Zero: what was learnt is in W already.
-    fn delta_weight(&self) -> Array2<T> {
-        Array2::zeros(self.shape)
+    fn delta_weight(&self, weight: ArrayView2<'_, T>) -> Result<Array2<T>> {
+        Ok(Array2::zeros(weight.dim()))
     }
 }

@@ -15,13 +15,16 @@ pub struct Group {
     pub weight_decay: f64,
 }
 
-/// Changes a parameter along its gradient.
+/// Changes a parameter along its gradient. [`Sgd`] and [`AdamW`] are two; whatever else implements it trains too.
 ///
 /// A method's [`step`](crate::Adapter::step) asks for the present [`group`](Self::group) and may change it for a
 /// tensor of its own: LoRA+ is one changed `Group`.
 pub trait Optimizer<T> {
     /// Learning rate and weight decay of this step.
     fn group(&self) -> Group;
+
+    /// Changes the learning rate, from the next update on: a schedule does so before each step.
+    fn set_lr(&mut self, lr: f64);
 
     /// One update of one parameter. Moments are kept under `name`, which must therefore be unique: see [`Scope`].
     ///
@@ -34,6 +37,36 @@ pub trait Optimizer<T> {
         gradient: ArrayViewD<'_, T>,
         group: Group,
     ) -> Result<()>;
+
+    /// Checks the settings, once before training.
+    ///
+    /// # Errors
+    /// One of them is NaN, infinite or out of its range.
+    fn validate(&self) -> Result<()> {
+        self.group().validate()
+    }
+
+    /// What the updates so far have left behind, by name: what a checkpoint must hold. Of most optimisers nothing.
+    fn state(&self) -> Vec<(String, ArrayViewD<'_, T>)> {
+        Vec::new()
+    }
+
+    /// Takes up what [`state`](Self::state) gave after `steps` updates.
+    ///
+    /// # Errors
+    /// The state is not of this kind of optimiser.
+    fn restore(&mut self, steps: u64, state: BTreeMap<String, ArrayD<T>>) -> Result<()> {
+        let _ = steps;
+        no_more(state.into_keys().next())
+    }
+}
+
+/// Refuses a tensor that the optimiser does not keep.
+fn no_more(name: Option<String>) -> Result<()> {
+    let Some(name) = name else { return Ok(()) };
+    let hint =
+        "this optimiser keeps no such tensor: go on with the one that the run was started with";
+    Err(Error::value("optimizer state", name, hint))
 }
 
 /// An optimiser seen from one layer: it puts `prefix` and a dot before every name.
@@ -47,6 +80,9 @@ pub struct Scope<'a, T> {
 impl<T> Optimizer<T> for Scope<'_, T> {
     fn group(&self) -> Group {
         self.optimizer.group()
+    }
+    fn set_lr(&mut self, lr: f64) {
+        self.optimizer.set_lr(lr);
     }
     fn update(
         &mut self,
@@ -63,13 +99,16 @@ impl<T> Optimizer<T> for Scope<'_, T> {
 /// Stochastic gradient descent without momentum: p ← p − η (g + λ p).
 #[derive(Clone, Debug)]
 pub struct Sgd {
-    /// Rate and decay; change `group.lr` between steps to follow a schedule.
+    /// Rate and decay.
     pub group: Group,
 }
 
 impl<T: Real> Optimizer<T> for Sgd {
     fn group(&self) -> Group {
         self.group
+    }
+    fn set_lr(&mut self, lr: f64) {
+        self.group.lr = lr;
     }
     fn update(
         &mut self,
@@ -110,7 +149,7 @@ pub struct Moments<T> {
 /// AdamW: Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
 #[derive(Clone, Debug)]
 pub struct AdamW<T> {
-    /// Rate and decay; change `group.lr` between steps to follow a schedule.
+    /// Rate and decay.
     pub group: Group,
     /// Which of the two.
     pub variant: AdamVariant,
@@ -131,23 +170,6 @@ impl<T> AdamW<T> {
         };
         Self { group, variant, betas: (0.9, 0.999), eps, moments: BTreeMap::new() }
     }
-
-    /// Check rate, decay, betas and ε once, before training.
-    ///
-    /// # Errors
-    /// One of them is NaN, infinite or out of its range.
-    pub fn validate(&self) -> Result<()> {
-        self.group.validate()?;
-        for (name, beta) in [("beta1", self.betas.0), ("beta2", self.betas.1)] {
-            if !(0.0..1.0).contains(&beta) {
-                return Err(Error::value(name, beta, "0 ≤ β < 1"));
-            }
-        }
-        if !(self.eps >= 0.0 && self.eps.is_finite()) {
-            return Err(Error::value("eps", self.eps, "ε ≥ 0 and finite"));
-        }
-        Ok(())
-    }
 }
 
 impl Group {
@@ -165,9 +187,59 @@ impl Group {
     }
 }
 
+/// What a checkpoint calls m and v.
+const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+
 impl<T: Real> Optimizer<T> for AdamW<T> {
     fn group(&self) -> Group {
         self.group
+    }
+
+    fn set_lr(&mut self, lr: f64) {
+        self.group.lr = lr;
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.group.validate()?;
+        for (name, beta) in [("beta1", self.betas.0), ("beta2", self.betas.1)] {
+            if !(0.0..1.0).contains(&beta) {
+                return Err(Error::value(name, beta, "0 ≤ β < 1"));
+            }
+        }
+        if !(self.eps >= 0.0 && self.eps.is_finite()) {
+            return Err(Error::value("eps", self.eps, "ε ≥ 0 and finite"));
+        }
+        Ok(())
+    }
+
+    /// m and v of each parameter, as `exp_avg.NAME` and `exp_avg_sq.NAME`.
+    fn state(&self) -> Vec<(String, ArrayViewD<'_, T>)> {
+        let mut state = Vec::new();
+        for (name, Moments { exp_avg, exp_avg_sq, .. }) in &self.moments {
+            for (moment, array) in MOMENTS.into_iter().zip([exp_avg, exp_avg_sq]) {
+                state.push((format!("{moment}.{name}"), array.view()));
+            }
+        }
+        state
+    }
+
+    fn restore(&mut self, steps: u64, mut state: BTreeMap<String, ArrayD<T>>) -> Result<()> {
+        let prefix = format!("{}.", MOMENTS[0]);
+        let names: Vec<String> =
+            state.keys().filter_map(|name| name.strip_prefix(&prefix).map(str::to_owned)).collect();
+        let mut moments = BTreeMap::new();
+        for name in names {
+            let [exp_avg, exp_avg_sq] =
+                MOMENTS.map(|moment| state.remove(&format!("{moment}.{name}")));
+            let (Some(exp_avg), Some(exp_avg_sq)) = (exp_avg, exp_avg_sq) else {
+                let hint = "its exp_avg has no exp_avg_sq beside it: the checkpoint is damaged";
+                return Err(Error::value("optimizer state", name, hint));
+            };
+            moments.insert(name, Moments { steps, exp_avg, exp_avg_sq });
+        }
+        no_more(state.into_keys().next())?;
+        self.moments = moments;
+        Ok(())
     }
 
     fn update(

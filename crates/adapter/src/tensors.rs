@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
-use crate::{Error, Real, Result};
+use crate::{Error, Group, Optimizer, Real, Result};
 
 /// What can list its tensors by name.
 ///
@@ -11,8 +11,47 @@ use crate::{Error, Real, Result};
 pub trait Tensors<T> {
     /// The tensors, in a fixed order. Names are PEFT's (`lora_A`, `lora_B`, ...).
     fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)>;
-    /// The same, to be changed.
+    /// Those of [`tensors`](Self::tensors), in the same order, to be changed.
     fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)>;
+}
+
+/// Writes [`Tensors`] for structs that are generic over the number type, from one list of names and fields.
+///
+/// ```
+/// use adapter::Tensors;
+/// use ndarray::{Array1, Array2};
+///
+/// struct Pair<T> {
+///     a: Array2<T>,
+/// }
+/// struct Scaled<T> {
+///     pair: Pair<T>,
+///     gain: Array1<T>,
+/// }
+/// adapter::tensors!(Scaled { "lora_A" => pair.a, "gain" => gain });
+///
+/// let scaled = Scaled { pair: Pair { a: Array2::<f64>::zeros((2, 3)) }, gain: Array1::ones(3) };
+/// assert_eq!(scaled.tensors()[0].0, "lora_A");
+/// assert_eq!(adapter::tensors::count(&scaled), 9);
+/// ```
+///
+/// A method and its gradients share a list: `tensors!(Lora, Grads { "lora_A" => a, "lora_B" => b })`.
+#[macro_export]
+macro_rules! tensors {
+    ($first:ident, $($other:ident),+ $fields:tt) => {
+        $crate::tensors!($first $fields);
+        $crate::tensors!($($other),+ $fields);
+    };
+    ($owner:ident { $($name:literal => $field:ident $(. $inner:ident)*),+ $(,)? }) => {
+        impl<T> $crate::Tensors<T> for $owner<T> {
+            fn tensors(&self) -> Vec<(&'static str, ::ndarray::ArrayViewD<'_, T>)> {
+                vec![$(($name, self.$field$(.$inner)*.view().into_dyn())),+]
+            }
+            fn tensors_mut(&mut self) -> Vec<(&'static str, ::ndarray::ArrayViewMutD<'_, T>)> {
+                vec![$(($name, self.$field$(.$inner)*.view_mut().into_dyn())),+]
+            }
+        }
+    };
 }
 
 /// The number of elements, of all tensors together.
@@ -41,22 +80,49 @@ pub fn accumulate<T: Real>(
     sum: &mut (impl Tensors<T> + ?Sized),
     term: &(impl Tensors<T> + ?Sized),
 ) -> Result<()> {
-    let (sums, terms) = (sum.tensors_mut(), term.tensors());
-    if sums.len() != terms.len() {
-        return Err(Error::value(
-            "number of tensors",
-            terms.len(),
-            format!("the sum has {}", sums.len()),
-        ));
-    }
-    for ((name, mut sum), (other, term)) in sums.into_iter().zip(terms) {
-        if name != other {
-            return Err(Error::value("tensor", other, format!("the sum has {name} here")));
-        }
+    for (name, mut sum, term) in pairs("the sum", sum, term)? {
         crate::check_shape(name, term.shape(), sum.shape(), "the sum's shape")?;
         sum += &term;
     }
     Ok(())
+}
+
+/// One update of every tensor along its gradient, at the rate and decay that `group` gives for its name and number of
+/// dimensions.
+///
+/// # Errors
+/// The names of the gradients are not those of the parameters, or as [`Optimizer::update`].
+pub fn update<T>(
+    parameters: &mut (impl Tensors<T> + ?Sized),
+    gradients: &(impl Tensors<T> + ?Sized),
+    optimizer: &mut dyn Optimizer<T>,
+    group: impl Fn(&str, usize) -> Group,
+) -> Result<()> {
+    for (name, parameter, gradient) in pairs("the method", parameters, gradients)? {
+        let group = group(name, parameter.ndim());
+        optimizer.update(name, parameter, gradient, group)?;
+    }
+    Ok(())
+}
+
+/// Tensors with the same name; `owner` is what errors call the first of the two.
+fn pairs<'a, T>(
+    owner: &str,
+    one: &'a mut (impl Tensors<T> + ?Sized),
+    other: &'a (impl Tensors<T> + ?Sized),
+) -> Result<Vec<(&'static str, ArrayViewMutD<'a, T>, ArrayViewD<'a, T>)>> {
+    let (ones, others) = (one.tensors_mut(), other.tensors());
+    if ones.len() != others.len() {
+        let hint = format!("{owner} has {}", ones.len());
+        return Err(Error::value("number of tensors", others.len(), hint));
+    }
+    let pair = |((name, one), (other_name, other))| {
+        if name != other_name {
+            return Err(Error::value("tensor", other_name, format!("{owner} has {name} here")));
+        }
+        Ok((name, one, other))
+    };
+    ones.into_iter().zip(others).map(pair).collect()
 }
 
 /// The factor that brings a gradient of norm `norm` down to at most `max_norm`, as `torch.nn.utils.clip_grad_norm_`

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adapter::gradcheck::{Layer, SHAPES, integers};
-use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Result, Tensors, linear};
+use adapter::{Adapter, Bytes, Dropout, Ledger, Result, Tensors, linear};
 use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD, array};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -63,12 +63,8 @@ impl Adapter<f64> for Fixed {
         Ok((linear::backward((&weight + &self.0).view(), grad_y)?, Nothing))
     }
 
-    fn step(&mut self, _: &mut Array2<f64>, _: &Nothing, _: &mut dyn Optimizer<f64>) -> Result<()> {
-        Ok(())
-    }
-
-    fn delta_weight(&self) -> Array2<f64> {
-        self.0.clone()
+    fn delta_weight(&self, _: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        Ok(self.0.clone())
     }
 }
 

@@ -1,8 +1,10 @@
 //! SGD, AdamW, schedules, clipping.
 
+use std::collections::BTreeMap;
+
 use adapter::tensors::clip_factor;
 use adapter::{AdamVariant, AdamW, Decay, Group, Optimizer, Real, Schedule, Scope, Sgd};
-use ndarray::{Array1, array};
+use ndarray::{Array1, ArrayD, array};
 use serde_json::Value;
 
 fn golden() -> Value {
@@ -208,4 +210,45 @@ fn schedules_have_no_edge_to_fall_off() {
         let longer = Schedule { decay, warmup: 7, steps: 6 };
         assert!((0..20).all(|step| (0.0..=1.0).contains(&longer.factor(step))));
     }
+}
+
+/// What a checkpoint holds brings the optimiser back, and what is not its own is refused by name.
+#[test]
+fn state_is_restored_and_a_stranger_refused() {
+    let group = Group { lr: 0.1, weight_decay: 0.0 };
+    let update = |adamw: &mut AdamW<f64>, p: &mut Array1<f64>| {
+        let gradient = array![1.0, -2.0].into_dyn();
+        adamw.update("p", p.view_mut().into_dyn(), gradient.view(), group).unwrap();
+    };
+    let (mut whole, mut p) = (AdamW::new(group, AdamVariant::Torch), array![3.0, 4.0]);
+    update(&mut whole, &mut p);
+    let owned = |optimizer: &AdamW<f64>| -> BTreeMap<String, ArrayD<f64>> {
+        optimizer.state().into_iter().map(|(name, array)| (name, array.to_owned())).collect()
+    };
+    let kept = owned(&whole);
+    assert_eq!(kept.keys().collect::<Vec<_>>(), ["exp_avg.p", "exp_avg_sq.p"]);
+
+    let (mut resumed, mut q) = (AdamW::new(group, AdamVariant::Torch), p.clone());
+    resumed.restore(1, kept.clone()).unwrap();
+    update(&mut whole, &mut p);
+    update(&mut resumed, &mut q);
+    assert_eq!(p, q);
+
+    let mut half = kept.clone();
+    half.remove("exp_avg_sq.p");
+    let mut strange = kept.clone();
+    strange.insert("momentum.p".into(), ArrayD::zeros(vec![2]));
+    let mut sgd = Sgd { group };
+    let before = owned(&resumed);
+    for (error, name) in [
+        (resumed.restore(1, half), "optimizer state is p: its exp_avg has no exp_avg_sq"),
+        (resumed.restore(1, strange), "optimizer state is momentum.p"),
+        (sgd.restore(1, kept), "optimizer state is exp_avg.p"),
+    ] {
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains(name), "{text}");
+    }
+    assert_eq!(owned(&resumed), before, "a refused state must change nothing");
+    assert!(Optimizer::<f64>::state(&sgd).is_empty());
+    sgd.restore(1, BTreeMap::<String, ArrayD<f64>>::new()).unwrap();
 }

@@ -74,6 +74,7 @@ fn first_step() -> Result<Vec<Finding>> {
     let g = grad_y.t().dot(&x); // [out, tokens]·[tokens, in] → [out, in]
     let output = relative_error(&y, &x.dot(&weight.t()));
     lora.step(&mut weight, &grads, &mut Sgd { group: Group { lr, weight_decay: 0.0 } })?;
+    let delta = lora.delta_weight(weight.view())?;
     let step = g.dot(&a.t()).dot(&a) * (-lr * s * s);
 
     let exactly = |of, printed, error| Finding::equation(of, printed, error, 0.0);
@@ -81,7 +82,7 @@ fn first_step() -> Result<Vec<Finding>> {
         exactly("y = x Wᵀ", Some("ΔW = 0"), output),
         exactly("∂L/∂A = 0", None, norm(&grads.a)),
         exactly("∂L/∂B = s g Aᵀ", None, relative_error(&grads.b, &(g.dot(&a.t()) * s))),
-        exactly("ΔW = −η s² g AᵀA", None, relative_error(&lora.delta_weight(), &step)),
+        exactly("ΔW = −η s² g AᵀA", None, relative_error(&delta, &step)),
     ])
 }
 

@@ -90,7 +90,7 @@ fn steps() -> Result<Vec<Finding>> {
     let bound = 30.0 * inputs as f64 * f64::EPSILON * condition.powi(2);
 
     let trained = problem.train(frozen(Variant::Plain)?, &mut sgd(), 20)?.0;
-    let delta = trained.delta_weight();
+    let delta = trained.delta_weight(problem.weight.view())?;
     let inside = relative_error(&delta.dot(&row_space), &delta);
 
     // η_A = 0 is the limit: here 2⁻¹⁰⁰⁰, which moves no number of A by a bit, and η_B = η.
@@ -98,12 +98,12 @@ fn steps() -> Result<Vec<Finding>> {
     let groups = Groups { rule: Rule::LoraBOnly, ..Groups::new(lr / tiny)? };
     let lora_plus = LoraPlus { lora: lora.clone(), groups };
     let mut slow = Sgd { group: Group { lr: tiny, weight_decay: 0.0 } };
-    let same = problem.train(lora_plus, &mut slow, 20)?.0.delta_weight();
+    let same = problem.train(lora_plus, &mut slow, 20)?.0.delta_weight(problem.weight.view())?;
 
     // From the first step, since ΔW = 0 before it.
     let first = |variant| {
         let (adapter, _) = problem.train(frozen(variant)?, &mut sgd(), 1)?;
-        Ok::<_, adapter::Error>(adapter.delta_weight())
+        adapter.delta_weight(problem.weight.view())
     };
     let (grad_y, _) = problem.gradients(&lora, &problem.weight)?;
     let g = grad_y.t().dot(&problem.x); // ∂L/∂W, [out, in]

@@ -78,7 +78,7 @@ impl<T: Real> Job<T> for Finetune<'_> {
             M::save(&trainer.model, &trainer.adapters, &plan.options, base, folder)?;
             let state = State { step: trainer.step, settings: args.settings(&plan) };
             let method = M::state(&trainer.model, &trainer.adapters);
-            state::save(folder, &state, &trainer.optimizer, &method)?;
+            state::save(folder, &state, &*trainer.optimizer, &method)?;
         }
         let after = data.evaluate(&trainer.model, &trainer.adapters)?;
         report(args, &trainer, &reports, before, after, threads);
@@ -126,7 +126,7 @@ fn trainer<T: Real, M: Method<T>>(
     let mut optimizer = plan.optimizer::<T>();
     let mut step = 0;
     let adapters = if let Some(folder) = &args.resume {
-        let (saved, method) = state::load(folder, &mut optimizer)?;
+        let (saved, method) = state::load(folder, &mut *optimizer)?;
         check_settings(&saved.settings, args, plan)
             .with_context(|| format!("--resume {}", folder.display()))?;
         step = saved.step;
@@ -179,7 +179,7 @@ fn report<T: Real, M: Method<T>>(
         let line = json!({
             "trainable": trainable,
             "adapter_bytes": adapter_bytes,
-            "optimizer_bytes": trainer.optimizer.bytes(),
+            "optimizer_bytes": trainer.optimizer_bytes(),
             "gradient_bytes": most(|report| report.grad_bytes),
             "saved_bytes": saved_bytes,
             "adapter_saved_bytes": most(|report| report.adapter_saved_bytes),
@@ -196,7 +196,7 @@ fn report<T: Real, M: Method<T>>(
         vec!["trained".into(), output::count(trainable)],
         vec!["adapter bytes".into(), output::bytes(adapter_bytes)],
         vec!["gradient bytes".into(), output::bytes(most(|report| report.grad_bytes))],
-        vec!["optimizer bytes".into(), output::bytes(trainer.optimizer.bytes())],
+        vec!["optimizer bytes".into(), output::bytes(trainer.optimizer_bytes())],
         vec!["saved for backward".into(), output::bytes(saved_bytes)],
     ];
     if let Some(peak) = output::peak_rss_bytes() {

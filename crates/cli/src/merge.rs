@@ -54,7 +54,7 @@ fn merge<A: Adapter<f64>>(
     let (mut unchanged, mut count) = (0_usize, 0_usize);
     for ((layer, projection), adapter) in adapters.iter() {
         let weight = checkpoint.model.layers[layer].weight_mut(projection);
-        let delta = adapter.delta_weight();
+        let delta = adapter.delta_weight(weight.view())?;
         for (weight, delta) in weight.iter_mut().zip(&delta) {
             let merged = *weight + delta;
             let stored = dtype.round(merged);

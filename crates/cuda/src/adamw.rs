@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use adapter::{AdamVariant, Group, check_shape};
+use adapter::{AdamVariant, Group, Optimizer as _, check_shape};
 use ndarray::Array2;
 
 use crate::{Device, Dimensions, Element, Launch, Matrix, Parameter, Result, Source};

@@ -106,12 +106,16 @@ fn the_same_path(task: &Task) -> Result {
     let sgd = |lr, weight_decay| Sgd { group: Group { lr, weight_decay } };
     let delta = |optimizer: &mut dyn Optimizer<f64>| -> Result<Array2<f64>> {
         let mut delta = DeltaLora::new(task.lora(2)?, settings)?;
-        Ok(task.train(&mut delta, optimizer)? + delta.delta_weight())
+        let mut weight = task.train(&mut delta, optimizer)?;
+        delta.merge(&mut weight)?;
+        Ok(weight)
     };
     let lora = |factor: f64, optimizer: &mut dyn Optimizer<f64>| -> Result<Array2<f64>> {
         let mut lora = task.lora(2)?;
         lora.scale *= factor;
-        Ok(task.train(&mut lora, optimizer)? + lora.delta_weight())
+        let mut weight = task.train(&mut lora, optimizer)?;
+        lora.merge(&mut weight)?;
+        Ok(weight)
     };
 
     println!("Delta-LoRA's trained weight beside LoRA's          relative difference");
@@ -144,9 +148,9 @@ fn dropout(task: &Task) -> Result {
     // A = I, B = 0, s = 1: the gradient of B is that of ΔW.
     let lora = Lora::new(Array2::eye(INPUTS), Array2::zeros((OUT, INPUTS)), 1.0)?;
     let (weight, masks) = (task.weight.view(), 200);
-    let (y, saved) = Full { shape: (OUT, INPUTS) }.forward(weight, &task.x, None)?;
+    let (y, saved) = Full.forward(weight, &task.x, None)?;
     let grad_y = y - &task.target;
-    let (_, of_weight) = Full { shape: (OUT, INPUTS) }.backward(weight, &saved, grad_y.view())?;
+    let (_, of_weight) = Full.backward(weight, &saved, grad_y.view())?;
     let squares = |matrix: &Array2<f64>| matrix.mapv(|value| value * value).sum();
     let products = grad_y.outer_iter().zip(task.x.outer_iter()).map(|(g, x)| g.dot(&g) * x.dot(&x));
     let products: f64 = products.sum();

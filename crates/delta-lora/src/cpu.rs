@@ -16,12 +16,10 @@
 
 use std::sync::Arc;
 
-use adapter::{
-    Adapter, Bytes, Dropout, Error, Ledger, Optimizer, Real, Result, Tensors, check_shape,
-};
+use adapter::{Adapter, Bytes, Dropout, Error, Ledger, Optimizer, Real, Result, check_shape};
 use lora::{Grads, Lora, Saved};
 use ndarray::linalg::general_mat_mul;
-use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, concatenate};
+use ndarray::{ArcArray2, Array2, ArrayView2, Axis, concatenate};
 
 /// When and how far W moves.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -131,8 +129,8 @@ impl<T: Real> DeltaLora<T> {
     /// # Errors
     /// The weight has another shape.
     pub fn restore(&self, weight: &mut Array2<T>) -> Result<()> {
-        let shape = [self.lora.b.nrows(), self.lora.a.ncols()];
-        check_shape("weight", weight.shape(), &shape, "[out, in] of the adapter")?;
+        check_shape("weight", weight.shape(), &self.lora.shape(), "[out, in] of the adapter")?;
+        self.lora.check(weight.view())?;
         if self.has_moved() {
             let [start_a, start_b] = &self.start;
             let moved = self.lora.b.dot(&self.lora.a) - start_b.dot(start_a); // [out, r]·[r, in] → [out, in]
@@ -180,8 +178,8 @@ impl<T: Real> Adapter<T> for DeltaLora<T> {
         grads: &Grads<T>,
         optimizer: &mut dyn Optimizer<T>,
     ) -> Result<()> {
-        let shape = [self.lora.b.nrows(), self.lora.a.ncols()];
-        check_shape("weight", weight.shape(), &shape, "[out, in] of the adapter")?;
+        check_shape("weight", weight.shape(), &self.lora.shape(), "[out, in] of the adapter")?;
+        self.lora.check(weight.view())?;
         let (a, b) = (self.lora.a.clone(), self.lora.b.clone());
         self.lora.step(weight, grads, optimizer)?;
         self.updates += 1;
@@ -199,19 +197,12 @@ impl<T: Real> Adapter<T> for DeltaLora<T> {
     // ANCHOR_END: step
 
     /// s B A: what merging adds to the present W, which has moved. [`total`](DeltaLora::total) is the change from W₀.
-    fn delta_weight(&self) -> Array2<T> {
-        self.lora.delta_weight()
+    fn delta_weight(&self, weight: ArrayView2<'_, T>) -> Result<Array2<T>> {
+        self.lora.delta_weight(weight)
     }
 }
 
-impl<T> Tensors<T> for DeltaLora<T> {
-    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
-        self.lora.tensors()
-    }
-    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
-        self.lora.tensors_mut()
-    }
-}
+adapter::tensors!(DeltaLora { "lora_A" => lora.a, "lora_B" => lora.b });
 
 impl<T> Bytes for DeltaLora<T> {
     fn count(&self, ledger: &mut Ledger) {

@@ -42,7 +42,8 @@ fn delta_lora(
     let mut weight = problem.weight.clone();
     let mut delta = DeltaLora::new(problem.lora(), settings).unwrap();
     problem.train(&mut delta, &mut weight, optimizer, UPDATES);
-    weight + delta.delta_weight()
+    delta.merge(&mut weight).unwrap();
+    weight
 }
 
 /// LoRA for K updates, then LoRA with the scale c s on W₀ − f B_K A_K; `rescale` makes the optimiser undo c.
@@ -59,7 +60,8 @@ fn lora<O: Optimizer<f64>>(
     lora.scale = SCALE + f;
     rescale(&mut optimizer, 1.0 + f / SCALE);
     problem.train(&mut lora, &mut frozen, &mut optimizer, UPDATES - settings.start_step);
-    frozen + lora.delta_weight()
+    lora.merge(&mut frozen).unwrap();
+    frozen
 }
 
 /// What rounding may come to: an update errs by ROUNDING, and by η times that over the smallest number the optimiser

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use adapter::{AdamVariant, AdamW, Decay, Group, Real, Schedule, Sgd};
-use llama::{Adapters, AnyOptimizer, Llama, Settings, Trainer};
+use adapter::{AdamVariant, AdamW, Decay, Group, Optimizer, Real, Schedule, Sgd};
+use llama::{Adapters, Llama, Settings, Trainer};
 use serde_json::{Value, json};
 
 use crate::{Error, Method, Name, Options, Result};
@@ -77,15 +77,15 @@ impl Plan {
     }
 
     /// The optimiser, without state.
-    pub fn optimizer<T: Real>(&self) -> AnyOptimizer<T> {
+    pub fn optimizer<T: Real>(&self) -> Box<dyn Optimizer<T>> {
         let group = Group { lr: self.lr, weight_decay: self.weight_decay };
         match self.optimizer {
-            OptimizerKind::Sgd => AnyOptimizer::Sgd(Sgd { group }),
+            OptimizerKind::Sgd => Box::new(Sgd { group }),
             OptimizerKind::AdamW(variant) => {
                 let mut adamw = AdamW::new(group, variant);
                 adamw.betas = self.betas;
                 adamw.eps = self.eps.unwrap_or(adamw.eps);
-                AnyOptimizer::AdamW(adamw)
+                Box::new(adamw)
             }
         }
     }
@@ -109,7 +109,6 @@ impl Plan {
         }
         let settings = Settings {
             train: M::TRAIN,
-            lr: self.lr,
             schedule: Schedule::new(self.decay, self.warmup, self.steps)?,
             clip: self.clip,
             dropout,

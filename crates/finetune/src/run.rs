@@ -109,7 +109,7 @@ impl<T: Real> Job<T> for Run<'_, T> {
             progress(&report);
         }
         let weights = size_of::<T>() * trainer.model.parameters() + Ledger::of(&trainer.adapters);
-        let optimizer = trainer.optimizer.bytes();
+        let optimizer = trainer.optimizer_bytes();
         let (spectra, effective_rank) = spectra(model, &trainer, plan)?;
         Ok(Record {
             lr: plan.lr,
@@ -141,7 +141,8 @@ fn spectra<T: Real, M: Method<T>>(
             continue;
         }
         let weight = trainer.model.layers[layer].weight(projection);
-        let change = weight + adapter.delta_weight() - start.layers[layer].weight(projection);
+        let delta = adapter.delta_weight(weight.view())?;
+        let change = weight + delta - start.layers[layer].weight(projection);
         let svd = rank::svd(change.mapv(Real::to_f64).view())?;
         ranks.push(svd.effective_rank());
         spectra.insert(projection.module(layer), svd.s.to_vec());

@@ -3,12 +3,10 @@
 //! Random weights, then full training (every number moves) on the task of [`llama::tiny`] with AdamW. Deterministic
 //! by seed on one kind of processor; OpenBLAS rounds differently on another.
 
-use adapter::{AdamVariant, AdamW, Decay, Full, Group, Schedule};
+use adapter::{AdamVariant, AdamW, Decay, Group, Schedule};
 use indicatif::{ProgressBar, ProgressStyle};
 use llama::tiny::{self, Task};
-use llama::{
-    Adapters, AnyOptimizer, Batch, Llama, Projection, Score, Settings, Train, Trainer, embedded,
-};
+use llama::{Adapters, Batch, Llama, Score, Settings, Train, Trainer, embedded};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
@@ -30,13 +28,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let law = Normal::new(0.0, deviation).expect("finite");
         Ok((0..count).map(|_| law.sample(&mut rng) as f32).collect())
     })?;
-    let full = |_, [out, inputs]: [usize; 2]| Ok::<_, llama::Error>(Full { shape: (out, inputs) });
-    let adapters = Adapters::on(&config, &Projection::ALL, full)?;
+    let adapters = Adapters::full(&config);
     let group = Group { lr: 2e-3, weight_decay: 0.01 };
-    let optimizer = AnyOptimizer::AdamW(AdamW::new(group, AdamVariant::Torch));
+    let optimizer = Box::new(AdamW::new(group, AdamVariant::Torch));
     let settings = Settings {
         train: Train::Everything,
-        lr: group.lr,
         schedule: Schedule::new(Decay::Cosine, 100, STEPS)?,
         clip: Some(1.0),
         dropout: 0.0,

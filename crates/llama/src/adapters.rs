@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use adapter::{
-    Adapter, Bytes, Dropout, Group, Ledger, Optimizer, Real, Scope, Tensors, check_shape, tensors,
+    Adapter, Bytes, Dropout, Full, Group, Ledger, Optimizer, Real, Scope, Tensors, tensors,
 };
 use ndarray::{Array1, Array2, ArrayViewD, ArrayViewMutD};
 use rand::Rng;
@@ -18,6 +18,15 @@ pub type Site = (usize, Projection);
 #[derive(Clone, Debug)]
 pub struct Adapters<A> {
     sites: BTreeMap<Site, A>,
+}
+
+impl Adapters<Full> {
+    /// Full fine-tuning of every projection of every layer.
+    pub fn full(config: &Config) -> Self {
+        let layers = 0..config.num_hidden_layers;
+        let sites = layers.flat_map(|layer| Projection::ALL.map(|projection| (layer, projection)));
+        Self { sites: sites.map(|site| (site, Full)).collect() }
+    }
 }
 
 impl<A> Adapters<A> {
@@ -143,19 +152,15 @@ impl<A> Adapters<A> {
     where
         A: Adapter<T>,
     {
-        check_shape(
-            "gradients",
-            &[grads.sites.len()],
-            &[self.sites.len()],
-            "one for each adapter",
-        )?;
-        for ((site, adapter), grads) in self.sites.iter_mut().zip(grads.sites.values()) {
+        same_sites(&grads.sites, &self.sites)?;
+        for (site, adapter) in &mut self.sites {
             let (layer, projection) = *site;
             let mut scope = Scope { prefix: &projection.module(layer), optimizer };
-            adapter.step(model.layers[layer].weight_mut(projection), grads, &mut scope)?;
+            let weight = model.layers[layer].weight_mut(projection);
+            adapter.step(weight, &grads.sites[site], &mut scope)?;
         }
-        match &grads.rest {
-            Some(rest) => rest.step(model, optimizer),
+        match &grads.model {
+            Some(grads) => grads.step(model, optimizer),
             None => Ok(()),
         }
     }
@@ -176,20 +181,20 @@ pub struct Grads<T, G> {
     /// Of the adapters.
     pub sites: BTreeMap<Site, G>,
     /// Of everything that is no projection, when that is trained too.
-    pub rest: Option<Rest<T>>,
+    pub model: Option<ModelGrads<T>>,
 }
 
 impl<T: Real, G: Tensors<T>> Grads<T, G> {
     /// √Σ g² over all of them.
     pub fn norm(&self) -> f64 {
         let sites = self.sites.values().map(tensors::squared_norm).sum::<f64>();
-        (sites + self.rest.as_ref().map_or(0.0, tensors::squared_norm)).sqrt()
+        (sites + self.model.as_ref().map_or(0.0, tensors::squared_norm)).sqrt()
     }
 
     /// Multiply all of them.
     pub fn scale(&mut self, factor: f64) {
         self.sites.values_mut().for_each(|grads| tensors::scale(grads, factor));
-        self.rest.iter_mut().for_each(|rest| tensors::scale(rest, factor));
+        self.model.iter_mut().for_each(|grads| tensors::scale(grads, factor));
     }
 
     /// Add those of another part of the batch.
@@ -197,11 +202,11 @@ impl<T: Real, G: Tensors<T>> Grads<T, G> {
     /// # Errors
     /// They are not of the same model.
     pub fn accumulate(&mut self, other: &Self) -> Result<()> {
-        check_shape("gradients", &[other.sites.len()], &[self.sites.len()], "the sum's")?;
-        for (sum, term) in self.sites.values_mut().zip(other.sites.values()) {
-            tensors::accumulate(sum, term)?;
+        same_sites(&other.sites, &self.sites)?;
+        for (site, sum) in &mut self.sites {
+            tensors::accumulate(sum, &other.sites[site])?;
         }
-        if let (Some(sum), Some(term)) = (&mut self.rest, &other.rest) {
+        if let (Some(sum), Some(term)) = (&mut self.model, &other.model) {
             tensors::accumulate(sum, term)?;
         }
         Ok(())
@@ -210,13 +215,26 @@ impl<T: Real, G: Tensors<T>> Grads<T, G> {
     /// Bytes of all of them.
     pub fn bytes(&self) -> usize {
         let sites = self.sites.values().map(tensors::count).sum::<usize>();
-        size_of::<T>() * (sites + self.rest.as_ref().map_or(0, tensors::count))
+        size_of::<T>() * (sites + self.model.as_ref().map_or(0, tensors::count))
     }
+}
+
+/// Gradients for just these sites, or the first that has one and should not, or should and has none.
+fn same_sites<G, A>(grads: &BTreeMap<Site, G>, sites: &BTreeMap<Site, A>) -> Result<()> {
+    let lacks = sites.keys().find(|site| !grads.contains_key(site));
+    let strange = grads.keys().find(|site| !sites.contains_key(site));
+    let (site, what) = match (lacks, strange) {
+        (Some(site), _) => (site, "it has an adapter and no gradient"),
+        (None, Some(site)) => (site, "it has a gradient and no adapter"),
+        (None, None) => return Ok(()),
+    };
+    let hint = format!("{what}: are these the gradients of another model?");
+    Err(adapter::Error::value("module", site.1.module(site.0), hint).into())
 }
 
 /// The gradients of the embedding, the output matrix and the norms.
 #[derive(Clone, Debug)]
-pub struct Rest<T> {
+pub struct ModelGrads<T> {
     /// \[vocabulary, hidden\]; of a tied model both uses are in here.
     pub embedding: Array2<T>,
     /// \[vocabulary, hidden\], unless tied.
@@ -227,7 +245,7 @@ pub struct Rest<T> {
     pub layers: Vec<[Array1<T>; 2]>,
 }
 
-impl<T: Real> Rest<T> {
+impl<T: Real> ModelGrads<T> {
     pub(crate) fn zeros(model: &Llama<T>) -> Self {
         let norm = || Array1::zeros(model.norm.len());
         Self {
@@ -266,7 +284,7 @@ impl<T: Real> Rest<T> {
     }
 }
 
-impl<T> Tensors<T> for Rest<T> {
+impl<T> Tensors<T> for ModelGrads<T> {
     fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
         let mut all = vec![("embed_tokens", self.embedding.view().into_dyn())];
         all.extend(self.head.iter().map(|head| ("lm_head", head.view().into_dyn())));

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use adapter::{Adapter, Bytes, Ledger, Real, check_shape, linear};
 use ndarray::{ArcArray2, Array1, Array2, ArrayView2, Axis, s};
 
-use crate::adapters::{Adapters, Grads, Masks, Rest};
+use crate::adapters::{Adapters, Grads, Masks, ModelGrads};
 use crate::attention::{self, Heads};
 use crate::rope::Rotation;
 use crate::{Batch, Error, Llama, Projection, Result, mlp, norm};
@@ -230,7 +230,7 @@ impl<T: Real> Llama<T> {
         grad_hidden: ArrayView2<'_, T>,
     ) -> Result<Grads<T, A::Grads>> {
         check_shape("grad_hidden", grad_hidden.shape(), saved.x.shape(), "[tokens, hidden]")?;
-        let mut grads = Grads { sites: BTreeMap::new(), rest: None };
+        let mut grads = Grads { sites: BTreeMap::new(), model: None };
         let (mut grad_x, grad_norm) =
             norm::backward(saved.x.view(), self.norm.view(), saved.inverse.view(), grad_hidden);
         let mut layer_norms = Vec::new();
@@ -241,14 +241,14 @@ impl<T: Real> Llama<T> {
             layer_norms.push(norms);
         }
         if saved.train == Train::Everything {
-            let mut rest = Rest::zeros(self);
-            rest.norm = grad_norm;
-            rest.layers = layer_norms.into_iter().rev().collect();
+            let mut model = ModelGrads::zeros(self);
+            model.norm = grad_norm;
+            model.layers = layer_norms.into_iter().rev().collect();
             for (&token, grad) in saved.batch.tokens().iter().zip(grad_x.outer_iter()) {
-                let mut row = rest.embedding.row_mut(token as usize);
+                let mut row = model.embedding.row_mut(token as usize);
                 row += &grad;
             }
-            grads.rest = Some(rest);
+            grads.model = Some(model);
         }
         Ok(grads)
     }

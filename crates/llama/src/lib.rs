@@ -24,7 +24,7 @@ pub mod tiny;
 mod tokenizer;
 mod train;
 
-pub use adapters::{Adapters, Grads, Masks, Rest, Site};
+pub use adapters::{Adapters, Grads, Masks, ModelGrads, Site};
 pub use batch::Batch;
 pub use config::{Config, Llama3Scaling};
 pub use decoder::{Saved, Train};
@@ -34,4 +34,4 @@ pub use model::{Layer, Llama, Projection};
 pub use objective::{Outcome, Score};
 #[cfg(feature = "tokenizer")]
 pub use tokenizer::Tokenizer;
-pub use train::{AnyOptimizer, Report, Settings, Trainer};
+pub use train::{Report, Settings, Trainer};

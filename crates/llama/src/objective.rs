@@ -107,10 +107,10 @@ impl<T: Real> Llama<T> {
         }
 
         let mut grads = self.backward(adapters, &saved, grad_hidden.view())?;
-        if let Some(rest) = &mut grads.rest {
+        if let Some(model) = &mut grads.model {
             let grad_head = grad_logits.t().dot(&chosen); // [vocabulary, chosen]·[chosen, hidden]
             // A tied matrix is used twice, so it gets two gradients.
-            *rest.head.as_mut().unwrap_or(&mut rest.embedding) += &grad_head;
+            *model.head.as_mut().unwrap_or(&mut model.embedding) += &grad_head;
         }
         Ok(Outcome { loss, grads, saved_bytes, adapter_saved_bytes })
     }

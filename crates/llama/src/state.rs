@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use adapter::{Moments, Real};
+use adapter::{Optimizer, Real};
 use atomic_write_file::AtomicWriteFile;
-use ndarray::ArrayD;
+use ndarray::{ArrayD, ArrayViewD};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AnyOptimizer, Error, Result};
+use crate::{Error, Result};
 
 /// The file's name, beside the adapter or the model.
 pub const FILE: &str = "training_state.safetensors";
@@ -31,7 +31,7 @@ pub struct State {
 /// Tensors by name.
 pub type Arrays<T> = BTreeMap<String, ArrayD<T>>;
 
-const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+/// Before the names of what the method keeps; the other tensors are the optimiser's.
 const METHOD: &str = "method.";
 
 /// Write the state into `folder`: to a temporary file first, which then takes the old one's place. `method` is what the
@@ -42,18 +42,13 @@ const METHOD: &str = "method.";
 pub fn save<T: Real>(
     folder: &Path,
     state: &State,
-    optimizer: &AnyOptimizer<T>,
+    optimizer: &dyn Optimizer<T>,
     method: &Arrays<T>,
 ) -> Result<()> {
     let path = folder.join(FILE);
-    let mut arrays: Vec<(String, &ArrayD<T>)> =
-        method.iter().map(|(name, array)| (format!("{METHOD}{name}"), array)).collect();
-    if let AnyOptimizer::AdamW(adamw) = optimizer {
-        for (name, moments) in &adamw.moments {
-            arrays.push((format!("exp_avg.{name}"), &moments.exp_avg));
-            arrays.push((format!("exp_avg_sq.{name}"), &moments.exp_avg_sq));
-        }
-    }
+    let mut arrays: Vec<(String, ArrayViewD<'_, T>)> =
+        method.iter().map(|(name, array)| (format!("{METHOD}{name}"), array.view())).collect();
+    arrays.extend(optimizer.state());
     let dtype = if T::NAME == "F32" { Dtype::F32 } else { Dtype::F64 };
     let bytes: Vec<Vec<u8>> = arrays.iter().map(|(_, array)| to_bytes(array)).collect();
     let views = arrays.iter().zip(&bytes).map(|((name, array), bytes)| {
@@ -73,11 +68,14 @@ pub fn save<T: Real>(
     write().map_err(|source| Error::Io { path: path.clone(), source })
 }
 
-/// Read the state from `folder` and the moments into `optimizer`; also returns what the method kept.
+/// Read the state from `folder` and the optimiser's part of it into `optimizer`; also returns what the method kept.
 ///
 /// # Errors
 /// There is none, it is damaged, or it belongs to another optimiser or precision.
-pub fn load<T: Real>(folder: &Path, optimizer: &mut AnyOptimizer<T>) -> Result<(State, Arrays<T>)> {
+pub fn load<T: Real>(
+    folder: &Path,
+    optimizer: &mut dyn Optimizer<T>,
+) -> Result<(State, Arrays<T>)> {
     let path = folder.join(FILE);
     let bytes = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&path, error))?;
@@ -94,25 +92,14 @@ pub fn load<T: Real>(folder: &Path, optimizer: &mut AnyOptimizer<T>) -> Result<(
         };
         from_bytes(&view).ok_or_else(other)
     };
-    let (mut moments, mut method) = (BTreeMap::new(), Arrays::new());
+    let (mut kept, mut method) = (Arrays::new(), Arrays::new());
     for name in tensors.names() {
-        if let Some(own) = name.strip_prefix(METHOD) {
-            method.insert(own.to_owned(), array(name)?);
-        } else if let Some(parameter) = name.strip_prefix("exp_avg.") {
-            let [exp_avg, exp_avg_sq] =
-                MOMENTS.map(|moment| array(&format!("{moment}.{parameter}")));
-            let steps = state.step as u64;
-            let both = Moments { steps, exp_avg: exp_avg?, exp_avg_sq: exp_avg_sq? };
-            moments.insert(parameter.to_owned(), both);
-        }
+        match name.strip_prefix(METHOD) {
+            Some(own) => method.insert(own.to_owned(), array(name)?),
+            None => kept.insert(name.to_owned(), array(name)?),
+        };
     }
-    match optimizer {
-        AnyOptimizer::AdamW(adamw) => adamw.moments = moments,
-        AnyOptimizer::Sgd(_) if moments.is_empty() => {}
-        AnyOptimizer::Sgd(_) => {
-            return Err(damaged(&path, "it holds AdamW's moments, and this run uses SGD"));
-        }
-    }
+    optimizer.restore(state.step as u64, kept).map_err(|error| damaged(&path, error))?;
     Ok((state, method))
 }
 
@@ -120,7 +107,7 @@ fn damaged(path: &Path, reason: impl ToString) -> Error {
     Error::File { path: path.to_owned(), reason: reason.to_string() }
 }
 
-fn to_bytes<T: Real>(array: &ArrayD<T>) -> Vec<u8> {
+fn to_bytes<T: Real>(array: &ArrayViewD<'_, T>) -> Vec<u8> {
     let values = array.iter().map(|value| value.to_f64());
     match T::NAME {
         "F32" => values.flat_map(|value| (value as f32).to_le_bytes()).collect(),

@@ -1,84 +1,18 @@
 //! The training step: loss, gradients, clipping, learning rate, update.
 
-use adapter::{
-    AdamW, Adapter, Group, Optimizer, Real, Result as MathResult, Schedule, Sgd, tensors,
-};
-use ndarray::{ArrayViewD, ArrayViewMutD};
+use adapter::{Adapter, Optimizer, Real, Schedule, tensors};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::adapters::{Adapters, Masks};
 use crate::{Batch, Error, Llama, Result, Train};
 
-/// One of the optimisers.
-#[derive(Clone, Debug)]
-pub enum AnyOptimizer<T> {
-    /// SGD: no state.
-    Sgd(Sgd),
-    /// AdamW: two moments for every trained number.
-    AdamW(AdamW<T>),
-}
-
-impl<T: Real> AnyOptimizer<T> {
-    fn group_mut(&mut self) -> &mut Group {
-        match self {
-            Self::Sgd(sgd) => &mut sgd.group,
-            Self::AdamW(adamw) => &mut adamw.group,
-        }
-    }
-
-    /// Bytes of its state.
-    pub fn bytes(&self) -> usize {
-        match self {
-            Self::Sgd(_) => 0,
-            Self::AdamW(adamw) => {
-                let moments = adamw.moments.values();
-                let numbers = moments.map(|m| m.exp_avg.len() + m.exp_avg_sq.len());
-                numbers.sum::<usize>() * size_of::<T>()
-            }
-        }
-    }
-
-    /// # Errors
-    /// A rate, a decay or a β that makes no sense.
-    pub fn validate(&self) -> MathResult<()> {
-        match self {
-            Self::Sgd(sgd) => sgd.group.validate(),
-            Self::AdamW(adamw) => adamw.validate(),
-        }
-    }
-}
-
-impl<T: Real> Optimizer<T> for AnyOptimizer<T> {
-    fn group(&self) -> Group {
-        match self {
-            Self::Sgd(sgd) => sgd.group,
-            Self::AdamW(adamw) => adamw.group,
-        }
-    }
-
-    fn update(
-        &mut self,
-        name: &str,
-        parameter: ArrayViewMutD<'_, T>,
-        gradient: ArrayViewD<'_, T>,
-        group: Group,
-    ) -> MathResult<()> {
-        match self {
-            Self::Sgd(sgd) => sgd.update(name, parameter, gradient, group),
-            Self::AdamW(adamw) => adamw.update(name, parameter, gradient, group),
-        }
-    }
-}
-
 /// What a run does, apart from the model, the adapters and the data.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Adapters only, or everything.
     pub train: Train,
-    /// The learning rate that the schedule's factors multiply.
-    pub lr: f64,
-    /// The factors.
+    /// What the optimiser's learning rate is multiplied with at each step.
     pub schedule: Schedule,
     /// The largest gradient norm.
     pub clip: Option<f64>,
@@ -95,11 +29,13 @@ pub struct Trainer<T, A> {
     /// Its adapters.
     pub adapters: Adapters<A>,
     /// The optimiser with its state.
-    pub optimizer: AnyOptimizer<T>,
+    pub optimizer: Box<dyn Optimizer<T>>,
     /// What the run does.
     pub settings: Settings,
     /// Updates made so far.
     pub step: usize,
+    /// The optimiser's learning rate as it was given: the schedule's factors multiply it.
+    lr: f64,
 }
 
 /// What one step did.
@@ -120,15 +56,16 @@ pub struct Report {
 }
 
 impl<T: Real, A: Adapter<T>> Trainer<T, A> {
+    /// The learning rate is the optimiser's.
+    ///
     /// # Errors
     /// A setting that makes no sense: rate, decay, clip, dropout.
     pub fn new(
         model: Llama<T>,
         adapters: Adapters<A>,
-        mut optimizer: AnyOptimizer<T>,
+        optimizer: Box<dyn Optimizer<T>>,
         settings: Settings,
     ) -> Result<Self> {
-        optimizer.group_mut().lr = settings.lr;
         optimizer.validate()?;
         if let Some(clip) = settings.clip {
             tensors::clip_factor(0.0, clip)?;
@@ -139,7 +76,14 @@ impl<T: Real, A: Adapter<T>> Trainer<T, A> {
             settings.dropout,
             &mut ChaCha8Rng::seed_from_u64(0),
         )?;
-        Ok(Self { model, adapters, optimizer, settings, step: 0 })
+        let lr = optimizer.group().lr;
+        Ok(Self { model, adapters, optimizer, settings, step: 0, lr })
+    }
+
+    /// Bytes of the optimiser's state.
+    pub fn optimizer_bytes(&self) -> usize {
+        let numbers = self.optimizer.state().iter().map(|(_, array)| array.len()).sum::<usize>();
+        size_of::<T>() * numbers
     }
 
     /// How many numbers are trained.
@@ -193,8 +137,8 @@ impl<T: Real, A: Adapter<T>> Trainer<T, A> {
         if factor < 1.0 {
             grads.scale(factor);
         }
-        self.optimizer.group_mut().lr = self.settings.lr * self.settings.schedule.factor(self.step);
-        self.adapters.step(&mut self.model, &grads, &mut self.optimizer)?;
+        self.optimizer.set_lr(self.lr * self.settings.schedule.factor(self.step));
+        self.adapters.step(&mut self.model, &grads, &mut *self.optimizer)?;
         let report = Report {
             step: self.step,
             loss: loss / count as f64,

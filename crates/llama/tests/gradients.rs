@@ -103,7 +103,7 @@ fn compare<A: Adapter<f64>, D: Adapter<Dual>>(
             along(&format!("{}.{name}", site.1.module(site.0)), gradient);
         }
     }
-    if let Some(rest) = outcome.grads.rest {
+    if let Some(rest) = outcome.grads.model {
         along("model.embed_tokens.weight", rest.embedding.view().into_dyn());
         along("model.norm.weight", rest.norm.view().into_dyn());
         if let Some(head) = rest.head {
@@ -127,9 +127,7 @@ fn compare<A: Adapter<f64>, D: Adapter<Dual>>(
 #[test]
 fn everything_with_full_fine_tuning() {
     for tied in [false, true] {
-        let shape =
-            |_, [out, inputs]: [usize; 2]| Ok::<_, llama::Error>(Full { shape: (out, inputs) });
-        let adapters = Adapters::on(&config(tied), &Projection::ALL, shape).unwrap();
+        let adapters = Adapters::full(&config(tied));
         let (model, dual) = (model(tied, |v, _| v), model(tied, Dual::new));
         compare(&model, &dual, &adapters, &adapters, &Masks::new(), Train::Everything);
     }

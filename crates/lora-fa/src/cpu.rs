@@ -7,15 +7,15 @@
 //! y = x Wᵀ + s · x̃ Aᵀ Bᵀ        x̃ = dropout(x),  s = α/r,  A frozen
 //! ```
 //!
-//! Run it: `cargo run -p lora-fa --example quickstart`. Not here: how A is drawn (`init.rs`) and how the projection is
-//! solved (`cholesky.rs`).
+//! Run it: `cargo run -p lora-fa --example quickstart`. Not here: what is LoRA's (crate `lora`), how A is drawn
+//! (`init.rs`) and how the projected gradient is solved for (`cholesky.rs`).
 
 use std::sync::Arc;
 
-use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Real, Result, Tensors, check_shape};
-use adapter::{Error, linear};
-use ndarray::linalg::general_mat_mul;
-use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD};
+use adapter::{Adapter, Bytes, Dropout, Error, Ledger, Optimizer, Real, Result};
+use adapter::{check_shape, tensors};
+use lora::Lora;
+use ndarray::{ArcArray2, Array2, ArrayView2};
 
 use crate::Cholesky;
 
@@ -31,21 +31,17 @@ pub enum Variant {
 }
 
 // ANCHOR: struct
-/// A frozen and a trained matrix, and their scale.
+/// LoRA whose A is frozen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoraFa<T> {
-    /// A, \[r, in\]: frozen, and therefore private.
-    a: Array2<T>,
-    /// B, \[out, r\]. Zero at the start, so that nothing changes.
-    pub b: Array2<T>,
-    /// s, usually α/r.
-    pub scale: T,
+    /// A, B and their scale; private, since A is frozen and `gram` is made from it.
+    lora: Lora<T>,
     /// The factor of A Aᵀ, for [`Variant::Projected`].
     gram: Option<Cholesky<T>>,
 }
 // ANCHOR_END: struct
 
-/// What [`LoraFa::forward`](Adapter::forward) keeps: x̃ Aᵀ and the mask. Not x.
+/// What [`LoraFa::forward`](Adapter::forward) keeps: h = x̃ Aᵀ \[tokens, r\] and the mask. Not x.
 #[derive(Debug)]
 pub struct Saved<T> {
     h: Array2<T>,
@@ -60,32 +56,26 @@ pub struct Grads<T> {
 }
 
 impl<T: Real> LoraFa<T> {
-    /// Two matrices that fit together, and a scale.
+    /// A, which is frozen, and B, whose shapes fit together, and a scale.
     ///
     /// # Errors
-    /// The rank is 0, A and B have different ranks, or the scale is not finite. Of the projected variant also: the
-    /// scale is 0, or the rows of A are not linearly independent.
+    /// Those of [`Lora::new`]. Of the projected variant also: the scale is 0, or the rows of A are not linearly
+    /// independent.
     pub fn new(a: Array2<T>, b: Array2<T>, scale: T, variant: Variant) -> Result<Self> {
-        if a.nrows() == 0 {
-            return Err(Error::value("rank", 0, "A [r, in] needs at least one row"));
-        }
-        check_shape("B", b.shape(), &[b.nrows(), a.nrows()], "[out, r], with r from A [r, in]")?;
-        if !scale.is_finite() {
-            return Err(Error::value("scale", scale, "it must be finite"));
-        }
+        let lora = Lora::new(a, b, scale)?;
         let gram = match variant {
             Variant::Plain => None,
             Variant::Projected if scale == T::zero() => {
                 return Err(Error::value("scale", scale, "the projection divides by its square"));
             }
-            Variant::Projected => Some(Cholesky::of_gram(a.view())?),
+            Variant::Projected => Some(Cholesky::of_gram(lora.a.view())?),
         };
-        Ok(Self { a, b, scale, gram })
+        Ok(Self { lora, gram })
     }
 
-    /// A, \[r, in\].
-    pub fn a(&self) -> ArrayView2<'_, T> {
-        self.a.view()
+    /// A, B and their scale.
+    pub fn lora(&self) -> &Lora<T> {
+        &self.lora
     }
 
     /// Which gradient B follows.
@@ -99,25 +89,15 @@ impl<T: Real> LoraFa<T> {
     /// # Errors
     /// The gradient does not have the shape of B.
     pub fn direction(&self, grad_b: ArrayView2<'_, T>) -> Result<Array2<T>> {
-        check_shape("the gradient of lora_B", grad_b.shape(), self.b.shape(), "the shape of B")?;
+        let Lora { b, scale, .. } = &self.lora;
+        check_shape("the gradient of lora_B", grad_b.shape(), b.shape(), "the shape of B")?;
         match &self.gram {
             None => Ok(grad_b.to_owned()),
             // ĝ = (1/s²) ∂L/∂B (A Aᵀ)⁻¹ makes ‖s ĝ A − ∂L/∂W‖ smallest: [out, r]·[r, r] → [out, r]
-            Some(gram) => Ok(gram.solve(grad_b.to_owned())? / (self.scale * self.scale)),
+            Some(gram) => Ok(gram.solve(grad_b.to_owned())? / (*scale * *scale)),
         }
     }
     // ANCHOR_END: direction
-
-    fn check(&self, weight: ArrayView2<'_, T>) -> Result<()> {
-        let (rank, [out, inputs]) = (self.a.nrows(), [weight.nrows(), weight.ncols()]);
-        check_shape(
-            "A",
-            self.a.shape(),
-            &[rank, inputs],
-            "[r, in], with in from weight [out, in]",
-        )?;
-        check_shape("B", self.b.shape(), &[out, rank], "[out, r], with out from weight [out, in]")
-    }
 }
 
 impl<T: Real> Adapter<T> for LoraFa<T> {
@@ -125,48 +105,28 @@ impl<T: Real> Adapter<T> for LoraFa<T> {
     type Grads = Grads<T>;
 
     // ANCHOR: forward
+    /// LoRA's; x is dropped.
     fn forward(
         &self,
         weight: ArrayView2<'_, T>,
         x: &ArcArray2<T>,
         dropout: Option<&Arc<Dropout>>,
     ) -> Result<(Array2<T>, Saved<T>)> {
-        self.check(weight)?;
-        let mut y = linear::forward(weight, x.view())?; // [tokens, in]·[in, out] → [tokens, out]
-
-        // h = x̃ Aᵀ
-        let h = match dropout {
-            Some(dropout) => dropout.apply(x.view())?.dot(&self.a.t()),
-            None => x.dot(&self.a.t()), // [tokens, in]·[in, r] → [tokens, r]
-        };
-        // y = x Wᵀ + s h Bᵀ
-        general_mat_mul(self.scale, &h, &self.b.t(), T::one(), &mut y); // [tokens, r]·[r, out]
-
-        Ok((y, Saved { h, dropout: dropout.cloned() }))
+        let (y, lora::Saved { h, dropout, .. }) = self.lora.forward(weight, x, dropout)?;
+        Ok((y, Saved { h, dropout }))
     }
     // ANCHOR_END: forward
 
     // ANCHOR: backward
+    /// LoRA's without ∂L/∂A, the one gradient that needs x.
     fn backward(
         &self,
         weight: ArrayView2<'_, T>,
-        saved: &Saved<T>,
+        Saved { h, dropout }: &Saved<T>,
         grad_y: ArrayView2<'_, T>,
     ) -> Result<(Array2<T>, Grads<T>)> {
-        self.check(weight)?;
-        let Saved { h, dropout } = saved;
-        check_shape("grad_y", grad_y.shape(), &[h.nrows(), weight.nrows()], "the shape of y")?;
-
-        // ∂L/∂B = s (∂L/∂y)ᵀ h
-        let grad_b = grad_y.t().dot(h) * self.scale; // [out, tokens]·[tokens, r] → [out, r]
-
-        // ∂L/∂x = ∂L/∂y W, and what comes back through A (and the mask): s ∂L/∂y B A.
-        let mut grad_x = linear::backward(weight, grad_y)?; // [tokens, out]·[out, in] → [tokens, in]
-        let grad_h = grad_y.dot(&self.b) * self.scale; // [tokens, out]·[out, r] → [tokens, r]
-        match dropout {
-            Some(dropout) => grad_x += &dropout.apply(grad_h.dot(&self.a).view())?,
-            None => general_mat_mul(T::one(), &grad_h, &self.a, T::one(), &mut grad_x), // [tokens, r]·[r, in]
-        }
+        let [grad_x, _, grad_b] =
+            self.lora.backward_frozen_a(weight, h, dropout.as_ref(), grad_y)?;
         Ok((grad_x, Grads { b: grad_b }))
     }
     // ANCHOR_END: backward
@@ -179,40 +139,24 @@ impl<T: Real> Adapter<T> for LoraFa<T> {
         grads: &Grads<T>,
         optimizer: &mut dyn Optimizer<T>,
     ) -> Result<()> {
-        let gradient = self.direction(grads.b.view())?;
+        let direction = Grads { b: self.direction(grads.b.view())? };
         let group = optimizer.group();
-        optimizer.update("lora_B", self.b.view_mut().into_dyn(), gradient.view().into_dyn(), group)
+        tensors::update(self, &direction, optimizer, |_, _| group)
     }
     // ANCHOR_END: step
 
     /// ΔW = s B A.
-    fn delta_weight(&self) -> Array2<T> {
-        self.b.dot(&self.a) * self.scale // [out, r]·[r, in] → [out, in]
+    fn delta_weight(&self, weight: ArrayView2<'_, T>) -> Result<Array2<T>> {
+        self.lora.delta_weight(weight)
     }
 }
 
-impl<T> Tensors<T> for LoraFa<T> {
-    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
-        vec![("lora_B", self.b.view().into_dyn())]
-    }
-    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
-        vec![("lora_B", self.b.view_mut().into_dyn())]
-    }
-}
-
-impl<T> Tensors<T> for Grads<T> {
-    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
-        vec![("lora_B", self.b.view().into_dyn())]
-    }
-    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
-        vec![("lora_B", self.b.view_mut().into_dyn())]
-    }
-}
+adapter::tensors!(LoraFa { "lora_B" => lora.b });
+adapter::tensors!(Grads { "lora_B" => b });
 
 impl<T> Bytes for LoraFa<T> {
     fn count(&self, ledger: &mut Ledger) {
-        ledger.owned(&self.a);
-        ledger.owned(&self.b);
+        self.lora.count(ledger);
         self.gram.iter().for_each(|gram| ledger.owned(&gram.l));
     }
 }

@@ -44,19 +44,16 @@ impl<T: Element, D: Device> LoraFa<T, D> {
     /// # Errors
     /// There is none, their inputs have different lengths, or there is not enough memory.
     pub fn stacked(device: &D, layers: &[&crate::LoraFa<f64>]) -> Result<Self> {
-        let like = |layer: &&crate::LoraFa<f64>| {
-            lora::Lora::new(layer.a().to_owned(), layer.b.clone(), layer.scale)
-        };
-        let loras = layers.iter().map(like).collect::<adapter::Result<Vec<_>>>()?;
+        let loras: Vec<_> = layers.iter().map(|layer| layer.lora()).collect();
         let factor = |layer: &&crate::LoraFa<f64>| match layer.variant() {
             Variant::Plain => Ok(None),
             Variant::Projected => {
-                let gram = crate::Cholesky::of_gram(layer.a())?;
+                let gram = crate::Cholesky::of_gram(layer.lora().a.view())?;
                 Matrix::from_host(device, gram.l.view()).map(Some)
             }
         };
         Ok(Self {
-            lora: Lora::stacked(device, &loras.iter().collect::<Vec<_>>())?,
+            lora: Lora::stacked(device, &loras)?,
             factors: layers.iter().map(factor).collect::<Result<_>>()?,
         })
     }

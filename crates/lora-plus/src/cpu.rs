@@ -11,9 +11,9 @@
 
 use std::sync::Arc;
 
-use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Real, Result, Tensors};
+use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Real, Result, tensors};
 use lora::{Grads, Lora, Saved};
-use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD};
+use ndarray::{ArcArray2, Array2, ArrayView2};
 
 use crate::{Groups, Kind};
 
@@ -60,32 +60,21 @@ impl<T: Real> Adapter<T> for LoraPlus<T> {
         grads: &Grads<T>,
         optimizer: &mut dyn Optimizer<T>,
     ) -> Result<()> {
-        let base = optimizer.group();
-        let gradients = grads.tensors();
-        for ((name, parameter), (_, gradient)) in self.lora.tensors_mut().into_iter().zip(gradients)
-        {
-            // η for A, λ η for B.
-            let group = self.groups.of(name, parameter.ndim(), Kind::Linear, base);
-            optimizer.update(name, parameter, gradient, group)?;
-        }
-        Ok(())
+        let (groups, base) = (self.groups, optimizer.group());
+        // η for A, λ η for B.
+        tensors::update(self, grads, optimizer, |name, dimensions| {
+            groups.of(name, dimensions, Kind::Linear, base)
+        })
     }
     // ANCHOR_END: step
 
     /// ΔW = s B A.
-    fn delta_weight(&self) -> Array2<T> {
-        self.lora.delta_weight()
+    fn delta_weight(&self, weight: ArrayView2<'_, T>) -> Result<Array2<T>> {
+        self.lora.delta_weight(weight)
     }
 }
 
-impl<T> Tensors<T> for LoraPlus<T> {
-    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
-        self.lora.tensors()
-    }
-    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
-        self.lora.tensors_mut()
-    }
-}
+adapter::tensors!(LoraPlus { "lora_A" => lora.a, "lora_B" => lora.b });
 
 impl<T> Bytes for LoraPlus<T> {
     fn count(&self, ledger: &mut Ledger) {

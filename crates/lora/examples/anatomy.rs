@@ -58,7 +58,7 @@ fn first_step(rng: &mut ChaCha8Rng) -> Result {
         ("y      =  x W^T", y, x.dot(&weight.t())),
         ("dL/dA  =  0", grads.a, Array2::zeros((rank, inputs))),
         ("dL/dB  =  s g A^T", grads.b, g.dot(&lora.a.t()) * s),
-        ("dW     = -lr s^2 g A^T A", lora.delta_weight(), predicted),
+        ("dW     = -lr s^2 g A^T A", lora.delta_weight(weight.view())?, predicted),
     ] {
         println!("  {name:<25} {:8.4}   {:17.12}", norm(&got), norm(&(&got - &want)));
     }

@@ -36,7 +36,7 @@ fn main() -> Result<(), adapter::Error> {
 
     let trained = lora.a.len() + lora.b.len();
     println!("trained {trained} numbers beside the {} of W, which did not move", weight.len());
-    let distance = (&lora.delta_weight() - &change).mapv(|d| d * d).sum().sqrt();
+    let distance = (lora.delta_weight(weight.view())? - &change).mapv(|d| d * d).sum().sqrt();
     println!("|dW - C| / |C| = {:.1e}", distance / change.mapv(|c| c * c).sum().sqrt());
     Ok(())
 }

@@ -12,10 +12,9 @@
 
 use std::sync::Arc;
 
-use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Real, Result, Tensors, check_shape};
-use adapter::{Error, linear};
+use adapter::{Adapter, Bytes, Dropout, Error, Ledger, Real, Result, check_shape, linear};
 use ndarray::linalg::general_mat_mul;
-use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD};
+use ndarray::{ArcArray2, Array2, ArrayView2};
 
 // ANCHOR: struct
 /// The two trained matrices and their scale.
@@ -30,12 +29,15 @@ pub struct Lora<T> {
 }
 // ANCHOR_END: struct
 
-/// What [`Lora::forward`](Adapter::forward) keeps: x, x̃ Aᵀ, and the mask.
+/// What [`Lora::forward`](Adapter::forward) keeps.
 #[derive(Debug)]
 pub struct Saved<T> {
-    x: ArcArray2<T>,
-    h: Array2<T>,
-    dropout: Option<Arc<Dropout>>,
+    /// x, \[tokens, in\]: needed for ∂L/∂A alone. Shared with whoever else has the same input.
+    pub x: ArcArray2<T>,
+    /// h = x̃ Aᵀ, \[tokens, r\].
+    pub h: Array2<T>,
+    /// The mask, if there was one.
+    pub dropout: Option<Arc<Dropout>>,
 }
 
 /// ∂L/∂A and ∂L/∂B.
@@ -63,16 +65,51 @@ impl<T: Real> Lora<T> {
         Ok(Self { a, b, scale })
     }
 
-    fn check(&self, weight: ArrayView2<'_, T>) -> Result<()> {
-        let (rank, [out, inputs]) = (self.a.nrows(), [weight.nrows(), weight.ncols()]);
-        check_shape(
-            "A",
-            self.a.shape(),
-            &[rank, inputs],
-            "[r, in], with in from weight [out, in]",
-        )?;
+    /// \[out, in\] of the weight it is for.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.b.nrows(), self.a.ncols()]
+    }
+
+    /// # Errors
+    /// `weight` \[out, in\] does not fit A \[r, in\] and B \[out, r\].
+    pub fn check(&self, weight: ArrayView2<'_, T>) -> Result<()> {
+        let (rank, (out, inputs)) = (self.a.nrows(), weight.dim());
+        let from = "[r, in], with in from weight [out, in]";
+        check_shape("A", self.a.shape(), &[rank, inputs], from)?;
         check_shape("B", self.b.shape(), &[out, rank], "[out, r], with out from weight [out, in]")
     }
+
+    // ANCHOR: backward_frozen_a
+    /// All of backward but ∂L/∂A, the one gradient that needs x: ∂L/∂x \[tokens, in\], ∂L/∂h \[tokens, r\] and ∂L/∂B \[out, r\].
+    ///
+    /// # Errors
+    /// A shape does not fit the others.
+    pub fn backward_frozen_a(
+        &self,
+        weight: ArrayView2<'_, T>,
+        h: &Array2<T>,
+        dropout: Option<&Arc<Dropout>>,
+        grad_y: ArrayView2<'_, T>,
+    ) -> Result<[Array2<T>; 3]> {
+        self.check(weight)?;
+        check_shape("h", h.shape(), &[h.nrows(), self.a.nrows()], "[tokens, r]")?;
+        check_shape("grad_y", grad_y.shape(), &[h.nrows(), weight.nrows()], "the shape of y")?;
+
+        // ∂L/∂h = s ∂L/∂y B
+        let grad_h = grad_y.dot(&self.b) * self.scale; // [tokens, out]·[out, r] → [tokens, r]
+        // ∂L/∂B = s (∂L/∂y)ᵀ h
+        let grad_b = grad_y.t().dot(h) * self.scale; // [out, tokens]·[tokens, r] → [out, r]
+
+        // ∂L/∂x = ∂L/∂y W, and what comes back through A (and the mask).
+        let mut grad_x = linear::backward(weight, grad_y)?; // [tokens, out]·[out, in] → [tokens, in]
+        match dropout {
+            // x̃ = x ⊙ mask/(1 − p) is linear, so the way back is the same mask.
+            Some(dropout) => grad_x += &dropout.apply(grad_h.dot(&self.a).view())?,
+            None => general_mat_mul(T::one(), &grad_h, &self.a, T::one(), &mut grad_x), // [tokens, r]·[r, in]
+        }
+        Ok([grad_x, grad_h, grad_b])
+    }
+    // ANCHOR_END: backward_frozen_a
 }
 
 impl<T: Real> Adapter<T> for Lora<T> {
@@ -108,72 +145,29 @@ impl<T: Real> Adapter<T> for Lora<T> {
         saved: &Saved<T>,
         grad_y: ArrayView2<'_, T>,
     ) -> Result<(Array2<T>, Grads<T>)> {
-        self.check(weight)?;
         let Saved { x, h, dropout } = saved;
-        check_shape("grad_y", grad_y.shape(), &[x.nrows(), weight.nrows()], "the shape of y")?;
-
-        // ∂L/∂h = s ∂L/∂y B
-        let grad_h = grad_y.dot(&self.b) * self.scale; // [tokens, out]·[out, r] → [tokens, r]
-        // ∂L/∂B = s (∂L/∂y)ᵀ h
-        let grad_b = grad_y.t().dot(h) * self.scale; // [out, tokens]·[tokens, r] → [out, r]
-
-        // ∂L/∂x = ∂L/∂y W, and what comes back through A (and the mask).
-        let mut grad_x = linear::backward(weight, grad_y)?; // [tokens, out]·[out, in] → [tokens, in]
+        let [grad_x, grad_h, grad_b] =
+            self.backward_frozen_a(weight, h, dropout.as_ref(), grad_y)?;
+        // ∂L/∂A = (∂L/∂h)ᵀ x̃
         let grad_a = match dropout {
-            Some(dropout) => {
-                // x̃ = x ⊙ mask/(1 − p) is linear, so the way back is the same mask.
-                grad_x += &dropout.apply(grad_h.dot(&self.a).view())?;
-                grad_h.t().dot(&dropout.apply(x.view())?)
-            }
-            None => {
-                general_mat_mul(T::one(), &grad_h, &self.a, T::one(), &mut grad_x); // [tokens, r]·[r, in]
-                grad_h.t().dot(x) // ∂L/∂A = (∂L/∂h)ᵀ x̃: [r, tokens]·[tokens, in] → [r, in]
-            }
+            Some(dropout) => grad_h.t().dot(&dropout.apply(x.view())?),
+            None => grad_h.t().dot(x), // [r, tokens]·[tokens, in] → [r, in]
         };
         Ok((grad_x, Grads { a: grad_a, b: grad_b }))
     }
     // ANCHOR_END: backward
 
-    /// A and B follow their gradients; W stays.
-    fn step(
-        &mut self,
-        _weight: &mut Array2<T>,
-        grads: &Grads<T>,
-        optimizer: &mut dyn Optimizer<T>,
-    ) -> Result<()> {
-        let group = optimizer.group();
-        let gradients = grads.tensors();
-        for ((name, parameter), (_, gradient)) in self.tensors_mut().into_iter().zip(gradients) {
-            optimizer.update(name, parameter, gradient, group)?;
-        }
-        Ok(())
-    }
-
     // ANCHOR: delta
     /// ΔW = s B A.
-    fn delta_weight(&self) -> Array2<T> {
-        self.b.dot(&self.a) * self.scale // [out, r]·[r, in] → [out, in]
+    fn delta_weight(&self, weight: ArrayView2<'_, T>) -> Result<Array2<T>> {
+        check_shape("weight", weight.shape(), &self.shape(), "[out, in] of the adapter")?;
+        self.check(weight)?;
+        Ok(self.b.dot(&self.a) * self.scale) // [out, r]·[r, in] → [out, in]
     }
     // ANCHOR_END: delta
 }
 
-impl<T> Tensors<T> for Lora<T> {
-    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
-        vec![("lora_A", self.a.view().into_dyn()), ("lora_B", self.b.view().into_dyn())]
-    }
-    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
-        vec![("lora_A", self.a.view_mut().into_dyn()), ("lora_B", self.b.view_mut().into_dyn())]
-    }
-}
-
-impl<T> Tensors<T> for Grads<T> {
-    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
-        vec![("lora_A", self.a.view().into_dyn()), ("lora_B", self.b.view().into_dyn())]
-    }
-    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
-        vec![("lora_A", self.a.view_mut().into_dyn()), ("lora_B", self.b.view_mut().into_dyn())]
-    }
-}
+adapter::tensors!(Lora, Grads { "lora_A" => a, "lora_B" => b });
 
 impl<T> Bytes for Lora<T> {
     fn count(&self, ledger: &mut Ledger) {

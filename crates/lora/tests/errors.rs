@@ -82,6 +82,31 @@ fn empty_layers() {
         let (grad_x, grads) = lora.backward(weight.view(), &saved, y.view()).unwrap();
         assert_eq!((y.dim(), grad_x.dim()), ((0, outputs), (0, inputs)));
         assert_eq!((grads.a.dim(), grads.b.dim()), ((2, inputs), (outputs, 2)));
-        assert_eq!(lora.delta_weight().dim(), (outputs, inputs));
+        assert_eq!(lora.delta_weight(weight.view()).unwrap().dim(), (outputs, inputs));
     }
+}
+
+/// A and B are public, so their rank can be changed after they were checked: an error, and not a panic.
+#[test]
+fn a_rank_changed_in_a_public_field_is_refused() {
+    let weight = Array2::<f64>::zeros((4, 3));
+    let x = Array2::ones((5, 3)).into_shared();
+    let mut lora = Lora::new(Array2::zeros((2, 3)), Array2::zeros((4, 2)), 1.0).unwrap();
+    let (y, saved) = lora.forward(weight.view(), &x, None).unwrap();
+    lora.a = Array2::zeros((1, 3));
+    let mut merged = weight.clone();
+    for refused in [
+        lora.forward(weight.view(), &x, None).map(drop),
+        lora.backward(weight.view(), &saved, y.view()).map(drop),
+        lora.delta_weight(weight.view()).map(drop),
+        lora.merge(&mut merged),
+        lora.unmerge(&mut merged),
+    ] {
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("B has shape [4, 2] where [4, 1] is needed"), "{text}");
+    }
+    // Of both at once the forward pass of another rank is refused too.
+    lora.b = Array2::zeros((4, 1));
+    let text = lora.backward(weight.view(), &saved, y.view()).map(drop).unwrap_err().to_string();
+    assert!(text.contains("h has shape [5, 2] where [5, 1] is needed"), "{text}");
 }

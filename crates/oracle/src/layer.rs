@@ -8,7 +8,7 @@ use delta_lora::DeltaLora;
 use lora::Lora;
 use lora_fa::{LoraFa, Variant};
 use lora_plus::{Groups, Kind, LoraPlus};
-use ndarray::{ArcArray2, Array2, ArrayD, ArrayViewD, ArrayViewMutD};
+use ndarray::{ArcArray2, Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMutD};
 use vera::{Projections, Vera};
 
 use crate::case::{Case, Method};
@@ -223,8 +223,8 @@ impl Layer {
         Ok(lora_fa.direction(grad_b)?.into_dyn())
     }
 
-    pub fn delta_weight(&self) -> Array2<f64> {
-        each!(self, adapter => adapter.delta_weight())
+    pub fn delta_weight(&self, weight: ArrayView2<'_, f64>) -> Result<Array2<f64>> {
+        each!(self, adapter => Ok(adapter.delta_weight(weight)?))
     }
 
     pub fn merge(&self, weight: &mut Array2<f64>) -> Result<()> {

@@ -263,7 +263,7 @@ impl OptimizerParams {
         };
         let made = Self { adamw, group, lr_ratio: raw.lr_ratio.unwrap_or(16.0) };
         match made.adamw() {
-            Some(adamw) => adamw.validate(),
+            Some(adamw) => adapter::Optimizer::validate(&adamw),
             None => group.validate(),
         }
         .map_err(|error| wrong(format!("params.optimizer: {error}")))?;

@@ -36,12 +36,25 @@ fn shape(module: &str) -> Option<[usize; 2]> {
 ///   it is made. There are r = 2 such products in an entry, and their sum is rounded once.
 type Deltas = BTreeMap<String, Vec<Vec<f64>>>;
 
-fn deltas<T: Real, A: Adapter<T>>(modules: &BTreeMap<String, A>) -> Deltas {
+fn deltas<T: Real, A: Adapter<T>>(
+    modules: &BTreeMap<String, A>,
+    shape: fn(&A) -> (usize, usize),
+) -> Deltas {
     let rows = |adapter: &A| {
-        let delta = adapter.delta_weight();
+        let delta = adapter.delta_weight(Array2::zeros(shape(adapter)).view()).unwrap();
         delta.outer_iter().map(|row| row.iter().map(|x| x.to_f64()).collect()).collect()
     };
     modules.iter().map(|(module, adapter)| (module.clone(), rows(adapter))).collect()
+}
+
+/// \[out, in\] of the weight that it adapts.
+fn of_lora<T: Real>(lora: &Lora<T>) -> (usize, usize) {
+    lora.shape().into()
+}
+
+/// \[out, in\] of the weight that it adapts.
+fn of_vera<T: Real>(vera: &Vera<T>) -> (usize, usize) {
+    (vera.lambda_b.len(), vera.a().ncols())
 }
 
 fn expected(name: &str) -> Deltas {
@@ -55,7 +68,7 @@ fn reads_the_lora_that_peft_wrote() {
     for name in LORA {
         assert_eq!(peft::kind(&golden(name)).unwrap(), Kind::Lora);
         let folder = peft::read::<f64>(&golden(name)).unwrap();
-        assert_eq!(deltas(&folder.modules), expected(name), "{name}");
+        assert_eq!(deltas(&folder.modules, of_lora), expected(name), "{name}");
         assert_eq!(folder.config.lora_dropout, 0.1);
         assert_eq!(folder.config.lowrank_method, None);
     }
@@ -72,7 +85,7 @@ fn reads_the_vera_that_peft_wrote() {
         assert_eq!(peft::kind(&golden(name)).unwrap(), Kind::Vera);
         let VeraFolder { mut config, modules } =
             peft::read_vera::<f64>(&golden(name), shape).unwrap();
-        assert_eq!(deltas(&modules), expected(name), "{name}");
+        assert_eq!(deltas(&modules, of_vera), expected(name), "{name}");
         let mut projections = modules.values().map(Vera::projections);
         let first = projections.next().unwrap();
         assert_eq!((first.a().dim(), first.b().dim()), ((2, 7), (6, 2)));
@@ -156,7 +169,7 @@ fn add_lora(folders: &mut Folders) {
     for use_rslora in [false, true] {
         let config = LoraConfig { use_rslora, ..LoraConfig::default() };
         let folder = LoraFolder::new(config.clone(), mixed(config.scaling())).unwrap();
-        folders.lora(&format!("mixed_{use_rslora}"), &folder, deltas(&folder.modules));
+        folders.lora(&format!("mixed_{use_rslora}"), &folder, deltas(&folder.modules, of_lora));
     }
     // Two patterns that fit, not in the order of the alphabet.
     let config = LoraConfig {
@@ -168,7 +181,11 @@ fn add_lora(folders: &mut Folders) {
     let a = Array2::eye(7).slice_move(ndarray::s![..2, ..]);
     let lora = Lora::new(a, Array2::ones((5, 2)), scale).unwrap();
     let modules = BTreeMap::from([("layers.0.up".to_owned(), lora)]);
-    folders.lora("order", &LoraFolder { config, modules: modules.clone() }, deltas(&modules));
+    folders.lora(
+        "order",
+        &LoraFolder { config, modules: modules.clone() },
+        deltas(&modules, of_lora),
+    );
     // A note changes nothing.
     let mut noted = peft::read::<f64>(&golden("rslora")).unwrap();
     noted.config.lowrank_method = Some(MethodNote {

@@ -28,7 +28,7 @@ fn main() -> Result<(), adapter::Error> {
     let any_other = gaussian(out, 2).dot(&gaussian(2, inputs));
 
     for (name, change) in
-        [("that b and d can make", hidden.delta_weight()), ("of rank 2", any_other)]
+        [("that b and d can make", hidden.delta_weight(weight.view())?), ("of rank 2", any_other)]
     {
         let wanted = x.dot(&(&weight + &change).t());
         let mut vera = Vera::init([out, inputs], 0.1, projections.clone())?;
@@ -38,7 +38,7 @@ fn main() -> Result<(), adapter::Error> {
             let (y, saved) = vera.forward(weight.view(), &x, None)?;
             let error = &y - &wanted; // the gradient of half the squared error
             if step % 100 == 0 {
-                let left = norm(&(vera.delta_weight() - &change)) / norm(&change);
+                let left = norm(&(vera.delta_weight(weight.view())? - &change)) / norm(&change);
                 println!("  step {step:3}: |dW - C| / |C| = {left:.4}");
             }
             let (_, grads) = vera.backward(weight.view(), &saved, error.view())?;

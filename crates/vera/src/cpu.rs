@@ -11,10 +11,9 @@
 
 use std::sync::Arc;
 
-use adapter::{Adapter, Bytes, Dropout, Ledger, Optimizer, Real, Result, Tensors, check_shape};
-use adapter::{Error, linear};
+use adapter::{Adapter, Bytes, Dropout, Error, Ledger, Real, Result, check_shape, linear};
 use ndarray::linalg::general_mat_mul;
-use ndarray::{ArcArray2, Array1, Array2, ArrayView2, ArrayViewD, ArrayViewMutD, Axis, NewAxis, s};
+use ndarray::{ArcArray2, Array1, Array2, ArrayView2, Axis, NewAxis, s};
 
 use crate::Projections;
 
@@ -142,6 +141,7 @@ impl<T: Real> Adapter<T> for Vera<T> {
     ) -> Result<(Array2<T>, Grads<T>)> {
         self.check(weight)?;
         let Saved { u, dropout } = saved;
+        check_shape("u", u.shape(), &[u.nrows(), self.lambda_d.len()], "[tokens, r]")?;
         check_shape("grad_y", grad_y.shape(), &[u.nrows(), weight.nrows()], "the shape of y")?;
 
         // v = u ⊙ d and z = v Bᵀ, made again instead of kept
@@ -165,59 +165,17 @@ impl<T: Real> Adapter<T> for Vera<T> {
     }
     // ANCHOR_END: backward
 
-    /// b and d follow their gradients; A, B and W stay.
-    fn step(
-        &mut self,
-        _weight: &mut Array2<T>,
-        grads: &Grads<T>,
-        optimizer: &mut dyn Optimizer<T>,
-    ) -> Result<()> {
-        let group = optimizer.group();
-        let gradients = grads.tensors();
-        for ((name, parameter), (_, gradient)) in self.tensors_mut().into_iter().zip(gradients) {
-            optimizer.update(name, parameter, gradient, group)?;
-        }
-        Ok(())
-    }
-
     // ANCHOR: delta
     /// ΔW = Λ_b B Λ_d A.
-    fn delta_weight(&self) -> Array2<T> {
+    fn delta_weight(&self, weight: ArrayView2<'_, T>) -> Result<Array2<T>> {
+        self.check(weight)?;
         let b = &self.b() * &self.lambda_b.slice(s![.., NewAxis]) * &self.lambda_d;
-        b.dot(&self.a()) // [out, r]·[r, in] → [out, in]
+        Ok(b.dot(&self.a())) // [out, r]·[r, in] → [out, in]
     }
     // ANCHOR_END: delta
 }
 
-impl<T> Tensors<T> for Vera<T> {
-    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
-        vec![
-            ("vera_lambda_b", self.lambda_b.view().into_dyn()),
-            ("vera_lambda_d", self.lambda_d.view().into_dyn()),
-        ]
-    }
-    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
-        vec![
-            ("vera_lambda_b", self.lambda_b.view_mut().into_dyn()),
-            ("vera_lambda_d", self.lambda_d.view_mut().into_dyn()),
-        ]
-    }
-}
-
-impl<T> Tensors<T> for Grads<T> {
-    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
-        vec![
-            ("vera_lambda_b", self.lambda_b.view().into_dyn()),
-            ("vera_lambda_d", self.lambda_d.view().into_dyn()),
-        ]
-    }
-    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
-        vec![
-            ("vera_lambda_b", self.lambda_b.view_mut().into_dyn()),
-            ("vera_lambda_d", self.lambda_d.view_mut().into_dyn()),
-        ]
-    }
-}
+adapter::tensors!(Vera, Grads { "vera_lambda_b" => lambda_b, "vera_lambda_d" => lambda_d });
 
 impl<T> Bytes for Vera<T> {
     fn count(&self, ledger: &mut Ledger) {

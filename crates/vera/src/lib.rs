@@ -18,7 +18,8 @@
 //! let projections = Arc::new(Projections::peft(0, 256, [768, 768])?);
 //! let layer = Vera::<f64>::init([768, 768], 0.1, projections.clone())?;
 //! assert_eq!(tensors::count(&layer), 768 + 256); // LoRA of rank 1 trains 1536
-//! assert_eq!(layer.delta_weight(), Array2::zeros((768, 768))); // b = 0: nothing changes before the first step
+//! let weight = Array2::zeros((768, 768));
+//! assert_eq!(layer.delta_weight(weight.view())?, weight); // b = 0: nothing changes before the first step
 //! # Ok::<(), adapter::Error>(())
 //! ```
 

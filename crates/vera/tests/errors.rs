@@ -34,6 +34,11 @@ fn projections_too_small_for_a_layer_are_refused() {
     vera.lambda_d = Array1::zeros(3);
     let text = vera.forward(zeros(4, 5).view(), &x, None).map(|_| ()).unwrap_err().to_string();
     assert!(text.contains("lambda_d has shape [3] where [2] is needed"), "{text}");
+    let text = vera.merge(&mut zeros(4, 5)).unwrap_err().to_string();
+    assert!(text.contains("lambda_d has shape [3] where [2] is needed"), "{text}");
+    vera.lambda_d = Array1::zeros(2);
+    let text = vera.merge(&mut zeros(5, 4)).unwrap_err().to_string();
+    assert!(text.contains("weight has shape [5, 4] where [4, 5] is needed"), "{text}");
 }
 
 #[test]
@@ -107,7 +112,7 @@ fn empty_layers() {
             let (grad_x, grads) = vera.backward(weight.view(), &saved, y.view()).unwrap();
             assert_eq!((y.dim(), grad_x.dim()), ((0, outputs), (0, inputs)));
             assert_eq!((grads.lambda_b.len(), grads.lambda_d.len()), (outputs, 2));
-            assert_eq!(vera.delta_weight().dim(), (outputs, inputs));
+            assert_eq!(vera.delta_weight(weight.view()).unwrap().dim(), (outputs, inputs));
         }
     }
 }

@@ -20,7 +20,8 @@ fn the_rank_is_not_limited_by_the_numbers_trained() {
         let projections = Projections::init(r, [8, 6], Init::default(), &mut rng(1)).unwrap();
         let mut vera = Vera::<f64>::init([8, 6], 0.1, Arc::new(projections)).unwrap();
         vera.lambda_b.fill(1.0);
-        let svd = rank::svd(vera.delta_weight().view()).unwrap();
+        let delta = vera.delta_weight(ndarray::Array2::zeros((8, 6)).view()).unwrap();
+        let svd = rank::svd(delta.view()).unwrap();
         assert_eq!(svd.rank(rank::Tolerance::Numpy), r.min(6));
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use adapter::{Full, Real};
 use llama::state::Arrays;
-use llama::{Adapters, Config, Llama, Projection, Train};
+use llama::{Adapters, Config, Llama, Train};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -15,9 +15,7 @@ impl<T: Real> Method<T> for Full {
     const TRAIN: Train = Train::Everything;
 
     fn fresh(config: &Config, _: &Options, _: &mut ChaCha8Rng) -> Result<Adapters<Self>> {
-        let full =
-            |_, [out, inputs]: [usize; 2]| Ok::<_, llama::Error>(Self { shape: (out, inputs) });
-        Ok(Adapters::on(config, &Projection::ALL, full)?)
+        Ok(Adapters::full(config))
     }
 
     fn load(_: &Config, _: &mut Options, _: &Path) -> Result<Adapters<Self>> {

@@ -40,12 +40,7 @@ impl<T: Real> Method<T> for LoraFa<T> {
             Variant::Plain => "plain",
             Variant::Projected => "projected",
         };
-        let as_lora = |(site, adapter): (_, &Self)| {
-            let (a, b) = (adapter.a().to_owned(), adapter.b.clone());
-            Ok((site, Lora::new(a, b, adapter.scale)?))
-        };
-        let adapters: Vec<_> = adapters.iter().map(as_lora).collect::<Result<_>>()?;
-        let adapters = adapters.iter().map(|(site, lora)| (*site, lora));
+        let adapters = adapters.iter().map(|(site, adapter)| (site, adapter.lora()));
         let settings = [("variant", json!(variant))];
         lora_family::save(Name::LoraFa, settings, adapters, options, base, folder)
     }

@@ -24,7 +24,7 @@ pub(super) fn merge(problem: &Problem, sign: f64) -> Result<Vec<Output>> {
     } else {
         layer.unmerge(&mut weight)?
     }
-    let low_rank = problem.absolute()?.delta_weight().into_dyn();
+    let low_rank = problem.absolute()?.delta_weight(weight.view())?.into_dyn();
 
     let r = problem.inputs.dims.rank;
     let vera = problem.method == Method::Vera;
