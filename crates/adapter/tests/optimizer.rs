@@ -54,7 +54,7 @@ fn moments_are_all_there_is_to_save() {
     let group = Group { lr: 0.1, weight_decay: 0.01 };
     let gradient = |step: i32| array![f64::from(step).sin(), 0.3].into_dyn();
     let run =
-        |adamw: &mut AdamW<f64>, p: &mut ndarray::ArrayD<f64>, steps: std::ops::Range<i32>| {
+        |adamw: &mut AdamW<f64>, p: &mut ArrayD<f64>, steps: std::ops::Range<i32>| {
             for step in steps {
                 adamw.update("p", p.view_mut(), gradient(step).view(), group).unwrap();
             }
