@@ -1,4 +1,4 @@
-//! What can go wrong with a run.
+//! What can go wrong when a method starts, reads or writes.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub enum Error {
     #[error(transparent)]
     Peft(#[from] peft::Error),
     /// A file that cannot be read or written.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     Io {
         /// The file.
         path: PathBuf,

@@ -4,39 +4,103 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use ::delta_lora::{DeltaLora, Settings};
+use ::lora::{Lora, Scaling};
 use adapter::{Real, check_shape};
-use delta_lora::DeltaLora;
 use llama::state::Arrays;
-use llama::{Adapters, Config, Llama, Projection, Site};
-use lora::{Lora, Scaling};
+use llama::{Adapters, Llama, Projection, Site};
 use ndarray::{Array2, ArrayD};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-use super::lora_family;
-use crate::{Error, Method, Name, Options, Result};
+use crate::lora_family::{self, LoraOptions};
+use crate::{Error, Field, Method, Options, Result, Tunable, place};
 
-fn from_lora<T: Real>(lora: Lora<T>, options: &Options) -> Result<DeltaLora<T>> {
-    if options.dropout != 0.0 {
-        let reason = "Delta-LoRA has no dropout: it needs ∂L/∂W = ∂L/∂ΔW, which a mask on the adapter's input breaks";
-        return Err(Error::Option(reason.into()));
-    }
-    Ok(DeltaLora::new(lora, options.delta)?)
+/// What Delta-LoRA can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeltaLoraOptions {
+    /// What LoRA can be told; there is no dropout.
+    pub lora: LoraOptions,
+    /// λ.
+    pub lambda: f64,
+    /// K: W moves from update K + 1 on.
+    pub start_step: u64,
+    /// s is left out of W's move.
+    pub exclude_scale: bool,
 }
 
-impl<T: Real> Method<T> for DeltaLora<T> {
-    const NAME: Name = Name::DeltaLora;
+impl Default for DeltaLoraOptions {
+    fn default() -> Self {
+        let Settings { lambda, start_step, include_scale } = Settings::default();
+        let lora = LoraOptions::default();
+        Self { lora, lambda, start_step, exclude_scale: !include_scale }
+    }
+}
 
-    fn fresh(config: &Config, options: &Options, rng: &mut ChaCha8Rng) -> Result<Adapters<Self>> {
-        let loras = Adapters::on(config, &options.targets, |_, shape| {
-            lora_family::fresh(shape, options, rng)
-        })?;
-        loras.try_map(|_, lora| from_lora(lora, options))
+impl DeltaLoraOptions {
+    fn settings(&self) -> Settings {
+        let Self { lambda, start_step, exclude_scale, .. } = *self;
+        Settings { lambda, start_step, include_scale: !exclude_scale }
+    }
+}
+
+impl Options for DeltaLoraOptions {
+    fn fields() -> Vec<Field<Self>> {
+        let lambda = "λ: W moves by λ s times what B A moved";
+        let start =
+            "K: W moves from update K + 1 on, by default a quarter of the steps but not above 500";
+        let exclude = "Leave s out of W's move";
+        let own = [
+            Field::new("lambda", lambda, |o: &mut Self| &mut o.lambda),
+            Field::new("start-step", start, |o: &mut Self| &mut o.start_step),
+            Field::new("exclude-scale", exclude, |o: &mut Self| &mut o.exclude_scale),
+        ];
+        let lora = LoraOptions::fields().into_iter().filter(|field| field.name != "dropout");
+        lora.map(|field| field.within(|o: &mut Self| &mut o.lora)).chain(own).collect()
     }
 
-    fn load(config: &Config, options: &mut Options, folder: &Path) -> Result<Adapters<Self>> {
-        let (_, settings) = lora_family::load::<T>(config, folder)?;
-        if settings.lowrank_method.is_some_and(|note| note.method == Name::DeltaLora.name()) {
+    fn lacks(name: &str) -> Option<&'static str> {
+        let why = "Delta-LoRA has no dropout, since it needs ∂L/∂W = ∂L/∂ΔW, which a mask on the adapter's input breaks";
+        (name == "dropout").then_some(why)
+    }
+
+    /// The paper's 500 would be never in a short run.
+    fn of_run(steps: usize) -> Self {
+        let default = Self::default();
+        Self { start_step: default.start_step.min(steps as u64 / 4), ..default }
+    }
+
+    fn warnings(&self, steps: usize) -> Vec<String> {
+        if self.start_step < steps as u64 {
+            return Vec::new();
+        }
+        vec![format!(
+            "start-step is {} and the run has {steps} steps: W never moves, this is LoRA",
+            self.start_step
+        )]
+    }
+}
+
+impl<T: Real> Tunable<T> for DeltaLora<T> {
+    const METHOD: Method = Method::DeltaLora;
+    type Options = DeltaLoraOptions;
+
+    fn start(
+        model: &Llama<T>,
+        options: &DeltaLoraOptions,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Adapters<Self>> {
+        let new = |_, lora| Ok(Self::new(lora, options.settings())?);
+        lora_family::start(model, &options.lora, rng, new)
+    }
+
+    fn load(
+        model: &Llama<T>,
+        options: &mut DeltaLoraOptions,
+        folder: &Path,
+    ) -> Result<Adapters<Self>> {
+        let (_, settings) = lora_family::load::<T>(&model.config, folder)?;
+        if settings.lowrank_method.is_some_and(|note| note.method == Method::DeltaLora.name()) {
             return Err(Error::File {
                 path: folder.to_owned(),
                 reason: "it holds all that a run of delta-lora changed, W's moves included: go on with --resume, or \
@@ -44,8 +108,8 @@ impl<T: Real> Method<T> for DeltaLora<T> {
                     .into(),
             });
         }
-        let loras = lora_family::load_for(Name::DeltaLora, config, options, folder)?;
-        loras.try_map(|_, lora| from_lora(lora, options))
+        let loras = lora_family::load_for(Method::DeltaLora, model, &mut options.lora, folder)?;
+        loras.try_map(|_, lora| Ok(Self::new(lora, options.settings())?))
     }
 
     /// W_T + s B A − W₀ as an adapter of rank 2r with the scale 1: on the initial weights it is the trained model, for
@@ -53,7 +117,7 @@ impl<T: Real> Method<T> for DeltaLora<T> {
     fn save(
         _: &Llama<T>,
         adapters: &Adapters<Self>,
-        options: &Options,
+        options: &DeltaLoraOptions,
         base: Option<&str>,
         folder: &Path,
     ) -> Result<()> {
@@ -65,13 +129,13 @@ impl<T: Real> Method<T> for DeltaLora<T> {
         let totals = totals.iter().map(|(site, lora)| (*site, lora));
         let settings = [
             ("holds", json!("W_T + s B A - W_0, of rank 2r, for the initial weights")),
-            ("rank", json!(options.rank)),
-            ("lambda", json!(options.delta.lambda)),
-            ("start_step", json!(options.delta.start_step)),
-            ("include_scale", json!(options.delta.include_scale)),
+            ("rank", json!(options.lora.rank)),
+            ("lambda", json!(options.lambda)),
+            ("start_step", json!(options.start_step)),
+            ("include_scale", json!(!options.exclude_scale)),
         ];
-        let options = Options { scaling: Scaling::AlphaOverR, ..options.clone() };
-        lora_family::save(Name::DeltaLora, settings, totals, &options, base, folder)
+        let lora = LoraOptions { scaling: Scaling::AlphaOverR, ..options.lora.clone() };
+        lora_family::save(Method::DeltaLora, settings, totals, &lora, base, folder)
     }
 
     /// W as it is now, to the last bit; A, B and their scale; A_K and B_K.
@@ -92,7 +156,7 @@ impl<T: Real> Method<T> for DeltaLora<T> {
 
     fn resume(
         model: &mut Llama<T>,
-        options: &mut Options,
+        options: &mut DeltaLoraOptions,
         folder: &Path,
         step: usize,
         mut state: Arrays<T>,
@@ -118,9 +182,10 @@ impl<T: Real> Method<T> for DeltaLora<T> {
             };
             let shape = site.1.shape(&model.config);
             check_shape(module, weight.shape(), &shape, "the shape of the model's weight")?;
-            options.rank = a.nrows();
+            options.lora.rank = a.nrows();
             let lora = Lora::new(a, b, scale)?;
-            let adapter = Self::resume(lora, options.delta, step as u64, [start_a, start_b])?;
+            let start = [start_a, start_b];
+            let adapter = Self::resume(lora, options.settings(), step as u64, start)?;
             *model.layers[site.0].weight_mut(site.1) = weight;
             sites.insert(site, adapter);
         }
@@ -129,7 +194,7 @@ impl<T: Real> Method<T> for DeltaLora<T> {
             return Err(damaged(folder, reason));
         }
         let adapters = Adapters::at(&model.config, sites)?;
-        options.targets = super::targets(&adapters);
+        options.lora.targets = place::targets(&adapters);
         Ok(adapters)
     }
 }
