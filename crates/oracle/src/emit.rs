@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::case::Case;
 use crate::error::{at, io};
-use crate::layer::Problem;
+use crate::ops::layer::Problem;
 use crate::ops::{Output, evaluate};
 use crate::{Result, Tensor, TensorFile};
 

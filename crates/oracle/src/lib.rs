@@ -29,34 +29,25 @@
 //! ```
 
 pub mod bound;
-mod bounds_json;
 mod case;
-mod check;
-mod constants;
 mod digest;
 mod emit;
 mod error;
-mod files;
-mod hypothesis;
-mod inputs;
-mod layer;
+mod judge;
 mod mutants;
 pub mod ops;
-mod params;
-mod report;
 pub mod selftest;
 mod tensors;
 
-pub use bound::Profile;
-pub use bounds_json::bounds_json;
+pub use bound::{Profile, bounds_json};
+pub use case::params::{InitParams, OptimizerParams, Params};
 pub use case::{Case, Class, Method, Op, SCHEMA, Source, equation, parse_id};
-pub use check::{Finding, Options, Report, Verdict, Worst, check};
+pub use case::{Index, Tally, cases_under, check_all, read_case};
 pub use digest::digest;
 pub use emit::{emit, emit_file, outputs};
 pub use error::{Error, Result};
-pub use files::{Index, Tally, cases_under, check_all, read_case};
+pub use judge::check::{Finding, Options, Report, Verdict, Worst, check};
+pub use judge::{json, junit};
 pub use mutants::{Mutant, mutants};
 pub use ops::Output;
-pub use params::{InitParams, OptimizerParams, Params};
-pub use report::{json, junit};
 pub use tensors::{Tensor, TensorFile};

@@ -8,8 +8,8 @@ use super::Way::{Outputs, Problem};
 use super::{MASKED, Mutant, PASS, PASSES, changed, factor, named, put};
 use crate::Result;
 use crate::case::Op;
-use crate::layer;
 use crate::ops::Output;
+use crate::ops::layer;
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(

@@ -1,7 +1,7 @@
 //! Mistakes that were made, or could be: the catalogue of mutants. Each is a change of the problem that is computed, or of
 //! what is made of right results.
 //!
-//! Two use it. [`check`](crate::check) computes a case that failed once more with each of them, and names the one that
+//! Two use it. [`check`](crate::judge::check) computes a case that failed once more with each of them, and names the one that
 //! gives the submission's numbers. [`selftest`](crate::selftest) submits each of them, and every one must fail.
 //!
 //! Left out, since the contract has no such layers: convolutions (candle-lora's untransposed delta is
@@ -12,7 +12,7 @@ mod dropout;
 mod gradients;
 mod init;
 mod moves;
-mod projection;
+mod projected_gradient;
 mod scale;
 mod transposed;
 mod update;
@@ -24,7 +24,7 @@ use ndarray::ArrayD;
 
 use crate::Result;
 use crate::case::{Method, Op};
-use crate::layer::Problem;
+use crate::ops::layer::Problem;
 use crate::ops::{Output, evaluate};
 
 /// A mistake.
@@ -142,7 +142,7 @@ pub fn mutants() -> impl Iterator<Item = &'static Mutant> {
         transposed::MUTANTS,
         vera::MUTANTS,
         moves::MUTANTS,
-        projection::MUTANTS,
+        projected_gradient::MUTANTS,
         update::MUTANTS,
         gradients::MUTANTS,
         init::MUTANTS,

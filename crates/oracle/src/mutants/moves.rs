@@ -4,10 +4,10 @@ use ndarray::Array2;
 
 use super::Way::{Outputs, Problem};
 use super::{Mutant, UPDATES, named, put, with_value};
+use crate::case::inputs::turned;
 use crate::case::{Method, Op};
-use crate::inputs::turned;
-use crate::layer;
 use crate::ops::Output;
+use crate::ops::layer;
 
 const DELTA: &[Method] = &[Method::DeltaLora];
 const STEP: &[Op] = &[Op::Step];

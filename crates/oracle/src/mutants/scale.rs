@@ -4,7 +4,7 @@ use lora::Scaling;
 use ndarray::ArrayD;
 
 use super::Way::{Outputs, Problem};
-use super::projection::in_bf16;
+use super::projected_gradient::in_bf16;
 use super::{LAYER, MERGES, Mutant, PASSES, SCALED, factor, named, put, with_value};
 use crate::Op;
 

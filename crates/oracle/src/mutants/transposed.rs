@@ -7,9 +7,9 @@ use ndarray::ArrayD;
 use super::Way::{Outputs, Problem};
 use super::{LAYER, MERGES, Mutant, named};
 use crate::case::Op;
-use crate::inputs::turned;
-use crate::layer;
+use crate::case::inputs::turned;
 use crate::ops::Output;
+use crate::ops::layer;
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(

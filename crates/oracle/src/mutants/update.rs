@@ -4,9 +4,9 @@ use adapter::AdamVariant;
 
 use super::Way::{Outputs, Problem};
 use super::{Mutant, UPDATES, mixed, put};
+use crate::case::inputs::trained;
 use crate::case::{Method, Op};
-use crate::inputs::trained;
-use crate::layer;
+use crate::ops::layer;
 
 const PLUS: &[Method] = &[Method::LoraPlus];
 const STEP: &[Op] = &[Op::Step];

@@ -19,10 +19,10 @@ use ndarray::{ArrayD, arr1};
 use crate::Result;
 use crate::bound::{Bound, Units};
 use crate::case::Method;
+use crate::case::params::InitParams;
 use crate::error::wrong;
-use crate::layer::Problem;
 use crate::ops::Output;
-use crate::params::InitParams;
+use crate::ops::layer::Problem;
 
 /// How the elements of a tensor are distributed.
 #[derive(Clone, Copy, Debug, PartialEq)]

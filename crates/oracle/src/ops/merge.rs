@@ -9,11 +9,11 @@
 //! r in sums for W too, because a GEMM may add its products to W one by one.
 
 use crate::Result;
+use crate::bound::constants::{self, Sizes};
 use crate::bound::{Part, Roundings, Underflow, largest};
 use crate::case::Method;
-use crate::constants::{self, Sizes};
-use crate::layer::Problem;
 use crate::ops::Output;
+use crate::ops::layer::Problem;
 
 /// W + `sign` ΔW.
 pub(super) fn merge(problem: &Problem, sign: f64) -> Result<Vec<Output>> {

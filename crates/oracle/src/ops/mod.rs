@@ -2,9 +2,10 @@
 //! here is how many roundings each output allows.
 
 mod init;
+pub(crate) mod layer;
 mod merge;
 mod pass;
-mod projection;
+mod projected_gradient;
 mod step;
 mod trajectory;
 
@@ -17,7 +18,7 @@ pub(crate) use init::{means, sample_shape, support};
 use crate::Result;
 use crate::bound::{Bound, Part, Units, bound};
 use crate::case::Op;
-use crate::layer::Problem;
+use crate::ops::layer::Problem;
 
 /// What is left over when a solution is put back into its equation, and how much of it is allowed.
 pub type Residual = Arc<dyn Fn(&ArrayD<f64>, &Units) -> [ArrayD<f64>; 2] + Send + Sync>;
@@ -53,7 +54,7 @@ impl Output {
 
     /// Stored the other way round, where the file has \[in, out\].
     fn turned(mut self) -> Self {
-        let turned = crate::inputs::turned;
+        let turned = crate::case::inputs::turned;
         self.value = turned(&self.value);
         self.gauges.iter_mut().for_each(|(_, gauge)| *gauge = turned(gauge));
         let bound = self.bound;

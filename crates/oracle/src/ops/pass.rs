@@ -34,11 +34,11 @@ use std::sync::Arc;
 use adapter::Dropout;
 use ndarray::{Array2, ArrayD};
 
+use crate::bound::constants::{self, MASK, Sizes};
 use crate::bound::{Part, Roundings, Underflow, largest};
 use crate::case::Method;
-use crate::constants::{self, MASK, Sizes};
-use crate::layer::Problem;
-use crate::ops::{Output, projection};
+use crate::ops::layer::Problem;
+use crate::ops::{Output, projected_gradient};
 use crate::{Result, error::wrong};
 
 /// Where a pass happens: at the x of a step of a trajectory, or at the only one.
@@ -202,7 +202,7 @@ pub(super) fn backward(at: &At<'_>) -> Result<Vec<Output>> {
         let part = at.part(absolute.gradients[&name].clone(), count)?;
         outputs.push(Output::new(format!("grad_{name}{}", at.suffix), value, vec![("all", part)]));
     }
-    if let Some(grad_b) = projection::of(problem) {
+    if let Some(grad_b) = projected_gradient::of(problem) {
         let gradient = outputs.last().expect("∂L/∂B is the last").clone();
         outputs.push(grad_b.output(
             format!("projected_grad_lora_B{}", at.suffix),

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use crate::Result;
-use crate::inputs::{state, trained};
-use crate::layer::Problem;
+use crate::case::inputs::{state, trained};
+use crate::ops::layer::Problem;
 use crate::ops::step::{Gradient, update};
 use crate::ops::{Output, pass};
 

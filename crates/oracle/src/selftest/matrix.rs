@@ -8,10 +8,10 @@ use half::bf16;
 use ndarray::{Array2, ArrayD};
 use safetensors::tensor::Dtype;
 
-use crate::check::{Judge, Verdict, expected};
-use crate::layer::Problem;
+use crate::judge::check::{Judge, Verdict, expected};
 use crate::mutants::{Mutant, mutants};
 use crate::ops::Output;
+use crate::ops::layer::Problem;
 use crate::{Case, Class, Method, Profile, Result, Tensor, TensorFile};
 
 /// The precisions a mutant must fail in.

@@ -9,23 +9,23 @@
 //! | mutants | each mistake, in each method it applies to, fails at least one case in f32 and one in bf16, however it rounds |
 
 mod by_mutant;
+mod case;
+mod contrast;
 mod generator;
 mod jobs;
-mod look;
 mod matrix;
-mod ordinary;
 mod submission;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub use by_mutant::{MutantRow, Survivor, rows, survivors};
+pub use contrast::{Contrast, contrast};
 pub use matrix::{CaseRow, Cell, Kill, PRECISIONS, RULES};
-pub use ordinary::{Contrast, contrast};
 pub use submission::submission;
 
+use case::{Seen, look};
 use jobs::run;
-use look::{Seen, look};
 
 use crate::error::wrong;
 use crate::{Index, Method, Op, Result, cases_under};

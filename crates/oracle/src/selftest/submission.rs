@@ -2,11 +2,11 @@
 
 use safetensors::tensor::Dtype;
 
-use crate::check::expected;
 use crate::error::wrong;
-use crate::layer::Problem;
+use crate::judge::check::expected;
 use crate::mutants::Mutant;
 use crate::ops::Output;
+use crate::ops::layer::Problem;
 use crate::{Case, Class, Profile, Result, Tensor, TensorFile};
 
 /// What an implementation would submit that rounds once: with this mistake, or with none. `None` where the mistake does not

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::params::{MOST_EXACT, Params, RawParams};
+use crate::case::params::{MOST_EXACT, Params, RawParams};
 use crate::{Error, Result, TensorFile, error::wrong};
 
 /// The version of the format.

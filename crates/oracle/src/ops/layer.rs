@@ -11,10 +11,10 @@ use lora_plus::{Groups, Kind, LoraPlus};
 use ndarray::{ArcArray2, Array2, ArrayD, ArrayViewD, ArrayViewMutD};
 use vera::{Projections, Vera};
 
+use crate::case::inputs::{Inputs, trained, turned};
+use crate::case::params::Params;
 use crate::case::{Case, Method};
 use crate::error::wrong;
-use crate::inputs::{Inputs, trained, turned};
-use crate::params::Params;
 use crate::{Error, Result, TensorFile};
 
 /// Arrays by name.

@@ -43,17 +43,17 @@ use std::sync::Arc;
 
 use ndarray::{Array2, ArrayD, Zip};
 
+use crate::bound::constants::{ADAMW, DECAY_LAST, MOVE, Row, SGD, Sizes};
 use crate::bound::{Bound, Part, Roundings, Underflow, bound, largest, plus, with};
 use crate::case::Method;
-use crate::constants::{ADAMW, DECAY_LAST, MOVE, Row, SGD, Sizes};
-use crate::inputs::trained;
-use crate::layer::{AdamNow, Named, Problem};
-use crate::ops::{Output, projection};
+use crate::case::inputs::trained;
+use crate::ops::layer::{AdamNow, Named, Problem};
+use crate::ops::{Output, projected_gradient};
 use crate::{Result, error::wrong};
 
 /// A gradient as the optimiser gets it.
 #[derive(Clone)]
-pub(super) struct Gradient {
+pub(crate) struct Gradient {
     pub value: ArrayD<f64>,
     /// ≥ |g|.
     pub gauge: ArrayD<f64>,
@@ -62,7 +62,7 @@ pub(super) struct Gradient {
 }
 
 /// A lone step: the case gives the gradients.
-pub(super) fn lone(problem: &Problem) -> Result<Vec<Output>> {
+pub(crate) fn lone(problem: &Problem) -> Result<Vec<Output>> {
     let mut gradients = BTreeMap::new();
     for name in trained(problem.method) {
         let value = problem.inputs.get(&format!("grad_{name}"));
@@ -76,7 +76,7 @@ pub(super) fn lone(problem: &Problem) -> Result<Vec<Output>> {
 }
 
 /// The update, and the problem after it.
-pub(super) fn update(
+pub(crate) fn update(
     before: &Problem,
     mut gradients: BTreeMap<String, Gradient>,
     suffix: &str,
@@ -85,7 +85,9 @@ pub(super) fn update(
     let mut after = before.clone();
     after.step(&values)?;
 
-    if let (Some(projection), Some(raw)) = (projection::of(before), gradients.get_mut("lora_B")) {
+    if let (Some(projection), Some(raw)) =
+        (projected_gradient::of(before), gradients.get_mut("lora_B"))
+    {
         let value = before.layer()?.direction(&raw.value)?;
         raw.error = projection.error(value.clone(), raw.error.clone());
         raw.gauge = value.mapv(f64::abs);

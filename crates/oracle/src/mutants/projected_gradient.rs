@@ -11,8 +11,8 @@ use super::{Mutant, changed, named, put, with_value};
 use crate::Result;
 use crate::case::{Method, Op};
 use crate::error::wrong;
-use crate::layer;
 use crate::ops::Output;
+use crate::ops::layer;
 
 const FA: &[Method] = &[Method::LoraFa];
 const GIVEN: &[Op] = &[Op::Backward, Op::Step];

@@ -25,10 +25,10 @@ use std::sync::Arc;
 use lora_fa::{Cholesky, Variant};
 use ndarray::{Array1, Array2, ArrayD, Ix2};
 
+use crate::bound::constants::{PROJECTION, Sizes};
 use crate::bound::{Bound, Roundings, Units};
-use crate::constants::{PROJECTION, Sizes};
-use crate::layer::{Layer, Problem};
 use crate::ops::Output;
+use crate::ops::layer::{Layer, Problem};
 use crate::{Result, error::wrong};
 
 /// What the bounds need of A and s.

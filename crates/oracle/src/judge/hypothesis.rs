@@ -5,11 +5,11 @@ use ndarray::ArrayD;
 
 use crate::TensorFile;
 use crate::case::Case;
-use crate::check::{Judge, Report, Verdict, compare};
-use crate::inputs::turned;
-use crate::layer::Problem;
+use crate::case::inputs::turned;
+use crate::judge::check::{Judge, Report, Verdict, compare};
 use crate::mutants::{Mutant, mutants};
 use crate::ops::Output;
+use crate::ops::layer::Problem;
 
 /// The mistake that explains the first tensor that fails, and most of the others.
 pub(crate) fn explain(

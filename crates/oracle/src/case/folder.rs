@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::check::{Options, Report, Verdict, check};
 use crate::error::{at, io, wrong};
+use crate::judge::check::{Options, Report, Verdict, check};
 use crate::{Case, Error, Method, Op, Result, TensorFile, digest};
 
 /// The digests of shipped cases, by id: `index.json` beside them, a list of objects with `id` and `digest`, or an object

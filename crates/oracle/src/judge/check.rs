@@ -7,9 +7,9 @@ use crate::bound::{Profile, Units};
 use crate::case::{Case, Class, Op};
 use crate::digest::digest;
 use crate::error::wrong;
-use crate::layer::Problem;
+use crate::ops::layer::Problem;
 use crate::ops::{Output, evaluate};
-use crate::{Result, Tensor, TensorFile, hypothesis, ops};
+use crate::{Result, Tensor, TensorFile, judge::hypothesis, ops};
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,9 +7,9 @@ use adapter::Dropout;
 use lora_fa::Variant;
 use ndarray::{Array1, Array2, ArrayD, Axis as NdAxis};
 
+use crate::case::params::Params;
 use crate::case::{Case, Method, Op};
 use crate::error::wrong;
-use crate::params::Params;
 use crate::{Result, TensorFile};
 
 /// No array is larger than this: 2²⁸ numbers, 2 GiB.

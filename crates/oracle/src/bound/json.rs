@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::bound::Profile;
-use crate::constants::{
+use crate::bound::constants::{
     ADAMW, Count, DECAY_LAST, LAYER, MOVE, NONE, PROJECTION, Row, SGD, VERA, layer, ones, row,
 };
 

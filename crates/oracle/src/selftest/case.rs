@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::matrix::{self, CaseRow};
-use crate::check::{Options, Verdict, check};
+use crate::judge::check::{Options, Verdict, check};
 use crate::{Class, Index, digest, emit, read_case};
 
 /// What a case came to.

@@ -1,0 +1,5 @@
+//! One update.
+
+mod update;
+
+pub(super) use update::{Gradient, lone, update};
