@@ -1,6 +1,6 @@
 //! `tests/vectors/bounds.json`: the constants of `constants.rs`, for other languages.
 //!
-//! A file has one gauge for an update where `ops/step.rs` looks at each part of it. So the rows of `update` and `carried`
+//! A file has one gauge for an update where `ops/step` looks at each part of it. So the rows of `update` and `carried`
 //! are sums of the constants of those parts, which cover them whatever their share is: somewhat more than the checker
 //! allows, and the same verdict on every mutant (`tests/runners.rs`).
 
@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::bound::Profile;
-use crate::bound::constants::{
-    ADAMW, Count, DECAY_LAST, LAYER, MOVE, NONE, PROJECTION, Row, SGD, VERA, layer, ones, row,
-};
+use super::constants::{ADAMW, DECAY_LAST, LAYER, MOVE, PROJECTED_GRADIENT, SGD, VERA, layer};
+use super::count::{Count, NONE, Row, ones, row};
+use super::profile::Profile;
 
 impl Count {
     fn json(&self) -> Value {
@@ -54,7 +53,7 @@ pub fn bounds_json() -> String {
         rows.insert("weight.all", merged(vera));
     }
     // Twice, since a solution that is off is multiplied by the residual's bound itself.
-    let projected = twice(PROJECTION).plus(layer(false, "grad_lora_B.all"));
+    let projected = twice(PROJECTED_GRADIENT).plus(layer(false, "grad_lora_B.all"));
     of_layer.insert("projected_grad_lora_B.all", projected);
 
     let rate = Count { rate: 1, ..NONE };
@@ -118,7 +117,7 @@ pub fn bounds_json() -> String {
         "carried": {
             "times": { "p": 1, "exp_avg": 1, "exp_avg_sq": 2, "weight": 2 },
             "trajectory": carried.json(),
-            "projected": twice(PROJECTION).json(),
+            "projected": twice(PROJECTED_GRADIENT).json(),
         },
     });
     written(&value, 0) + "\n"

@@ -47,8 +47,15 @@
 //! The constants of each output stand where it is computed, in `ops`.
 
 pub(crate) mod constants;
+mod count;
 mod json;
 mod parts;
+mod profile;
+mod units;
 
+pub(crate) use count::{Row, Sizes};
 pub use json::bounds_json;
-pub use parts::*;
+pub use parts::Bound;
+pub(crate) use parts::{Part, Underflow, bound, largest, sum, zip_map};
+pub use profile::Profile;
+pub use units::{Roundings, Units};

@@ -1,4 +1,4 @@
-//! Folders of cases and submissions, and what a run over all of them comes to.
+//! Folders of cases, and their index.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::error::{at, io, wrong};
-use crate::judge::check::{Options, Report, Verdict, check};
-use crate::{Case, Error, Method, Op, Result, TensorFile, digest};
+use super::metadata::Case;
+use crate::digest::digest;
+use crate::error::{Result, at, io, wrong};
+use crate::tensors::TensorFile;
 
 /// The digests of shipped cases, by id: `index.json` beside them, a list of objects with `id` and `digest`, or an object
 /// that has that list under `cases` and may say what flags mean under `flags`.
@@ -27,7 +28,7 @@ struct Entry {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum RawIndex {
+enum IndexJson {
     List(Vec<Entry>),
     Object {
         cases: Vec<Entry>,
@@ -47,10 +48,10 @@ impl Index {
             return Ok(Self::default());
         }
         let text = fs::read(&path).map_err(io(&path))?;
-        let raw = serde_json::from_slice(&text).map_err(|error| at(&path)(wrong(error)))?;
-        let (cases, flags) = match raw {
-            RawIndex::List(cases) => (cases, BTreeMap::new()),
-            RawIndex::Object { cases, flags } => (cases, flags),
+        let json = serde_json::from_slice(&text).map_err(|error| at(&path)(wrong(error)))?;
+        let (cases, flags) = match json {
+            IndexJson::List(cases) => (cases, BTreeMap::new()),
+            IndexJson::Object { cases, flags } => (cases, flags),
         };
         let digests = cases.into_iter().map(|entry| (entry.id, entry.digest)).collect();
         Ok(Self { digests, flags })
@@ -105,87 +106,4 @@ pub fn read_case(path: &Path) -> Result<(Case, TensorFile)> {
     let file = TensorFile::read(path)?;
     let case = Case::of(&file).map_err(at(path))?;
     Ok((case, file))
-}
-
-/// What a run over many cases came to.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// A report for each case that could be judged, or was not run.
-    pub reports: Vec<Report>,
-    /// Files that could not be read, and cases that are wrong.
-    pub errors: Vec<Error>,
-    /// Shipped cases whose digest is not the index's.
-    pub corrupt: Vec<PathBuf>,
-}
-
-/// Judge the submission `folder/<id>.safetensors` of every case under `paths`, of these methods and ops (all, if none is
-/// named).
-///
-/// # Errors
-/// A path or the folder does not exist. What is wrong with single files is in the tally.
-pub fn check_all(
-    paths: &[PathBuf],
-    folder: &Path,
-    (methods, ops): (&[Method], &[Op]),
-    options: Options,
-) -> Result<Tally> {
-    fs::read_dir(folder).map_err(io(folder))?;
-    let mut tally = Tally::default();
-    for path in paths {
-        let index = if path.is_dir() { Index::of(path)? } else { Index::default() };
-        for path in cases_under(path)? {
-            let (case, file) = match read_case(&path) {
-                Ok(read) => read,
-                Err(error) => {
-                    tally.errors.push(error);
-                    continue;
-                }
-            };
-            let chosen = (methods.is_empty() || methods.contains(&case.method))
-                && (ops.is_empty() || ops.contains(&case.op));
-            if !chosen {
-                continue;
-            }
-            if !index.vouches(&case, &file) {
-                tally.corrupt.push(path);
-                continue;
-            }
-            match judge(&case, &file, folder, options) {
-                Ok(report) => tally.reports.push(report),
-                Err(error) => tally.errors.push(at(&path)(error)),
-            }
-        }
-    }
-    Ok(tally)
-}
-
-fn judge(case: &Case, file: &TensorFile, folder: &Path, options: Options) -> Result<Report> {
-    let id = case.id.as_ref().ok_or_else(|| wrong("case: id is missing"))?;
-    let path = folder.join(format!("{id}.safetensors"));
-    let submission = if path.exists() { Some(TensorFile::read(&path)?) } else { None };
-    check(file, submission.as_ref(), options)
-}
-
-impl Tally {
-    /// How many cases have this verdict.
-    pub fn count(&self, verdict: Verdict) -> usize {
-        self.reports.iter().filter(|report| report.verdict == verdict).count()
-    }
-
-    /// 2: a file could not be read or a case is wrong; else 4: a shipped case is corrupt; else 1: a case failed; else 3:
-    /// fewer than `least` cases were judged, or none; else 0.
-    pub fn exit_code(&self, least: usize) -> u8 {
-        let judged = self.count(Verdict::Pass) + self.count(Verdict::Fail);
-        if !self.errors.is_empty() {
-            2
-        } else if !self.corrupt.is_empty() {
-            4
-        } else if self.count(Verdict::Fail) > 0 {
-            1
-        } else if judged < least.max(1) {
-            3
-        } else {
-            0
-        }
-    }
 }

@@ -1,93 +1,19 @@
-//! A case: which method does what, with which parameters, under which name.
+//! The metadata of a case: which method does what, with which parameters, under which name.
 
-use std::fmt;
-use std::str::FromStr;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
-
-use crate::case::params::{MOST_EXACT, Params, RawParams};
-use crate::{Error, Result, TensorFile, error::wrong};
+use super::id::check_id;
+use super::json::UniqueKeys;
+use super::limits::MOST_EXACT;
+use super::method::Method;
+use super::op::{Class, Op};
+use super::params::Params;
+use crate::error::{Result, wrong};
+use crate::tensors::TensorFile;
 
 /// The version of the format.
 pub const SCHEMA: &str = "lowrank-case/1";
-
-/// The five methods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[allow(missing_docs)]
-pub enum Method {
-    Lora,
-    LoraFa,
-    Vera,
-    DeltaLora,
-    LoraPlus,
-}
-
-/// What is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Op {
-    /// y.
-    Forward,
-    /// y, ∂L/∂x and the gradient of every trained tensor.
-    Backward,
-    /// One update.
-    Step,
-    /// Several updates, each from the case's own state.
-    Trajectory,
-    /// W + ΔW.
-    Merge,
-    /// W − ΔW.
-    Unmerge,
-    /// What the trained tensors hold before the first step.
-    Init,
-}
-
-/// How a submission is judged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Class {
-    /// Equal: no order of summation rounds.
-    Exact,
-    /// |got − want| ≤ bound, element by element.
-    #[default]
-    Bounded,
-    /// What a linear system leaves over is within its bound.
-    Residual,
-    /// Samples of a distribution.
-    Stat,
-    /// An error, and no numbers.
-    Reject,
-    /// As `Bounded`, or what a flag allows.
-    Acceptable,
-}
-
-macro_rules! names {
-    ($kind:ty, $what:literal, [$($value:expr => $name:literal),*]) => {
-        impl fmt::Display for $kind {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let all = [$(($value, $name)),*];
-                f.pad(all.iter().find(|(value, _)| value == self).expect("all are listed").1)
-            }
-        }
-        impl FromStr for $kind {
-            type Err = Error;
-            fn from_str(text: &str) -> Result<Self> {
-                let all = [$(($value, $name)),*];
-                let names: Vec<_> = all.iter().map(|(_, name)| *name).collect();
-                let found = all.iter().find(|(_, name)| *name == text).map(|(value, _)| *value);
-                found.ok_or_else(|| wrong(format!("{text} is no {}: one of {}", $what, names.join(", "))))
-            }
-        }
-    };
-}
-names!(Method, "method", [Self::Lora => "lora", Self::LoraFa => "lora-fa", Self::Vera => "vera",
-    Self::DeltaLora => "delta-lora", Self::LoraPlus => "lora-plus"]);
-names!(Op, "op", [Self::Forward => "forward", Self::Backward => "backward", Self::Step => "step",
-    Self::Trajectory => "trajectory", Self::Merge => "merge", Self::Unmerge => "unmerge", Self::Init => "init"]);
-names!(Class, "class", [Self::Exact => "exact", Self::Bounded => "bounded", Self::Residual => "residual",
-    Self::Stat => "stat", Self::Reject => "reject", Self::Acceptable => "acceptable"]);
 
 /// Who made a case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -118,29 +44,23 @@ pub struct Case {
     pub source: Source,
     /// Paper and equation.
     pub paper: String,
-    /// The canonical text.
+    /// The canonical text, which the digest covers.
     pub text: String,
-    /// Or why there are none: a case that must be rejected is still a case.
+    /// What is wrong with them is an error later: a case that must be rejected is still a case.
     params: std::result::Result<Params, String>,
 }
 
-/// The parameters alone: what is wrong with them is found after the rest was read.
-#[derive(Deserialize)]
-struct OnlyParams {
-    #[serde(default)]
-    params: RawParams,
-}
-
+/// A case as its JSON has it. The parameters are read once the method and the op are known.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawCase {
+struct CaseJson {
     schema: String,
     id: Option<String>,
     method: Method,
     op: Op,
     class: Option<Class>,
-    #[serde(default, rename = "params")]
-    _params: IgnoredAny,
+    #[serde(default = "no_params")]
+    params: Value,
     #[serde(default)]
     flags: Vec<String>,
     #[serde(default)]
@@ -149,11 +69,15 @@ struct RawCase {
     paper: String,
 }
 
+fn no_params() -> Value {
+    Map::new().into()
+}
+
 impl Case {
     /// From the metadata of a file, whose one key is `case`.
     ///
     /// # Errors
-    /// The metadata has other keys or none, and those of [`parse`](Self::parse).
+    /// The metadata has other keys or none, or its text is no case: see [`parse`](Self::parse).
     pub fn of(file: &TensorFile) -> Result<Self> {
         let keys: Vec<_> = file.metadata.keys().map(String::as_str).collect();
         if keys != ["case"] {
@@ -167,44 +91,37 @@ impl Case {
     /// From JSON, canonical or not.
     ///
     /// # Errors
-    /// It is not JSON, has an unknown key, method or op; the id does not have the form `method/op/name`. What is wrong with
-    /// the parameters is an error of [`params`](Self::params).
+    /// It is not JSON, has an unknown key or one twice, an unknown method or op, or an id that does not have the form
+    /// `method/op/name`. What is wrong with the parameters is an error of [`params`](Self::params).
     pub fn parse(json: &str) -> Result<Self> {
         let fail = |error: serde_json::Error| wrong(format!("case: {error}"));
-        // Typed first: it refuses a key that occurs twice, where a `Value` keeps the last.
-        let raw: RawCase = serde_json::from_str(json).map_err(fail)?;
-        let value: serde_json::Value = serde_json::from_str(json).map_err(fail)?;
-        if raw.schema != SCHEMA {
-            let got = raw.schema;
+        let UniqueKeys(value) = serde_json::from_str(json).map_err(fail)?;
+        let text = serde_json_canonicalizer::to_string(&value).map_err(fail)?;
+        let case: CaseJson = serde_json::from_value(value).map_err(fail)?;
+        if case.schema != SCHEMA {
+            let got = case.schema;
             return Err(wrong(format!("case: schema is {got:?}: {SCHEMA:?} is read here")));
         }
-        if raw.class == Some(Class::Stat) && raw.op != Op::Init {
-            return Err(wrong(format!("case: class stat is for init, and the op is {}", raw.op)));
+        if case.class == Some(Class::Stat) && case.op != Op::Init {
+            return Err(wrong(format!("case: class stat is for init, and the op is {}", case.op)));
         }
-        if raw.source.seed > MOST_EXACT {
-            let seed = raw.source.seed;
+        if case.source.seed > MOST_EXACT {
+            let seed = case.source.seed;
             return Err(wrong(format!("case: source.seed is {seed}: at most 2⁵³")));
         }
-        if let Some(id) = &raw.id {
-            check_id(id, raw.method, raw.op)?;
+        if let Some(id) = &case.id {
+            check_id(id, case.method, case.op)?;
         }
-        let text = serde_json_canonicalizer::to_string(&value).map_err(fail)?;
-        let read = |text: &str| {
-            serde_json::from_str(text)
-                .map_err(|error| wrong(format!("case: params: {error}")))
-                .and_then(|OnlyParams { params }| Params::new(raw.method, raw.op, params))
-        };
-        // As it was written, for what is wrong there; then as the digest covers it: −0 becomes 0.
-        let params = read(json).and_then(|_| read(&text)).map_err(|error| error.to_string());
+        let params = Params::parse(case.method, case.op, case.params);
         Ok(Self {
-            id: raw.id,
-            method: raw.method,
-            op: raw.op,
-            class: raw.class,
-            params,
-            flags: raw.flags,
-            source: raw.source,
-            paper: raw.paper,
+            id: case.id,
+            method: case.method,
+            op: case.op,
+            class: case.class,
+            params: params.map_err(|error| error.to_string()),
+            flags: case.flags,
+            source: case.source,
+            paper: case.paper,
             text,
         })
     }
@@ -220,65 +137,5 @@ impl Case {
     /// Is this flag set?
     pub fn has_flag(&self, flag: &str) -> bool {
         self.flags.iter().any(|set| set == flag)
-    }
-}
-
-/// An id becomes a path, so nothing else is let through: `[a-z0-9-]+/[a-z]+/[a-z0-9-]+`, with a method and an op.
-///
-/// # Errors
-/// It has another form.
-pub fn parse_id(id: &str) -> Result<(Method, Op)> {
-    let parts: Vec<_> = id.split('/').collect();
-    let plain = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
-    };
-    match parts[..] {
-        [method, op, name] if plain(name) => Ok((method.parse()?, op.parse()?)),
-        _ => Err(wrong(format!(
-            "id {id:?} does not have the form method/op/name, with a name of a-z, 0-9 and -"
-        ))),
-    }
-}
-
-fn check_id(id: &str, method: Method, op: Op) -> Result<()> {
-    let (its_method, its_op) = parse_id(id).map_err(|error| wrong(format!("case: {error}")))?;
-    if (its_method, its_op) == (method, op) {
-        return Ok(());
-    }
-    Err(wrong(format!("case: id is {id:?} where {method}/{op}/… is needed")))
-}
-
-/// What is computed, as the book writes it.
-pub fn equation(method: Method, op: Op) -> &'static str {
-    match (op, method) {
-        (Op::Forward, Method::Vera) => "y = x Wᵀ + bias + ((x̃ Aᵀ ⊙ d) Bᵀ) ⊙ b",
-        (Op::Forward, _) => "y = x Wᵀ + bias + s x̃ Aᵀ Bᵀ",
-        (Op::Backward, Method::Vera) => {
-            "∂L/∂x = g W + ((g ⊙ b) B ⊙ d) A ⊙ mask/(1 − p), ∂L/∂b = Σ g ⊙ ((x̃ Aᵀ ⊙ d) Bᵀ), ∂L/∂d = Σ x̃ Aᵀ ⊙ ((g ⊙ b) B)"
-        }
-        (Op::Backward, Method::LoraFa) => {
-            "∂L/∂x = g W + s g B A ⊙ mask/(1 − p), ∂L/∂B = s gᵀ x̃ Aᵀ; projected: (1/s²) ∂L/∂B (A Aᵀ)⁻¹"
-        }
-        (Op::Backward, _) => {
-            "∂L/∂x = g W + s g B A ⊙ mask/(1 − p), ∂L/∂A = s (g B)ᵀ x̃, ∂L/∂B = s gᵀ x̃ Aᵀ"
-        }
-        (Op::Step | Op::Trajectory, Method::DeltaLora) => {
-            "A and B follow their gradients; at update t > start_step W ← W + λ s (B⁺A⁺ − B A)"
-        }
-        (Op::Step | Op::Trajectory, Method::LoraPlus) => {
-            "A and B follow their gradients, B at lr_ratio times the rate of A"
-        }
-        (Op::Step | Op::Trajectory, Method::LoraFa) => {
-            "B follows its gradient, or its projection; A stays"
-        }
-        (Op::Step | Op::Trajectory, Method::Lora) => "A and B follow their gradients",
-        (Op::Step | Op::Trajectory, Method::Vera) => "b and d follow their gradients",
-        (Op::Merge, Method::Vera) => "W + Λ_b B Λ_d A",
-        (Op::Merge, _) => "W + s B A",
-        (Op::Unmerge, Method::Vera) => "W − Λ_b B Λ_d A",
-        (Op::Unmerge, _) => "W − s B A",
-        (Op::Init, _) => {
-            "what A and B hold before the first step: means of x, x², x⁴, and the range"
-        }
     }
 }

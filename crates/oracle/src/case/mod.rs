@@ -1,9 +1,22 @@
 //! What a case says: its metadata, its parameters, its tensors, and the folder it lies in.
 
-pub(crate) mod folder;
-pub(crate) mod inputs;
+mod equation;
+mod folder;
+mod id;
+mod inputs;
+mod json;
+mod limits;
 mod metadata;
-pub(crate) mod params;
+mod method;
+mod names;
+mod op;
+mod params;
 
-pub use folder::{Index, Tally, cases_under, check_all, read_case};
-pub use metadata::{Case, Class, Method, Op, SCHEMA, Source, equation, parse_id};
+pub use equation::equation;
+pub use folder::{Index, cases_under, read_case};
+pub use id::parse_id;
+pub(crate) use inputs::{Inputs, transposed};
+pub use metadata::{Case, SCHEMA, Source};
+pub use method::Method;
+pub use op::{Class, Op};
+pub use params::{InitParams, InitScheme, OptimizerParams, Params};

@@ -1,18 +1,20 @@
 //! Which mistake gives these numbers: the case is computed once more with each mistake of the list in it, and a
 //! submission that agrees with one of them, within its bound, is explained.
 
+use std::sync::Arc;
+
 use ndarray::ArrayD;
 
-use crate::TensorFile;
-use crate::case::Case;
-use crate::case::inputs::turned;
-use crate::judge::check::{Judge, Report, Verdict, compare};
+use super::compare::compare;
+use super::tensor::Judge;
+use super::verdict::{Report, Verdict};
+use crate::case::{Case, transposed};
 use crate::mutants::{Mutant, mutants};
-use crate::ops::Output;
-use crate::ops::layer::Problem;
+use crate::ops::{Output, Problem};
+use crate::tensors::TensorFile;
 
 /// The mistake that explains the first tensor that fails, and most of the others.
-pub(crate) fn explain(
+pub(super) fn explain(
     case: &Case,
     problem: &Problem,
     outputs: &[(Output, ArrayD<f64>)],
@@ -96,7 +98,7 @@ fn arithmetic(
         let bound = output.bound.clone();
         let mistaken = Output {
             value: want * factor,
-            bound: std::sync::Arc::new(move |units| bound(units) * factor.abs()),
+            bound: Arc::new(move |units| bound(units) * factor.abs()),
             ..output.clone()
         };
         if agrees(&mistaken, submission, judge) {
@@ -106,8 +108,8 @@ fn arithmetic(
     if want.ndim() == 2 && want.shape()[0] == want.shape()[1] {
         let bound = output.bound.clone();
         let mistaken = Output {
-            value: turned(want),
-            bound: std::sync::Arc::new(move |units| turned(&bound(units))),
+            value: transposed(want),
+            bound: Arc::new(move |units| transposed(&bound(units))),
             ..output.clone()
         };
         if agrees(&mistaken, submission, judge) {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::judge::check::{Finding, Report, Verdict};
+use super::verdict::{Finding, Report, Verdict};
 
 /// One line for each tensor; a case that was not run has one line without a tensor.
 pub fn json(report: &Report) -> Vec<Value> {

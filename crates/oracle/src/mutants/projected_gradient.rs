@@ -6,13 +6,12 @@ use half::bf16;
 use lora_fa::Variant;
 use ndarray::{Array2, ArrayD, Axis};
 
-use super::Way::Outputs;
-use super::{Mutant, changed, named, put, with_value};
-use crate::Result;
+use super::change::{changed, named, put, with_value};
+use super::mutant::Change::OfOutputs;
+use super::mutant::Mutant;
 use crate::case::{Method, Op};
-use crate::error::wrong;
-use crate::ops::Output;
-use crate::ops::layer;
+use crate::error::{Result, wrong};
+use crate::ops::{Output, Problem};
 
 const FA: &[Method] = &[Method::LoraFa];
 const GIVEN: &[Op] = &[Op::Backward, Op::Step];
@@ -21,7 +20,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "projection-missing",
         "the plain gradient in the place of the projected one",
-        Outputs(|problem, op, right| match op {
+        OfOutputs(|problem, op, right| match op {
             Op::Backward => projected(problem, op, right, |g, _, _| Ok(g.clone())),
             _ => changed(problem, op, |problem| put(&mut problem.params.variant, Variant::Plain)),
         }),
@@ -30,7 +29,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "projection-global-scale",
         "s = 1 in the projection: one scale for all layers",
-        Outputs(|problem, op, right| {
+        OfOutputs(|problem, op, right| {
             projected(problem, op, right, |g, problem, s| Ok(exact(g, problem)? * (s * s)))
         }),
     )
@@ -40,7 +39,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "projection-scale-once",
         "1/s in the place of 1/s² in the projection",
-        Outputs(|problem, op, right| {
+        OfOutputs(|problem, op, right| {
             projected(problem, op, right, |g, problem, s| Ok(exact(g, problem)? * s))
         }),
     )
@@ -49,7 +48,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "projection-diagonal",
         "only the diagonal of A Aᵀ inverted: rows of A taken for orthogonal",
-        Outputs(|problem, op, right| {
+        OfOutputs(|problem, op, right| {
             projected(problem, op, right, |g, problem, s| {
                 let a = problem.matrix("lora_A", 0, 0);
                 let squares = a.mapv(|number| number * number).sum_axis(Axis(1)); // [r]
@@ -62,7 +61,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "projection-in-bf16",
         "A Aᵀ, its inverse and their product rounded to bf16 by autocast",
-        Outputs(|problem, op, right| {
+        OfOutputs(|problem, op, right| {
             projected(problem, op, right, |g, problem, s| {
                 let a = problem.matrix("lora_A", 0, 0);
                 let gram = a.dot(&a.t()).mapv(in_bf16); // [r, in]·[in, r] → [r, r]
@@ -103,17 +102,17 @@ fn inverse(mut matrix: Array2<f64>) -> Array2<f64> {
 }
 
 /// ĝ.
-fn exact(g: &Array2<f64>, problem: &layer::Problem) -> Result<Array2<f64>> {
+fn exact(g: &Array2<f64>, problem: &Problem) -> Result<Array2<f64>> {
     let direction = problem.layer()?.direction(&g.clone().into_dyn())?;
     direction.into_dimensionality().map_err(wrong)
 }
 
 /// Another projection: `make` of g, the problem and s.
 fn projected(
-    problem: &layer::Problem,
+    problem: &Problem,
     op: Op,
     right: &[Output],
-    make: fn(&Array2<f64>, &layer::Problem, f64) -> Result<Array2<f64>>,
+    make: fn(&Array2<f64>, &Problem, f64) -> Result<Array2<f64>>,
 ) -> Result<Option<Vec<Output>>> {
     if problem.params.variant != Variant::Projected {
         return Ok(None);

@@ -25,15 +25,16 @@ use std::sync::Arc;
 use lora_fa::{Cholesky, Variant};
 use ndarray::{Array1, Array2, ArrayD, Ix2};
 
-use crate::bound::constants::{PROJECTION, Sizes};
-use crate::bound::{Bound, Roundings, Units};
-use crate::ops::Output;
-use crate::ops::layer::{Layer, Problem};
-use crate::{Result, error::wrong};
+use super::layer::Layer;
+use super::output::Output;
+use super::problem::Problem;
+use crate::bound::constants::PROJECTED_GRADIENT;
+use crate::bound::{Bound, Roundings, Sizes, Units};
+use crate::error::{Result, wrong};
 
-/// What the bounds need of A and s.
+/// The linear system s² ĝ A Aᵀ = g: what the bounds need of A and s.
 #[derive(Clone)]
-pub(super) struct Projection {
+pub(super) struct GramSystem {
     gram: Array2<f64>,
     /// |(A Aᵀ)⁻¹|.
     inverse: Array2<f64>,
@@ -43,8 +44,8 @@ pub(super) struct Projection {
     roundings: Roundings,
 }
 
-/// The projection, where the method has one.
-pub(super) fn of(problem: &Problem) -> Option<Projection> {
+/// The system, where B follows the projected gradient.
+pub(super) fn system(problem: &Problem) -> Option<GramSystem> {
     if problem.params.variant != Variant::Projected {
         return None;
     }
@@ -52,20 +53,20 @@ pub(super) fn of(problem: &Problem) -> Option<Projection> {
     let (r, n) = a.dim();
     let s = problem.scale().ok()?;
     let sizes = Sizes { inputs: n, rank: r, ..Sizes::default() };
-    Some(Projection {
+    Some(GramSystem {
         gram: a.dot(&a.t()), // [r, in]·[in, r] → [r, r]
         inverse: Cholesky::of_gram(a.view()).ok()?.solve(Array2::eye(r)).ok()?.mapv(f64::abs),
         lengths: a.outer_iter().map(|row| row.dot(&row).sqrt()).collect(),
         s2: s * s,
         roundings: Roundings {
-            accumulate: PROJECTION.accumulate.of(sizes),
-            store: PROJECTION.store.of(sizes),
+            accumulate: PROJECTED_GRADIENT.accumulate.of(sizes),
+            store: PROJECTED_GRADIENT.store.of(sizes),
             inputs: 3,
         },
     })
 }
 
-impl Projection {
+impl GramSystem {
     /// |ĝ| d dᵀ: \[out, r\].
     fn spread(&self, solution: &Array2<f64>) -> Array2<f64> {
         let d = &self.lengths;
