@@ -2,27 +2,16 @@
 //! with what the bounds grow by: a bound that is one rounding too wide lets a mistake through, and one too narrow an honest
 //! implementation fail.
 
-mod common;
-
-use common::{layer, vector, with_mask};
 use ndarray::ArrayD;
 use oracle::bound::Units;
 use oracle::{Case, Output, Profile, Tensor, TensorFile, outputs};
+
+use crate::common::{EXACT, layer, vector, with_mask};
 
 const TOKENS: usize = 3;
 const IN: usize = 5;
 const OUT: usize = 4;
 const R: usize = 2;
-
-/// Nothing rounds.
-const EXACT: Units = Units {
-    accumulate: 0.0,
-    store: 0.0,
-    tiny_accumulate: 0.0,
-    tiny_store: 0.0,
-    inputs_round: false,
-    square_root: false,
-};
 
 /// What the tables say of one term.
 struct Term {

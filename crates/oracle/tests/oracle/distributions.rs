@@ -1,20 +1,10 @@
 //! The laws of `init`, from the table of `src/ops/init.rs`: moments, their standard errors, and the range.
 
-mod common;
-
-use common::{file, text};
 use ndarray::{ArrayD, arr1};
 use oracle::bound::Units;
 use oracle::{Case, Output, Result, outputs};
 
-const EXACT: Units = Units {
-    accumulate: 0.0,
-    store: 0.0,
-    tiny_accumulate: 0.0,
-    tiny_store: 0.0,
-    inputs_round: false,
-    square_root: false,
-};
+use crate::common::{EXACT, file, text};
 
 fn init(
     method: &str,

@@ -1,11 +1,10 @@
 //! What passes, what fails, and what is said about it.
 
-mod common;
-
-use common::{emitted, file, in_f32, layer, matrix, put, step, text, with_mask};
 use ndarray::ArrayD;
 use oracle::{Case, Options, Profile, Report, Tensor, TensorFile, Verdict, check, outputs};
 use safetensors::tensor::Dtype;
+
+use crate::common::{emitted, file, in_f32, layer, matrix, put, step, text, with_mask};
 
 const SGD: &str = r#""params":{"alpha":3,"optimizer":{"name":"sgd","lr":0.25,"weight_decay":0.1}}"#;
 const ADAMW: &str = r#""params":{"alpha":3,"start":2,"optimizer":{"name":"adamw","lr":0.25,"weight_decay":0.1,"eps":0.5}}"#;

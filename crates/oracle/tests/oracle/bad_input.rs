@@ -1,13 +1,12 @@
 //! What the contract refuses, one by one: an error that names what is wrong, and never a panic.
 
-mod common;
-
-use common::{emitted, file, in_f32, layer, matrix, step, text, vector, with_mask};
 use oracle::{Case, Index, Options, Tally, Tensor, TensorFile, check, check_all, emit, emit_file};
 use proptest::prelude::*;
 use safetensors::tensor::Dtype;
 use std::fs;
 use std::path::Path;
+
+use crate::common::{emitted, file, in_f32, layer, matrix, step, text, vector, with_mask};
 
 /// The error, which names all of these.
 fn refused(file: &TensorFile, names: &[&str]) {

@@ -1,6 +1,6 @@
 //! What fuzzing kept, replayed: no file of it may panic, hang or break a promise again. `fuzz/README.md` says how to make more.
 
-#[path = "../fuzz/src/targets.rs"]
+#[path = "../../fuzz/src/targets.rs"]
 mod targets;
 
 use oracle::TensorFile;

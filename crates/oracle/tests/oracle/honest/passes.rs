@@ -8,8 +8,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::Dtype;
 
-use crate::machine::{Machine, ORDERS, matrix};
-use crate::{Named, case, judge, merge};
+use super::machine::{Machine, ORDERS, matrix};
+use super::{Named, case, judge, merge};
 
 /// A layer and what passes through it.
 struct Layer {

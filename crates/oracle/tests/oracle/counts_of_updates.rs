@@ -1,25 +1,15 @@
-//! The bounds of updates and of LoRA-FA's projection, restated to first order in u from the tables of `src/ops/step.rs` and
-//! `src/ops/projection.rs`, and compared with what the bounds come to for a u so small that its square does not show.
-
-mod common;
+//! The bounds of updates and of LoRA-FA's projected gradient, restated to first order in u from the tables of `src/ops/step` and
+//! `src/ops/projected_gradient.rs`, and compared with what the bounds come to for a u so small that its square does not show.
 
 use std::collections::BTreeMap;
 
-use common::{file, layer, matrix, step, text};
 use ndarray::{Array2, ArrayD, Ix2, Zip};
 use oracle::bound::Units;
 use oracle::{Case, Output, Tensor, TensorFile, outputs};
 
-const U: f64 = 1e-13;
-const EXACT: Units = Units {
-    accumulate: 0.0,
-    store: 0.0,
-    tiny_accumulate: 0.0,
-    tiny_store: 0.0,
-    inputs_round: false,
-    square_root: false,
-};
+use crate::common::{EXACT, file, layer, matrix, step, text, vector};
 
+const U: f64 = 1e-13;
 /// u_a alone, u_s alone, and u_s where the format does not hold the inputs.
 fn units() -> [Units; 3] {
     let stored = Units { store: U, ..EXACT };
@@ -56,10 +46,7 @@ fn sgd() {
         let (file, names) = if method == "vera" {
             let pairs = ["vera_lambda_b", "vera_lambda_d"];
             let tensors = pairs.map(|name| {
-                [
-                    (format!("in.{name}"), common::vector(4, 1)),
-                    (format!("in.grad_{name}"), common::vector(4, 2)),
-                ]
+                [(format!("in.{name}"), vector(4, 1)), (format!("in.grad_{name}"), vector(4, 2))]
             });
             let mut made = file(&text(method, "step", &rest), &[]);
             for (name, tensor) in tensors.into_iter().flatten() {

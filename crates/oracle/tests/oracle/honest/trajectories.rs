@@ -13,7 +13,7 @@ use safetensors::tensor::Dtype;
 use std::sync::Arc;
 use vera::{Projections, Vera};
 
-use crate::machine::matrix;
+use super::machine::matrix;
 
 const STEPS: usize = 3;
 const TOKENS: usize = 4;

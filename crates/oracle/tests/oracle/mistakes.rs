@@ -1,9 +1,8 @@
 //! Known mistakes fail in f32, and the checker names them.
 
-mod common;
-
-use common::{emitted, file, in_f32, layer, matrix, put, step, text, with_mask};
 use oracle::{Options, TensorFile, Verdict, check};
+
+use crate::common::{emitted, file, in_f32, layer, matrix, put, step, text, vector, with_mask};
 
 /// The case, what somebody computed in its place, and what is said about it.
 fn explained(case: &TensorFile, computed: &TensorFile, first: &str, looks_like: &str) {
@@ -54,7 +53,7 @@ fn the_scale() {
 #[test]
 fn the_frozen_term() {
     let bias = |mut file: TensorFile, factor: f64| {
-        let bias = common::vector(4, 20) * factor;
+        let bias = vector(4, 20) * factor;
         file.tensors.insert("in.bias".into(), oracle::Tensor::f64(&bias));
         file
     };
@@ -95,7 +94,7 @@ fn vera() {
     let with = |name: &str, factor: f64| {
         let mut case = layer("vera", "forward", "");
         let size = if name == "in.vera_lambda_b" { (4, 5) } else { (2, 4) };
-        let tensor = common::vector(size.0, size.1);
+        let tensor = vector(size.0, size.1);
         let tensor = if factor == 0.0 { tensor.mapv(|_| 1.0) } else { tensor * factor };
         case.tensors.insert(name.into(), oracle::Tensor::f64(&tensor));
         case

@@ -2,14 +2,13 @@
 //!
 //! Cut headers, overlapping tensors, names that occur twice and the like stand in `bad_input.rs`.
 
-mod common;
-
-use common::{emitted, file, in_f32, layer, text};
 use oracle::{Options, Tensor, TensorFile, Verdict, check, emit};
 use safetensors::tensor::Dtype;
 use std::fs::{self, File};
 use std::io::Write;
 use std::time::{Duration, Instant};
+
+use crate::common::{emitted, file, in_f32, layer, matrix, step, text};
 
 fn refused(file: &TensorFile, names: &[&str]) {
     // The file on disk, not the one in memory: what is tested is whether such bytes get through.
@@ -101,7 +100,7 @@ fn integers_that_canonical_json_changes() {
     }
     let most = 1_u64 << 53;
     let rest = format!("\"params\":{{\"start_step\":{most}}},\"source\":{{\"seed\":{most}}}");
-    let made = emitted(&common::step("delta-lora", &rest, false));
+    let made = emitted(&step("delta-lora", &rest, false));
     assert_eq!(made.metadata["case"].matches(&most.to_string()).count(), 2);
 }
 
@@ -134,7 +133,7 @@ fn a_distribution_of_another_class() {
 fn a_projection_of_nan() {
     let rest = r#""params":{"variant":"projected"},"class":"residual""#;
     let mut case = layer("lora-fa", "backward", rest);
-    let mut gradient = common::matrix(3, 4, 7);
+    let mut gradient = matrix(3, 4, 7);
     gradient[[1, 2]] = f64::NAN;
     case.tensors.insert("in.grad_y".into(), Tensor::f64(&gradient));
     let case = emitted(&case);

@@ -8,8 +8,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::Dtype;
 
-use crate::machine::{Machine, ORDERS, matrix};
-use crate::{Named, case, judge, merge};
+use super::machine::{Machine, ORDERS, matrix};
+use super::{Named, case, judge, merge};
 
 /// What an update needs, the same for A and B but for the rate.
 struct Settings {

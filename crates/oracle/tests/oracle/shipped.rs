@@ -1,22 +1,13 @@
 //! The shipped vectors, made by another program in exact arithmetic, against this one.
 
-use std::path::{Path, PathBuf};
-
 use oracle::{Class, Index, Op, Options, Verdict, cases_under, check, emit, read_case};
 
-fn vectors() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors");
-    if folder.join("index.json").exists() {
-        return Some(folder);
-    }
-    println!("SKIPPED: tests/vectors is not there");
-    None
-}
+use crate::common::vectors;
 
 /// Every case computed here agrees with the shipped one within the bound of `f64`; every one that must be refused is.
 #[test]
 fn emit_agrees_with_the_exact_values() {
-    let Some(folder) = vectors() else { return };
+    let folder = vectors();
     let index = Index::of(&folder).unwrap();
     let (mut judged, mut wrong) = (0, Vec::new());
     for path in cases_under(&folder).unwrap() {
@@ -50,7 +41,7 @@ fn emit_agrees_with_the_exact_values() {
 /// here they also cover a moment that is computed as an interpolation.)
 #[test]
 fn gauges_agree() {
-    let Some(folder) = vectors() else { return };
+    let folder = vectors();
     let mut compared = 0;
     for path in cases_under(&folder).unwrap() {
         let (case, file) = read_case(&path).unwrap();

@@ -1,9 +1,26 @@
 //! Cases to judge: small layers on the grid of 8 bits, every number another.
-#![allow(dead_code)]
+
+use std::path::{Path, PathBuf};
 
 use ndarray::{Array1, Array2, ArrayD};
+use oracle::bound::Units;
 use oracle::{Tensor, TensorFile, emit};
 use safetensors::tensor::Dtype;
+
+/// Nothing rounds.
+pub const EXACT: Units = Units {
+    accumulate: 0.0,
+    store: 0.0,
+    tiny_accumulate: 0.0,
+    tiny_store: 0.0,
+    inputs_round: false,
+    square_root: false,
+};
+
+/// The folder of the shipped cases.
+pub fn vectors() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors")
+}
 
 /// Numbers of both signs with 8 bits and different sizes, from a counter.
 pub fn numbers(count: usize, seed: u64) -> Vec<f64> {
