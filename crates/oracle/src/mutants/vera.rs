@@ -1,4 +1,4 @@
-//! VeRA's shared projections and its two vectors.
+//! VeRA's shared matrices and its two vectors.
 
 use ndarray::{ArrayD, Axis, concatenate};
 
