@@ -111,7 +111,7 @@ fn singular_values_known_in_closed_form() {
 #[test]
 fn singular_values_of_hilberts_matrix() {
     let hilbert = Array2::from_shape_fn((12, 12), |(i, j)| 1.0 / (i + j + 1) as f64);
-    let golden: serde_json::Value = serde_json::from_str(include_str!("golden.json")).unwrap();
+    let golden: serde_json::Value = serde_json::from_str(include_str!("../golden.json")).unwrap();
     let want: Vec<f64> = serde_json::from_value(golden["hilbert12"].clone()).unwrap();
     for (method, svd) in methods() {
         let s = svd(hilbert.view()).unwrap().s;
