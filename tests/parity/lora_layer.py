@@ -83,9 +83,9 @@ def tensors_of(number: int, case: dict) -> dict[str, torch.Tensor]:
 
 
 class Layer:
-    """One Linear under PEFT, with the case's numbers in it."""
+    """One Linear under PEFT, with the case's numbers in it. `options` go to LoraConfig."""
 
-    def __init__(self, case: dict, given: dict[str, torch.Tensor]):
+    def __init__(self, case: dict, given: dict[str, torch.Tensor], **options):
         model = torch.nn.Sequential(torch.nn.Linear(case["in"], case["out"], bias=case["bias"], dtype=torch.float64))
         with torch.no_grad():
             model[0].weight.copy_(given["weight"])
@@ -93,44 +93,58 @@ class Layer:
                 model[0].bias.copy_(given["bias"])
         config = LoraConfig(
             r=case["rank"], lora_alpha=case["alpha"], use_rslora=case["rslora"], target_modules=["0"],
-            lora_dropout=case["dropout"],
+            lora_dropout=case["dropout"], **options,
         )  # fmt: skip
         self.model = get_peft_model(model, config).train()
         self.layer = self.model.base_model.model[0]
-        self.a, self.b = self.layer.lora_A["default"].weight, self.layer.lora_B["default"].weight
-        with torch.no_grad():
-            self.a.copy_(given["a"])
-            self.b.copy_(given["b"])
+        self.trained = {"a": self.layer.lora_A["default"].weight, "b": self.layer.lora_B["default"].weight}
+        self.give(given)
         if case["dropout"] > 0:
             self.layer.lora_dropout["default"] = GivenMask(given["mask"], case["dropout"])
-        assert self.a.dtype == self.b.dtype == torch.float64, "PEFT must leave f64 alone"
+
+    def give(self, given: dict[str, torch.Tensor]) -> None:
+        """The case's numbers for what is trained."""
+        for name, parameter in self.trained.items():
+            assert parameter.dtype == torch.float64, "PEFT must leave f64 alone"
+            with torch.no_grad():
+                parameter.copy_(given[name])
 
     def run(self, given):
         x = given["x"].clone().requires_grad_()
-        self.a.grad = self.b.grad = None
+        self.model.zero_grad()
         y = self.model(x)
         y.backward(given["grad_y"])
         return y.detach(), x.grad
 
 
-def trajectory(variant: str, case: dict, given: dict) -> list[dict]:
-    layer = Layer(case, given)
+def trajectory(variant: str, case: dict, given: dict, make=Layer) -> list[dict]:
+    layer = make(case, given)
     numbers = {
         "lr": case["lr"], "betas": tuple(case["betas"]), "eps": case["eps"] or EPS[variant],
         "weight_decay": case["weight_decay"],
     }  # fmt: skip
-    parameters = [layer.a, layer.b]
+    parameters = list(layer.trained.values())
     if variant == "adamw_torch":
         optimizer = torch.optim.AdamW(parameters, **numbers)
     else:  # names without "lora" take the branch that does not project
-        group = {"params": parameters, "names": ["a", "b"], "scaling_factors": [None, None]}
+        group = {"params": parameters, "names": list(layer.trained), "scaling_factors": [None] * len(parameters)}
         optimizer = LoraFAOptimizer([group], **numbers)
     states = []
     for _ in range(STEPS):
         layer.run(given)
         optimizer.step()
-        states.append({"a": layer.a.tolist(), "b": layer.b.tolist()})
+        states.append({name: parameter.tolist() for name, parameter in layer.trained.items()})
     return states
+
+
+def about(case: dict, given: dict, layer: Layer) -> dict:
+    """The settings and the inputs of a case, as the golden file has them."""
+    kept = [name for name in given if (name != "bias" or case["bias"]) and (name != "mask" or case["dropout"] > 0)]
+    settings = {key: value for key, value in case.items() if key != "grad_y_scale"}
+    return {
+        "settings": settings | {"scale": float(layer.layer.scaling["default"])},
+        "given": {name: (given[name].int() if name == "mask" else given[name]).tolist() for name in kept},
+    }
 
 
 def golden_case(number: int, case: dict) -> dict:
@@ -138,7 +152,7 @@ def golden_case(number: int, case: dict) -> dict:
     layer = Layer(case, given)
     y, grad_x = layer.run(given)
     expected = {
-        "y": y, "grad_x": grad_x, "grad_a": layer.a.grad, "grad_b": layer.b.grad,
+        "y": y, "grad_x": grad_x, "grad_a": layer.trained["a"].grad, "grad_b": layer.trained["b"].grad,
         "delta_weight": layer.layer.get_delta_weight("default").detach(),
     }  # fmt: skip
     layer.layer.merge()
@@ -146,11 +160,8 @@ def golden_case(number: int, case: dict) -> dict:
     layer.layer.unmerge()
     assert torch.allclose(expected["merged"], given["weight"] + expected["delta_weight"], rtol=0, atol=1e-14)
     assert torch.allclose(layer.layer.base_layer.weight, given["weight"], rtol=0, atol=1e-14)
-    kept = [name for name in given if (name != "bias" or case["bias"]) and (name != "mask" or case["dropout"] > 0)]
-    settings = {key: value for key, value in case.items() if key != "grad_y_scale"}
     return {
-        "settings": settings | {"scale": float(layer.layer.scaling["default"])},
-        "given": {name: (given[name].int() if name == "mask" else given[name]).tolist() for name in kept},
+        **about(case, given, layer),
         "expected": {name: tensor.tolist() for name, tensor in expected.items()},
         "adamw_torch": trajectory("adamw_torch", case, given),
         "adamw_hf": trajectory("adamw_hf", case, given),
