@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use adapter::{AdamVariant, AdamW, Adapter, Decay, Group, Real, Schedule};
-use llama::load::{Checkpoint, load};
+use llama::load::load;
 use llama::{
-    Adapters, AnyOptimizer, Batch, Config, Projection, Report, Result, Settings, Train, Trainer,
+    Adapters, AnyOptimizer, Batch, Checkpoint, Config, Projection, Report, Result, Settings, Train,
+    Trainer,
 };
 use lora::{Lora, Scaling};
 use lora_fa::{LoraFa, Variant};

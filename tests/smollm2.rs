@@ -5,8 +5,8 @@
 //! other side again.
 
 use adapter::{Adapter, Full, Real};
-use llama::load::{Checkpoint, load};
-use llama::{Adapters, AnyOptimizer, Batch, Masks, Sampling, Train};
+use llama::load::load;
+use llama::{Adapters, AnyOptimizer, Batch, Checkpoint, Masks, Sampling, Train};
 use lowrank_tests::eight_steps::{self, EightSteps};
 use lowrank_tests::{golden_json, smollm2};
 use rand::SeedableRng;

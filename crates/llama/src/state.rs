@@ -4,17 +4,16 @@
 //! The data order and the dropout masks are functions of the seed and the step, so the step is their position too.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use adapter::{Moments, Real};
-use atomic_write_file::AtomicWriteFile;
 use ndarray::ArrayD;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tensor_file::{Staging, StorageDtype, Stored, TensorFile};
 
-use crate::{AnyOptimizer, Error, Result};
+use crate::error::{bad, refused};
+use crate::{AnyOptimizer, Result};
 
 /// The file's name, beside the adapter or the model.
 pub const FILE: &str = "training_state.safetensors";
@@ -31,11 +30,13 @@ pub struct State {
 /// Tensors by name.
 pub type Arrays<T> = BTreeMap<String, ArrayD<T>>;
 
-const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
+/// The key of the metadata that is a [`State`], as JSON.
+const STATE: &str = "state";
+/// Before the name of a tensor of the method.
 const METHOD: &str = "method.";
 
-/// Write the state into `folder`: to a temporary file first, which then takes the old one's place. `method` is what the
-/// method keeps that its adapter's folder has no place for; most keep nothing.
+/// Write the state into `folder`, in the place of an old one. `method` is what the method keeps that its adapter's folder
+/// has no place for; most keep nothing.
 ///
 /// # Errors
 /// The disk is full or read-only.
@@ -45,32 +46,14 @@ pub fn save<T: Real>(
     optimizer: &AnyOptimizer<T>,
     method: &Arrays<T>,
 ) -> Result<()> {
-    let path = folder.join(FILE);
-    let mut arrays: Vec<(String, &ArrayD<T>)> =
-        method.iter().map(|(name, array)| (format!("{METHOD}{name}"), array)).collect();
-    if let AnyOptimizer::AdamW(adamw) = optimizer {
-        for (name, moments) in &adamw.moments {
-            arrays.push((format!("exp_avg.{name}"), &moments.exp_avg));
-            arrays.push((format!("exp_avg_sq.{name}"), &moments.exp_avg_sq));
-        }
-    }
-    let dtype = if T::NAME == "F32" { Dtype::F32 } else { Dtype::F64 };
-    let bytes: Vec<Vec<u8>> = arrays.iter().map(|(_, array)| to_bytes(array)).collect();
-    let views = arrays.iter().zip(&bytes).map(|((name, array), bytes)| {
-        let view = TensorView::new(dtype, array.shape().to_vec(), bytes)
-            .expect("as many bytes as numbers");
-        (name.as_str(), view)
-    });
+    let dtype = StorageDtype::of::<T>()?;
+    let method = method.iter().map(|(name, array)| (format!("{METHOD}{name}"), array));
+    let arrays = method.chain(moments(optimizer));
+    let tensors = arrays.map(|(name, array)| (name, Stored::new(array.view(), dtype)));
     let text = serde_json::to_string(state).expect("plain data");
-    let metadata = [("state".to_owned(), text)].into();
-    let file =
-        safetensors::serialize(views, Some(metadata)).map_err(|error| damaged(&path, error))?;
-    let write = || {
-        let mut temporary = AtomicWriteFile::open(&path)?;
-        temporary.write_all(&file)?;
-        temporary.commit()
-    };
-    write().map_err(|source| Error::Io { path: path.clone(), source })
+    let mut staging = Staging::new(folder)?;
+    staging.write_tensors(FILE, tensors, &[(STATE.to_owned(), text)].into())?;
+    Ok(staging.commit()?)
 }
 
 /// Read the state from `folder` and the moments into `optimizer`; also returns what the method kept.
@@ -79,66 +62,125 @@ pub fn save<T: Real>(
 /// There is none, it is damaged, or it belongs to another optimiser or precision.
 pub fn load<T: Real>(folder: &Path, optimizer: &mut AnyOptimizer<T>) -> Result<(State, Arrays<T>)> {
     let path = folder.join(FILE);
-    let bytes = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(&path, error))?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(&path, error))?;
-    let text = header.metadata().as_ref().and_then(|metadata| metadata.get("state"));
-    let state: State = text
-        .ok_or_else(|| damaged(&path, "it has no `state`"))
-        .and_then(|text| serde_json::from_str(text).map_err(|error| damaged(&path, error)))?;
-    let array = |name: &str| -> Result<ArrayD<T>> {
-        let view = tensors.tensor(name).map_err(|error| damaged(&path, error))?;
-        let other = || {
-            let (found, dtype) = (view.dtype(), T::NAME);
-            damaged(&path, format!("{name} is {found:?} where this run computes in {dtype}"))
+    let mut file = TensorFile::open(&path)?;
+    let text = file.metadata().get(STATE);
+    let text = text.ok_or_else(|| bad(&path, format!("it has no `{STATE}`")))?;
+    let what = format!("{}: a wrong `{STATE}`", path.display());
+    let state: State = serde_json::from_str(text).map_err(refused(what))?;
+    let dtype = StorageDtype::of::<T>()?;
+    let (mut method, mut others) = (Arrays::new(), Arrays::new());
+    for name in file.names() {
+        // A run goes on in its own precision: nothing is rounded.
+        file.check_dtype(&name, dtype)?;
+        let array = file.array(&name)?;
+        match name.strip_prefix(METHOD) {
+            Some(own) => method.insert(own.to_owned(), array),
+            None => others.insert(name, array),
         };
-        from_bytes(&view).ok_or_else(other)
-    };
-    let (mut moments, mut method) = (BTreeMap::new(), Arrays::new());
-    for name in tensors.names() {
-        if let Some(own) = name.strip_prefix(METHOD) {
-            method.insert(own.to_owned(), array(name)?);
-        } else if let Some(parameter) = name.strip_prefix("exp_avg.") {
-            let [exp_avg, exp_avg_sq] =
-                MOMENTS.map(|moment| array(&format!("{moment}.{parameter}")));
-            let steps = state.step as u64;
-            let both = Moments { steps, exp_avg: exp_avg?, exp_avg_sq: exp_avg_sq? };
-            moments.insert(parameter.to_owned(), both);
-        }
     }
-    match optimizer {
-        AnyOptimizer::AdamW(adamw) => adamw.moments = moments,
-        AnyOptimizer::Sgd(_) if moments.is_empty() => {}
-        AnyOptimizer::Sgd(_) => {
-            return Err(damaged(&path, "it holds AdamW's moments, and this run uses SGD"));
-        }
-    }
+    restore(optimizer, others, state.step).map_err(|reason| bad(&path, reason))?;
     Ok((state, method))
 }
 
-fn damaged(path: &Path, reason: impl ToString) -> Error {
-    Error::File { path: path.to_owned(), reason: reason.to_string() }
-}
-
-fn to_bytes<T: Real>(array: &ArrayD<T>) -> Vec<u8> {
-    let values = array.iter().map(|value| value.to_f64());
-    match T::NAME {
-        "F32" => values.flat_map(|value| (value as f32).to_le_bytes()).collect(),
-        _ => values.flat_map(f64::to_le_bytes).collect(),
+/// What the optimiser keeps, by the names it has in the file.
+fn moments<T>(optimizer: &AnyOptimizer<T>) -> Vec<(String, &ArrayD<T>)> {
+    let mut arrays = Vec::new();
+    if let AnyOptimizer::AdamW(adamw) = optimizer {
+        for (name, moments) in &adamw.moments {
+            arrays.push((format!("exp_avg.{name}"), &moments.exp_avg));
+            arrays.push((format!("exp_avg_sq.{name}"), &moments.exp_avg_sq));
+        }
     }
+    arrays
 }
 
-fn from_bytes<T: Real>(view: &TensorView<'_>) -> Option<ArrayD<T>> {
-    let values = match (T::NAME, view.dtype()) {
-        ("F32", Dtype::F32) => {
-            let chunks = view.data().chunks_exact(4);
-            chunks.map(|b| f32::from_le_bytes(b.try_into().expect("four")).into()).collect()
-        }
-        ("F64", Dtype::F64) => {
-            let chunks = view.data().chunks_exact(8);
-            chunks.map(|b| f64::from_le_bytes(b.try_into().expect("eight"))).collect::<Vec<_>>()
-        }
-        _ => return None,
+/// The reverse, after `step` updates. The reason if these are not what the optimiser keeps.
+fn restore<T>(
+    optimizer: &mut AnyOptimizer<T>,
+    mut arrays: Arrays<T>,
+    step: usize,
+) -> Result<(), String> {
+    let AnyOptimizer::AdamW(adamw) = optimizer else {
+        let other = "it holds AdamW's moments, and this run uses SGD";
+        return if arrays.is_empty() { Ok(()) } else { Err(other.into()) };
     };
-    ArrayD::from_shape_vec(view.shape(), values.into_iter().map(T::from_f64).collect()).ok()
+    adamw.moments.clear();
+    // In the order of the names, exp_avg comes before exp_avg_sq.
+    while let Some((name, exp_avg)) = arrays.pop_first() {
+        let alone = || format!("{name} is alone: AdamW keeps an exp_avg and an exp_avg_sq");
+        let parameter = name.strip_prefix("exp_avg.").ok_or_else(alone)?;
+        let exp_avg_sq = arrays.remove(&format!("exp_avg_sq.{parameter}")).ok_or_else(alone)?;
+        let moments = Moments { steps: step as u64, exp_avg, exp_avg_sq };
+        adamw.moments.insert(parameter.to_owned(), moments);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use adapter::{AdamVariant, AdamW, Group, Optimizer, Sgd};
+    use ndarray::array;
+
+    use super::*;
+
+    const GROUP: Group = Group { lr: 0.1, weight_decay: 0.0 };
+
+    fn adamw<T: Real>() -> AnyOptimizer<T> {
+        AnyOptimizer::AdamW(AdamW::new(GROUP, AdamVariant::Torch))
+    }
+
+    #[test]
+    fn a_run_goes_on_in_its_own_precision_and_with_its_own_optimizer() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut optimizer = adamw::<f32>();
+        let (mut x, gradient) = (array![[1.0_f32, 2.0]].into_dyn(), array![[0.1, -3.0]].into_dyn());
+        for name in ["layers.0.a", "exp_avg_sq"] {
+            optimizer.update(name, x.view_mut(), gradient.view(), GROUP).unwrap();
+        }
+        let state = State { step: 1, settings: [("seed".to_owned(), 7.into())].into() };
+        let method: Arrays<f32> = [("w0".to_owned(), x)].into();
+        // Twice: the second takes the first one's place.
+        save(folder.path(), &State { step: 0, ..state.clone() }, &optimizer, &method).unwrap();
+        save(folder.path(), &state, &optimizer, &method).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        let mut again = adamw::<f32>();
+        assert_eq!(load(folder.path(), &mut again).unwrap(), (state.clone(), method));
+        let (AnyOptimizer::AdamW(want), AnyOptimizer::AdamW(got)) = (&optimizer, &again) else {
+            panic!("another optimiser");
+        };
+        assert_eq!(want.moments, got.moments);
+
+        let error = load(folder.path(), &mut adamw::<f64>()).unwrap_err().to_string();
+        assert!(error.contains("is F32: F64 is needed"), "{error}");
+        let mut sgd = AnyOptimizer::<f32>::Sgd(Sgd { group: GROUP });
+        let error = load(folder.path(), &mut sgd).unwrap_err().to_string();
+        assert!(error.contains("this run uses SGD"), "{error}");
+
+        save(folder.path(), &state, &sgd, &Arrays::new()).unwrap();
+        load(folder.path(), &mut sgd).unwrap();
+        let nothing = folder.path().join("nothing");
+        let error = load(&nothing, &mut sgd).unwrap_err().to_string();
+        assert!(error.contains("nothing/training_state.safetensors"), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_a_state_or_with_half_the_moments_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let x = array![1.0_f64];
+        let says = |tensor: &str, metadata: &str, expected: &str| {
+            let mut staging = Staging::new(folder.path()).unwrap();
+            let tensors = [(tensor, Stored::new(x.view(), StorageDtype::F64))];
+            let metadata = [(STATE.to_owned(), metadata.to_owned())].into();
+            staging.write_tensors(FILE, tensors, &metadata).unwrap();
+            staging.commit().unwrap();
+            let error = load(folder.path(), &mut adamw::<f64>()).unwrap_err().to_string();
+            assert!(error.contains(FILE) && error.contains(expected), "{error}");
+        };
+        says("exp_avg.x", "{}", "a wrong `state`");
+        let state = r#"{"step":1,"settings":{}}"#;
+        says("exp_avg.x", state, "exp_avg.x is alone");
+        says("exp_avg_sq.x", state, "exp_avg_sq.x is alone");
+        says("x", state, "x is alone");
+    }
 }

@@ -72,6 +72,11 @@ impl<R: Read + Seek> TensorFile<R> {
         Ok(Self { file, source, start, metadata, header })
     }
 
+    /// What errors call it: its path, if it is on disk.
+    pub fn name(&self) -> &Path {
+        &self.file
+    }
+
     /// `__metadata__`; empty if there is none.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata

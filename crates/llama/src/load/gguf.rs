@@ -5,17 +5,20 @@ mod file;
 use std::collections::BTreeSet;
 
 use adapter::Real;
+use tensor_file::StorageDtype;
 
 pub(super) use self::file::Gguf;
 use self::file::Outcome;
-use super::bad;
 use super::dequantise::Format;
-use crate::{Config, Error, Llama, Llama3Scaling, Result};
+use crate::error::bad;
+use crate::{Config, Llama, Llama3Scaling, Result};
 
 impl Gguf {
     /// How most of the weights are stored.
     pub fn format(&self) -> Format {
-        self.tensors.get("blk.0.attn_q.weight").map_or(Format::F32, |tensor| tensor.format)
+        self.tensors
+            .get("blk.0.attn_q.weight")
+            .map_or(Format::Plain(StorageDtype::F32), |tensor| tensor.format)
     }
 
     /// Build the model.
@@ -24,10 +27,7 @@ impl Gguf {
     /// It is not a Llama, or a number or a tensor is missing or wrong.
     pub fn model<T: Real>(&mut self) -> Result<Llama<T>> {
         let mut config = self.config().map_err(|reason| bad(&self.path, reason))?;
-        config.validate().map_err(|error| match error {
-            Error::Config(reason) => bad(&self.path, reason),
-            other => other,
-        })?;
+        config.validate().map_err(|error| error.in_file(&self.path))?;
         let mut left: BTreeSet<String> = self.tensors.keys().cloned().collect();
         if left.remove(ROPE_FACTORS) {
             let factors = self.read::<f64>(ROPE_FACTORS, &[config.head_dim / 2])?;

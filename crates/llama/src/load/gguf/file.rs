@@ -12,10 +12,12 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use adapter::Real;
+use tensor_file::StorageDtype;
 
+use super::super::check_shape;
 use super::super::dequantise::Format;
-use super::super::{bad, check_shape, io};
 use crate::Result;
+use crate::error::{bad, io};
 
 /// An open file, its metadata and its table of tensors.
 pub struct Gguf {
@@ -305,13 +307,13 @@ fn check_extent(tensors: &BTreeMap<String, Tensor>, start: u64, size: u64) -> Ou
 /// ggml's number for a type of tensor.
 fn format(number: u32) -> Outcome<Format> {
     let name = match number {
-        0 => return Ok(Format::F32),
-        1 => return Ok(Format::F16),
+        0 => return Ok(Format::Plain(StorageDtype::F32)),
+        1 => return Ok(Format::Plain(StorageDtype::F16)),
         2 => return Ok(Format::Q4_0),
         3 => return Ok(Format::Q4_1),
         8 => return Ok(Format::Q8_0),
-        28 => return Ok(Format::F64),
-        30 => return Ok(Format::Bf16),
+        28 => return Ok(Format::Plain(StorageDtype::F64)),
+        30 => return Ok(Format::Plain(StorageDtype::Bf16)),
         6 => "Q5_0",
         7 => "Q5_1",
         9 => "Q8_1",
