@@ -55,7 +55,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// The same of a configuration that is in this file.
+    /// This error, with the file that the configuration is in.
     pub(crate) fn in_file(self, path: &Path) -> Self {
         match self {
             Self::Config(reason) => bad(path, reason),

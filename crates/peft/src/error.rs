@@ -57,7 +57,7 @@ pub(crate) fn refused<E: Into<Cause>>(what: impl Display) -> impl FnOnce(E) -> E
     move |error| Error::Refused { what: what.to_string(), source: error.into() }
 }
 
-/// The same reason, now with the file it was found in.
+/// Names the file that an error is about, unless it has one.
 pub(crate) fn at(path: &Path) -> impl Fn(Error) -> Error {
     let place = path.display();
     move |error| match error {

@@ -16,6 +16,7 @@ use tensor_file::StorageDtype;
 
 use super::super::check_shape;
 use super::super::dequantise::Format;
+use super::problem::{Outcome, wrong};
 use crate::Result;
 use crate::error::{bad, io};
 
@@ -78,7 +79,7 @@ impl Gguf {
             check_extent(&tensors, start, size)?;
             Ok((metadata, tensors, start))
         };
-        let (metadata, tensors, start) = parse().map_err(|reason| bad(path, reason))?;
+        let (metadata, tensors, start) = parse().map_err(|problem| problem.at(path))?;
         Ok(Self { path: path.to_owned(), source, metadata, tensors, start })
     }
 
@@ -100,9 +101,9 @@ impl Gguf {
             None => Ok(None),
             Some(&Value::Whole(size)) if usize::try_from(size).is_ok() => Ok(Some(size as usize)),
             Some(Value::Array { .. }) => {
-                Err(format!("{key} differs by layer: all layers of a Llama have the same"))
+                wrong(format!("{key} differs by layer: all layers of a Llama have the same"))
             }
-            Some(other) => Err(format!("{key} is {other}: it must be a whole number")),
+            Some(other) => wrong(format!("{key} is {other}: it must be a whole number")),
         }
     }
 
@@ -110,7 +111,7 @@ impl Gguf {
         match self.metadata.get(key) {
             None => Ok(None),
             Some(&Value::Float(value)) => Ok(Some(value)),
-            Some(other) => Err(format!("{key} is {other}: it must be a float")),
+            Some(other) => wrong(format!("{key} is {other}: it must be a float")),
         }
     }
 
@@ -118,7 +119,7 @@ impl Gguf {
         match self.metadata.get(key) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text.clone())),
-            Some(other) => Err(format!("{key} is {other}: it must be a text")),
+            Some(other) => wrong(format!("{key} is {other}: it must be a text")),
         }
     }
 
@@ -127,7 +128,7 @@ impl Gguf {
         match self.metadata.get(key) {
             None => Ok(None),
             Some(&Value::Bool(flag)) => Ok(Some(flag)),
-            Some(other) => Err(format!("{key} is {other}: it must be true or false")),
+            Some(other) => wrong(format!("{key} is {other}: it must be true or false")),
         }
     }
 
@@ -137,7 +138,10 @@ impl Gguf {
             return Ok(None);
         };
         if kind != STRING {
-            return Err(format!("{key} is an array of {}: it must hold strings", kind_name(kind)));
+            return wrong(format!(
+                "{key} is an array of {}: it must hold strings",
+                kind_name(kind)
+            ));
         }
         let mut strings = Vec::new();
         for _ in 0..count {
@@ -157,7 +161,7 @@ impl Gguf {
                 Value::Whole(value) => value as f64,
                 Value::Float(value) => value,
                 _ => {
-                    return Err(format!(
+                    return wrong(format!(
                         "{key} is an array of {}: it must hold numbers",
                         kind_name(kind)
                     ));
@@ -172,17 +176,14 @@ impl Gguf {
         match self.metadata.get(key) {
             None => Ok(None),
             Some(&Value::Array { kind, count, at }) => {
-                self.source.reader.seek(SeekFrom::Start(at)).map_err(|error| error.to_string())?;
+                self.source.reader.seek(SeekFrom::Start(at))?;
                 self.source.at = at;
                 Ok(Some((kind, count)))
             }
-            Some(other) => Err(format!("{key} is {other}: it must be an array")),
+            Some(other) => wrong(format!("{key} is {other}: it must be an array")),
         }
     }
 }
-
-/// Or the reason why not.
-pub type Outcome<V> = Result<V, String>;
 
 const STRING: u32 = 8;
 const ARRAY: u32 = 9;
@@ -205,7 +206,7 @@ fn header(source: &mut Source) -> Outcome<(u64, u64)> {
         version if version.swap_bytes() <= 3 => {
             return Err("a big-endian GGUF file: only little-endian ones are read".into());
         }
-        version => return Err(format!("GGUF version {version}: only 2 and 3 are read")),
+        version => return wrong(format!("GGUF version {version}: only 2 and 3 are read")),
     }
     let (tensors, entries) = (source.u64()?, source.u64()?);
     // A tensor takes at least 24 bytes in its table, an entry 13.
@@ -219,9 +220,9 @@ fn metadata(source: &mut Source, count: u64) -> Outcome<BTreeMap<String, Value>>
     for _ in 0..count {
         let key = source.string()?;
         let kind = source.u32()?;
-        let value = source.value(kind).map_err(|reason| format!("metadata {key:?}: {reason}"))?;
+        let value = source.value(kind).map_err(|problem| problem.of("metadata", &key))?;
         if metadata.insert(key.clone(), value).is_some() {
-            return Err(format!("metadata {key:?} is there twice"));
+            return wrong(format!("metadata {key:?} is there twice"));
         }
     }
     Ok(metadata)
@@ -234,7 +235,7 @@ fn alignment(metadata: &BTreeMap<String, Value>) -> Outcome<u64> {
             Ok(alignment as u64)
         }
         Some(other) => {
-            Err(format!("general.alignment is {other}: it must be a power of two up to 65536"))
+            wrong(format!("general.alignment is {other}: it must be a power of two up to 65536"))
         }
     }
 }
@@ -247,10 +248,9 @@ fn tensor_table(
     let mut tensors = BTreeMap::new();
     for _ in 0..count {
         let name = source.string()?;
-        let tensor =
-            tensor(source, alignment).map_err(|reason| format!("tensor {name:?}: {reason}"))?;
+        let tensor = tensor(source, alignment).map_err(|problem| problem.of("tensor", &name))?;
         if tensors.insert(name.clone(), tensor).is_some() {
-            return Err(format!("tensor {name:?} is there twice"));
+            return wrong(format!("tensor {name:?} is there twice"));
         }
     }
     Ok(tensors)
@@ -259,7 +259,7 @@ fn tensor_table(
 fn tensor(source: &mut Source, alignment: u64) -> Outcome<Tensor> {
     let dimensions = source.u32()?;
     if dimensions > 4 {
-        return Err(format!("{dimensions} dimensions: at most 4 are possible"));
+        return wrong(format!("{dimensions} dimensions: at most 4 are possible"));
     }
     let mut shape = Vec::new();
     for _ in 0..dimensions {
@@ -269,12 +269,12 @@ fn tensor(source: &mut Source, alignment: u64) -> Outcome<Tensor> {
     let format = format(source.u32()?)?;
     let row = shape.first().copied().unwrap_or(1);
     if !row.is_multiple_of(format.block().0) {
-        return Err(format!("rows of {row} numbers do not fill the blocks of {format}"));
+        return wrong(format!("rows of {row} numbers do not fill the blocks of {format}"));
     }
     shape.reverse();
     let offset = source.u64()?;
     if !offset.is_multiple_of(alignment) {
-        return Err(format!("offset {offset} is not a multiple of the alignment, {alignment}"));
+        return wrong(format!("offset {offset} is not a multiple of the alignment, {alignment}"));
     }
     Ok(Tensor { shape, format, offset })
 }
@@ -299,7 +299,7 @@ fn check_extent(tensors: &BTreeMap<String, Tensor>, start: u64, size: u64) -> Ou
     }
     spans.sort_unstable();
     match spans.windows(2).find(|pair| pair[0].1 > pair[1].0) {
-        Some(pair) => Err(format!("tensors {:?} and {:?} overlap", pair[0].2, pair[1].2)),
+        Some(pair) => wrong(format!("tensors {:?} and {:?} overlap", pair[0].2, pair[1].2)),
         None => Ok(()),
     }
 }
@@ -339,9 +339,9 @@ fn format(number: u32) -> Outcome<Format> {
         34 => "TQ1_0",
         35 => "TQ2_0",
         39 => "MXFP4",
-        _ => return Err(format!("the type number {number} is unknown: {READABLE}")),
+        _ => return wrong(format!("the type number {number} is unknown: {READABLE}")),
     };
-    Err(format!("the type {name} is not read: {READABLE}"))
+    wrong(format!("the type {name} is not read: {READABLE}"))
 }
 
 const READABLE: &str = "give a file in F32, F16, BF16, Q8_0, Q4_0 or Q4_1";
@@ -357,7 +357,7 @@ impl Source {
     fn array<const N: usize>(&mut self) -> Outcome<[u8; N]> {
         self.check_count("bytes", N as u64, 1)?;
         let mut bytes = [0; N];
-        self.reader.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+        self.reader.read_exact(&mut bytes)?;
         self.at += N as u64;
         Ok(bytes)
     }
@@ -374,15 +374,15 @@ impl Source {
         let length = self.u64()?;
         self.check_count("bytes of a string", length, 1)?;
         let mut bytes = vec![0; length as usize];
-        self.reader.read_exact(&mut bytes).map_err(|error| error.to_string())?;
+        self.reader.read_exact(&mut bytes)?;
         self.at += length;
-        String::from_utf8(bytes).map_err(|error| format!("a string is not UTF-8: {error}"))
+        String::from_utf8(bytes).map_err(|error| format!("a string is not UTF-8: {error}").into())
     }
 
     fn skip(&mut self, bytes: u64) -> Outcome<()> {
         self.check_count("bytes", bytes, 1)?;
         // Less than a file's size, which an i64 holds.
-        self.reader.seek_relative(bytes as i64).map_err(|error| error.to_string())?;
+        self.reader.seek_relative(bytes as i64)?;
         self.at += bytes;
         Ok(())
     }
@@ -393,7 +393,7 @@ impl Source {
         if count.checked_mul(bytes).is_some_and(|bytes| bytes <= left) {
             return Ok(());
         }
-        Err(format!(
+        wrong(format!(
             "{count} {what} are claimed at byte {} and {left} bytes are left: cut off, or a lie",
             self.at
         ))
@@ -412,14 +412,14 @@ impl Source {
             7 => match self.array()? {
                 [0] => Ok(Value::Bool(false)),
                 [1] => Ok(Value::Bool(true)),
-                [other] => Err(format!("a bool of {other}")),
+                [other] => wrong(format!("a bool of {other}")),
             },
             STRING => self.string().map(Value::Text),
             ARRAY => self.skip_array(),
             10 => whole(self.u64()?.into()),
             11 => whole(i64::from_le_bytes(self.array()?).into()),
             12 => Ok(Value::Float(f64::from_le_bytes(self.array()?))),
-            _ => Err(format!("{} of metadata", kind_name(kind))),
+            _ => wrong(format!("{} of metadata", kind_name(kind))),
         }
     }
 
@@ -439,7 +439,7 @@ impl Source {
                 }
                 return Ok(Value::Array { kind, count, at });
             }
-            _ => return Err(format!("an array of {}", kind_name(kind))),
+            _ => return wrong(format!("an array of {}", kind_name(kind))),
         };
         self.check_count("numbers of an array", count, size)?;
         self.skip(count * size)?;
