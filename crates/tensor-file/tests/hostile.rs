@@ -249,6 +249,20 @@ fn what_is_there_no_less_and_no_more() {
     assert!(TensorFile::from_bytes("none", &none).unwrap().metadata().is_empty());
 }
 
+/// The numbers take two thirds of what may be allocated here, so they are not in memory twice.
+#[test]
+fn a_large_tensor_is_in_memory_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("large.safetensors");
+    let bytes = 42 << 20;
+    fs::write(&path, safetensors(&one(&entry(&format!("[{}]", bytes / 4), 0, bytes)), 0)).unwrap();
+    // The file system makes the zero bytes up: none of them is written.
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() + bytes).unwrap();
+    let mut file = TensorFile::open(&path).unwrap();
+    assert_eq!(file.array::<f32>("a").unwrap().len() as u64, bytes / 4);
+}
+
 /// Bytes that say of themselves what they like.
 struct Raw {
     shape: Vec<usize>,
