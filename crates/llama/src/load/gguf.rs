@@ -2,6 +2,7 @@
 
 mod file;
 mod problem;
+mod source;
 
 use std::collections::BTreeSet;
 
