@@ -4,8 +4,10 @@
 use std::path::Path;
 
 use adapter::{AdamVariant, AdamW, Adapter, Decay, Group, Real, Schedule};
-use llama::load::{Checkpoint, load};
-use llama::{Adapters, Batch, Config, Projection, Report, Result, Settings, Train, Trainer};
+use llama::load::load;
+use llama::{
+    Adapters, Batch, Checkpoint, Config, Projection, Report, Result, Settings, Train, Trainer,
+};
 use lora::{Lora, Scaling};
 use lora_fa::{LoraFa, Variant};
 use lora_plus::{Groups, LoraPlus};
