@@ -9,8 +9,8 @@ use finetune::{Contender, Data, Plan, Record, Sweep};
 use indicatif::{BinaryBytes, HumanCount, ProgressBar};
 use llama::tiny;
 
-use crate::Page;
 use crate::figure::{Chart, Line, figure};
+use book::{Page, parallel};
 
 const SEEDS: u64 = 3;
 /// The matrix whose change is drawn.
@@ -23,16 +23,16 @@ pub fn pages() -> Result<Vec<Page>> {
     let sweep = Sweep::embedded();
     let model = tiny::model::<f64>()?;
     let bar = ProgressBar::new(Contender::ALL.len() as u64 * SEEDS * terms.steps as u64);
-    let mut runs = Runs::new();
-    for contender in Contender::ALL {
+    let one = |(contender, seed): (Contender, u64)| -> Result<Record> {
         let lr = sweep.rate(contender).context("the committed sweep has every method")?;
-        let run = |seed| -> Result<Record> {
-            let plan = contender.plan(&terms, lr, seed);
-            let data = Data::embedded(&plan, Some(seed))?;
-            Ok(finetune::run(&plan, &model, &data, &mut |_| bar.inc(1))?)
-        };
-        runs.push((contender, (0..SEEDS).map(run).collect::<Result<_>>()?));
-    }
+        let plan = contender.plan(&terms, lr, seed);
+        let data = Data::embedded(&plan, Some(seed))?;
+        Ok(finetune::run(&plan, &model, &data, &mut |_| bar.inc(1))?)
+    };
+    let seeds = |contender| (0..SEEDS).map(move |seed| (contender, seed));
+    let records = parallel::map(Contender::ALL.into_iter().flat_map(seeds).collect(), one)?;
+    let records = records.chunks(SEEDS as usize).map(<[Record]>::to_vec);
+    let runs: Runs = Contender::ALL.into_iter().zip(records).collect();
     bar.finish_and_clear();
     Ok(vec![
         Page::exact("side-by-side-sweep.md", sweep_table(&sweep)?),

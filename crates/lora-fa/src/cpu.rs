@@ -7,7 +7,7 @@
 //! y = x Wᵀ + s · x̃ Aᵀ Bᵀ        x̃ = dropout(x),  s = α/r,  A frozen
 //! ```
 //!
-//! Run it: `cargo run -p lora-fa --example quickstart`. Not here: how A is drawn (`init.rs`) and how the projection is
+//! Run it: `cargo run -p lora-fa --example lora-fa-quickstart`. Not here: how A is drawn (`init.rs`) and how the projection is
 //! solved (`cholesky.rs`).
 
 use std::sync::Arc;
