@@ -1,4 +1,10 @@
-//! The book's chapters, so that `cargo test` runs their code.
+//! The book's chapters, so that `cargo test` runs their code, and what of `regen` is tested by itself.
+
+pub mod compare;
+pub mod costs;
+pub mod parallel;
+
+pub use compare::Page;
 
 /// One item for each chapter: its fences become doctests.
 macro_rules! chapters {

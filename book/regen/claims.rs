@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use claims::{Claim, Finding, Verdict};
 
-use crate::Page;
+use book::Page;
 
 pub fn pages() -> Result<Vec<Page>> {
     let claims = claims::all()?;

@@ -8,7 +8,7 @@ use cuda::{Element, Emulator, Tf32, bf16};
 use lowrank_tests::gpu::Tally;
 use oracle::{TensorFile, cases_under};
 
-use crate::Page;
+use book::Page;
 
 /// Measured on one H200, bf16: a product of 8192³, in FLOP/s, and a copy, in bytes/s.
 const FLOPS: f64 = 790e12;

@@ -1,69 +1,95 @@
 //! How near is near enough: what the bound allows as a layer grows, and which mistakes it and the usual tolerances fail.
 
 use std::fmt::Write;
-use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ndarray::Array2;
-use oracle::selftest::{Contrast, RULES, Settings, contrast, rows, selftest};
-use oracle::{Mutant, Options, Tensor, TensorFile, check, emit, mutants};
+use oracle::selftest::RULES;
+use oracle::{Options, Tensor, TensorFile, check, emit, mutants};
+use serde_json::Value;
 
-use crate::Page;
+use book::Page;
 
 pub fn pages() -> Result<Vec<Page>> {
-    let contrasts = contrast()?;
+    let report = report()?;
     Ok(vec![
         Page::rounded("kills-rho.md", sizes()?),
-        Page::exact("kills-contrast.md", tolerances(&contrasts)),
-        Page::exact("kills-missed.md", missed(&contrasts[0])),
-        Page::exact("kills.md", matrix()?),
+        Page::exact("kills-contrast.md", tolerances(&report)?),
+        Page::exact("kills-missed.md", missed(&report)?),
+        Page::exact("kills.md", matrix(&report)?),
     ])
 }
 
-/// The matrix by mutants: how many cases each changes, and how many fail it.
-fn matrix() -> Result<String> {
-    let settings = Settings {
-        vectors: Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors"),
-        generator: None,
-        no_generator: true,
-        methods: Vec::new(),
-        ops: Vec::new(),
+/// The lines of `lowrank selftest --format json`: from the file that `cargo xtask` names, or made now.
+fn report() -> Result<Vec<Value>> {
+    let text = match std::env::var_os("LOWRANK_SELFTEST") {
+        Some(file) => std::fs::read_to_string(file).context("LOWRANK_SELFTEST")?,
+        None => crate::cargo_run([
+            "--bin",
+            "lowrank",
+            "--",
+            "selftest",
+            "--no-generator",
+            "--format",
+            "json",
+        ])?,
     };
-    let test = selftest(&settings, &|_, _| {})?;
-    if !test.passed() {
-        bail!("the self-test fails: run `lowrank selftest`");
-    }
+    text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// The matrix by mutants: how many cases each changes, and how many fail it.
+fn matrix(report: &[Value]) -> Result<String> {
     let mut table =
         String::from("| mistake | seen in | cases | f32 | bf16 |\n|---|---|--:|--:|--:|\n");
-    for row in rows(&test.matrix) {
-        let Mutant { what, seen, honest_in_bf16, .. } = row.mutant;
-        let bf16 = if *honest_in_bf16 { "honest".into() } else { row.killed[1].to_string() };
-        writeln!(table, "| {what} | {seen} | {} | {} | {bf16} |", row.changed, row.killed[0])?;
+    for row in report.iter().filter(|line| line["mutant"].is_string()) {
+        let [what, seen] = ["what", "seen"].map(|key| row[key].as_str().unwrap_or_default());
+        let bf16 = match row["honest_in_bf16"] == true {
+            true => "honest".into(),
+            false => row["bf16"]["killed"].to_string(),
+        };
+        let [cases, f32] = [&row["cases"], &row["f32"]["killed"]];
+        writeln!(table, "| {what} | {seen} | {cases} | {f32} | {bf16} |")?;
     }
     Ok(table)
 }
 
+/// What a rule makes of ordinary layers in a precision.
+fn ordinary<'r>(report: &'r [Value], precision: &str, rule: &str) -> Result<&'r Value> {
+    let is_it = |line: &&Value| line["ordinary layers"] == precision && line["rule"] == rule;
+    report.iter().find(is_it).with_context(|| format!("no line for {rule} in {precision}"))
+}
+
+/// How many mistakes a line says were missed.
+fn misses(line: &Value) -> Result<&[Value]> {
+    line["missed"].as_array().map(Vec::as_slice).context("`missed` is a list")
+}
+
 /// On ordinary layers: which share of the mutants each rule fails, and of the right results.
-fn tolerances([f32, bf16]: &[Contrast; 2]) -> String {
+fn tolerances(report: &[Value]) -> Result<String> {
+    let [f32, bf16] = [ordinary(report, "f32", "bound")?, ordinary(report, "bf16", "bound")?];
     let mut table = format!(
         "| rule | f32: mistakes failed, of {} | right ones failed, of {} | bf16: mistakes failed, of {} | right ones failed, of {} |\n|---|--:|--:|--:|--:|\n",
-        f32.mutants, f32.honest, bf16.mutants, bf16.honest
+        f32["mutants"], f32["right"], bf16["mutants"], bf16["right"]
     );
-    let names = ["the bound"].into_iter().chain(RULES.map(|(name, _)| name));
-    for (rule, name) in names.enumerate() {
-        let cells = [f32, bf16]
-            .map(|contrast| format!("{} | {}", contrast.killed(rule), contrast.refused[rule]));
-        table += &format!("| {name} | {} |\n", cells.join(" | "));
+    for rule in ["bound"].into_iter().chain(RULES.map(|(name, _)| name)) {
+        write!(table, "| {}", if rule == "bound" { "the bound" } else { rule })?;
+        for precision in ["f32", "bf16"] {
+            let line = ordinary(report, precision, rule)?;
+            let mutants = line["mutants"].as_u64().context("`mutants` is a number")?;
+            let failed = mutants - misses(line)?.len() as u64;
+            write!(table, " | {failed} | {}", line["right_failed"])?;
+        }
+        table += " |\n";
     }
-    table
+    Ok(table)
 }
 
 /// What `allclose` with 1e-3 lets pass in f32.
-fn missed(f32: &Contrast) -> String {
+fn missed(report: &[Value]) -> Result<String> {
+    let names = misses(ordinary(report, "f32", RULES[0].0)?)?;
     let what =
-        |name: &&str| mutants().find(|mutant| mutant.name == *name).map(|mutant| mutant.what);
-    let lines = f32.missed[1].iter().filter_map(what).map(|what| format!("- {what}\n"));
-    lines.collect()
+        |name: &Value| mutants().find(|mutant| *name == mutant.name).map(|mutant| mutant.what);
+    Ok(names.iter().filter_map(what).map(|what| format!("- {what}\n")).collect())
 }
 
 /// y in f32, summed from the left, for ever wider layers: ρ, and ρ with √k.

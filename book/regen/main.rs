@@ -5,8 +5,6 @@
 //! a time or a size in memory that depends on the machine.
 
 mod claims;
-mod compare;
-mod costs;
 mod examples;
 mod figure;
 mod gpu;
@@ -20,31 +18,12 @@ mod training;
 mod weights;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 
-use compare::Precision::{self, Exact, Rounded};
-
-/// One file for the book.
-pub struct Page {
-    name: &'static str,
-    text: String,
-    precision: Precision,
-}
-
-impl Page {
-    /// Integers, or anything else that is the same on every machine.
-    pub fn exact(name: &'static str, text: String) -> Self {
-        Self { name, text, precision: Exact }
-    }
-
-    /// Floating-point results: the same to three digits or to the last digit printed.
-    pub fn rounded(name: &'static str, text: String) -> Self {
-        Self { name, text, precision: Rounded }
-    }
-}
+use book::{Page, compare, costs};
 
 /// What makes some of the pages.
 enum Source {
@@ -111,6 +90,18 @@ fn main() -> Result<ExitCode> {
     }
     bar.finish_and_clear();
     Ok(if stale && check { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// What an example or a program of the workspace prints.
+fn cargo_run<const N: usize>(arguments: [&str; N]) -> Result<String> {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["run", "--quiet"]).args(arguments);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let output = cargo.current_dir(root).output().context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("{arguments:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Compare a page with the file, say what differs, and write it unless only checking. True if it was stale.

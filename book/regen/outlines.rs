@@ -5,8 +5,8 @@ use std::f64::consts::TAU;
 use anyhow::Result;
 use ndarray::{Array1, array};
 
-use crate::Page;
 use crate::figure::{Chart, Line, figure};
+use book::Page;
 
 pub fn pages() -> Result<Vec<Page>> {
     let a = array![[1.6, 0.6], [0.2, 0.9]];

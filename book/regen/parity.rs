@@ -9,7 +9,7 @@ use lowrank_tests::eight_steps::{self, EightSteps};
 use lowrank_tests::golden_json;
 use serde_json::Value;
 
-use crate::Page;
+use book::Page;
 
 pub fn pages(path: &Path) -> Result<Vec<Page>> {
     let lora = losses(eight_steps::lora(path)?)?;

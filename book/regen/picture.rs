@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ndarray::Array2;
 
-use crate::Page;
 use crate::figure::inline;
+use book::Page;
 
 const SIZE: (usize, usize) = (96, 128);
 const RANKS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 96];

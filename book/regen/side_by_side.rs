@@ -10,8 +10,8 @@ use indicatif::{BinaryBytes, HumanCount, ProgressBar};
 use llama::{Projection, tiny};
 use methods::{Method, Row};
 
-use crate::Page;
 use crate::figure::{Chart, Line, figure};
+use book::{Page, parallel};
 
 const SEEDS: u64 = 3;
 /// The matrix whose change is drawn.
@@ -28,16 +28,16 @@ pub fn pages() -> Result<Vec<Page>> {
     let model = tiny::model::<f64>()?;
     let rows = Row::all();
     let bar = ProgressBar::new(rows.len() as u64 * SEEDS * terms.steps as u64);
-    let mut runs = Runs::new();
-    for row in &rows {
-        let lr = sweep.rate(row).context("the committed sweep has every method")?;
-        let run = |seed| -> Result<Record> {
-            let plan = terms.of_row(row, lr, seed);
-            let data = Data::embedded(&plan, Some(seed))?;
-            Ok(finetune::run(&plan, &model, &data, &COMPARED, &mut |_| bar.inc(1))?)
-        };
-        runs.push((*row, (0..SEEDS).map(run).collect::<Result<_>>()?));
-    }
+    let one = |(row, seed): (Row, u64)| -> Result<Record> {
+        let lr = sweep.rate(&row).context("the committed sweep has every method")?;
+        let plan = terms.of_row(&row, lr, seed);
+        let data = Data::embedded(&plan, Some(seed))?;
+        Ok(finetune::run(&plan, &model, &data, &COMPARED, &mut |_| bar.inc(1))?)
+    };
+    let seeds = |row: &Row| (0..SEEDS).map(|seed| (*row, seed)).collect::<Vec<_>>();
+    let records = parallel::map(rows.iter().flat_map(seeds).collect(), one)?;
+    let records = records.chunks(SEEDS as usize).map(<[Record]>::to_vec);
+    let runs: Runs = rows.iter().copied().zip(records).collect();
     bar.finish_and_clear();
     Ok(vec![
         Page::exact("side-by-side-sweep.md", sweep_table(&sweep, &rows)?),

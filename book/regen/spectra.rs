@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rank::{Svd, Tolerance};
 
-use crate::Page;
 use crate::figure::{Chart, Line, figure};
+use book::Page;
 
 const LAYER: usize = 15;
 

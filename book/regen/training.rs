@@ -3,9 +3,10 @@
 //! In f64, so that the rounding of one processor's BLAS against another's does not reach the digits printed.
 
 use std::fmt::Write;
+use std::thread::scope;
 
 use adapter::{AdamVariant, AdamW, Adapter, Decay, Full, Group, Real, Schedule};
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use indicatif::{BinaryBytes, HumanCount, ProgressBar};
 use llama::data::{Dataset, Example};
 use llama::tiny::{self, Task};
@@ -15,8 +16,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rank::Svd;
 
-use crate::Page;
 use crate::figure::{Chart, Line, figure};
+use book::{Page, parallel};
 
 // Steps, batch and LoRA's rate are those of `lowrank compare`. Its sweep has full fine-tuning at 0.003, half-decades apart.
 const STEPS: usize = 400;
@@ -38,17 +39,17 @@ pub fn pages() -> Result<Vec<Page>> {
     let ranks = [1, 2, 4, RANK, 16];
     let bar = ProgressBar::new((STEPS * (1 + ranks.len())) as u64);
 
-    let full = run::<Full>(
-        Train::Everything,
-        FULL_RATE,
-        Adapters::full(&tiny::config()),
-        &held_out,
-        &bar,
-    )?;
-    let mut sweep = Vec::new();
-    for rank in ranks {
-        sweep.push((rank, run(Train::Adapters, LORA_RATE, lora(rank)?, &held_out, &bar)?));
-    }
+    let everything = Adapters::full(&tiny::config());
+    let (full, sweep) = scope(|scope| {
+        let full =
+            scope.spawn(|| run::<Full>(Train::Everything, FULL_RATE, everything, &held_out, &bar));
+        let sweep = parallel::map(ranks.to_vec(), |rank| {
+            Ok((rank, run(Train::Adapters, LORA_RATE, lora(rank)?, &held_out, &bar)?))
+        });
+        (full.join(), sweep)
+    });
+    let full = full.map_err(|_| anyhow!("full fine-tuning panicked"))??;
+    let sweep = sweep?;
     bar.finish_and_clear();
 
     Ok(vec![

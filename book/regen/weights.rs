@@ -9,7 +9,7 @@ use llama::load::load;
 use llama::{Llama, Projection, tiny};
 use ndarray::Array2;
 
-use crate::Page;
+use book::Page;
 
 pub fn embedded() -> Result<Vec<Page>> {
     Ok(vec![Page::rounded("weights-tiny.md", table(&tiny::model()?)?)])

@@ -49,7 +49,3 @@ pub use optimizer::{AdamVariant, AdamW, Group, Moments, Optimizer, Scope, Sgd};
 pub use real::Real;
 pub use schedule::{Decay, Schedule};
 pub use tensors::Tensors;
-
-// Links OpenBLAS: `ndarray/blas` declares the routines but names no library.
-#[cfg(feature = "blas")]
-use openblas_src as _;

@@ -19,7 +19,7 @@ pub struct Group {
 ///
 /// A method's [`step`](crate::Adapter::step) asks for the present [`group`](Self::group) and may change it for a
 /// tensor of its own: LoRA+ is one changed `Group`.
-pub trait Optimizer<T> {
+pub trait Optimizer<T>: Send {
     /// Learning rate and weight decay of this step.
     fn group(&self) -> Group;
 

@@ -7,7 +7,7 @@
 //! y = x Wᵀ + s · x Aᵀ Bᵀ        W ← W + λ s (B⁺A⁺ − B A)
 //! ```
 //!
-//! The paper writes A B for row vectors, we write B A. Run it: `cargo run -p delta-lora --example quickstart`. Not here:
+//! The paper writes A B for row vectors, we write B A. Run it: `cargo run -p delta-lora --example delta-lora-quickstart`. Not here:
 //! LoRA's forward and backward (crate `lora`).
 //!
 //! The moves of W telescope: W_T = W₀ + λ s (B_T A_T − B_K A_K). So W_T − W₀ has rank 2r at most, and with K = 0 and

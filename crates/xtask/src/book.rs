@@ -1,23 +1,57 @@
 //! The book: its numbers and figures regenerated, its fences checked, its pages built and their links followed.
 
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 
-use crate::process::{capture, cargo, run, shown};
-use crate::workspace::{read, relative, root, sources};
-use crate::{fences, model, openblas, tools};
+use crate::process::{cargo, run, succeeds};
+use crate::unchanged::Inputs;
+use crate::workspace::{entries, examples, program, read, relative, root, sources};
+use crate::{fences, model, openblas, selftest};
 
 /// `cargo xtask book [--open]`.
 pub fn main(open: bool) -> Result<()> {
+    openblas::ensure()?;
     check_fences()?;
     build()?;
-    println!("book/book/html/index.html");
-    if open {
-        let mut serve = mdbook("serve")?;
-        run(serve.arg("--open"), "is port 3000 taken by another server?")?;
+    let page = root().join("book/book/html/index.html");
+    println!("{}", relative(&page));
+    if !open {
+        return Ok(());
     }
-    Ok(())
+    let opener =
+        ["xdg-open", "open"].into_iter().find(|name| succeeds(Command::new(name).arg(&page)));
+    if opener.is_none() {
+        println!("No browser could be started from here: open {}", page.display());
+    }
+    println!("The pages are built again when a file in book/src changes; Ctrl-C ends this.");
+    let mut built = last_change()?;
+    loop {
+        std::thread::sleep(Duration::from_millis(500));
+        let changed = last_change()?;
+        if changed > built {
+            built = changed;
+            // Half a chapter need not be right yet.
+            match build() {
+                Ok(()) => println!("built again"),
+                Err(error) => eprintln!("{error:#}"),
+            }
+        }
+    }
+}
+
+/// When a file of the book was last changed.
+fn last_change() -> Result<SystemTime> {
+    let mut last = SystemTime::UNIX_EPOCH;
+    for extension in ["md", "html"] {
+        for path in sources(&root().join("book/src"), extension)? {
+            // An editor may be in the midst of replacing it.
+            let changed = std::fs::metadata(&path).and_then(|metadata| metadata.modified());
+            last = last.max(changed.unwrap_or(last));
+        }
+    }
+    Ok(last)
 }
 
 /// `cargo xtask regen [--check]`.
@@ -26,18 +60,49 @@ pub fn regen(check: bool) -> Result<()> {
     if let Err(error) = model::ensure() {
         eprintln!("SmolLM2 is not at hand, so its figures cannot be made: {error:#}");
     }
-    run(&mut regen_command(check), "`cargo xtask regen` rewrites what is stale")
-}
-
-/// The program that rewrites, or checks, the book's numbers and figures.
-pub fn regen_command(check: bool) -> Command {
     let mut regen = cargo();
-    regen.args(["run", "--release", "--package", "book", "--bin", "regen"]);
+    regen.args(["run", "--quiet", "--bin", "regen"]);
     if check {
         regen.args(["--", "--check"]);
     }
     regen.envs(model::at_hand().map(|path| (model::VARIABLE, path)));
-    regen
+    regen.envs(selftest::at_hand()?.map(|path| (selftest::VARIABLE, path)));
+    // It runs as many trainings at once as there are cores.
+    regen.env("OPENBLAS_NUM_THREADS", "1");
+    run(&mut regen, "`cargo xtask regen` rewrites what is stale")
+}
+
+/// What the book depends on: the programs that make its numbers and pages, its text, and what they read.
+pub fn inputs() -> Result<Inputs> {
+    let mut build = cargo();
+    build.args([
+        "build",
+        "--quiet",
+        "--bin",
+        "regen",
+        "--bin",
+        "pages",
+        "--bin",
+        "lowrank",
+        "--examples",
+    ]);
+    run(&mut build, "mend what is listed above")?;
+    let mut inputs = Inputs::of("book")?;
+    for name in ["regen", "pages", "lowrank"] {
+        inputs.path(&program(name))?;
+    }
+    for package in entries(&root().join("crates"))? {
+        let package = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for example in examples(&package)? {
+            inputs.path(&program(&format!("examples/{example}")))?;
+        }
+    }
+    inputs.paths(["book", "crates", "tests/vectors", "tests/golden"])?;
+    if let Some(model) = model::at_hand() {
+        inputs.path(&model)?;
+    }
+    inputs.output(Command::new("c++").arg("--version"));
+    Ok(inputs)
 }
 
 /// Fails with a list when code in the book is neither a doctest nor tested source, or an include is empty.
@@ -68,62 +133,6 @@ pub fn check_fences() -> Result<()> {
 
 /// Builds the pages and follows their links.
 pub fn build() -> Result<()> {
-    let mut build = mdbook("build")?;
-    // mdbook-linkcheck2 would add a backtrace to every dead link.
-    let (succeeded, output) = capture(build.env("RUST_BACKTRACE", "0"))?;
-    // mdbook-katex complains of every mdbook but the one it was built with, to the last digit.
-    let noise =
-        |line: &&str| line.starts_with(" INFO") || line.contains("was built against mdbook");
-    for line in output.lines().filter(|line| !noise(line)) {
-        eprintln!("{line}");
-    }
-    match complaint(&output) {
-        Some(what) => bail!("`{}`: {what}", shown(&build)),
-        None if !succeeded => {
-            bail!("`{}` failed ---> HINT: the lines above say where", shown(&build))
-        }
-        None => Ok(()),
-    }
-}
-
-/// What mdbook and its preprocessors print, carrying on and exiting with 0.
-fn complaint(output: &str) -> Option<&'static str> {
-    if output.contains("mdbook_katex::render") && output.contains("Rendering failed") {
-        Some("a formula is not valid LaTeX ---> HINT: a stray $ in a text is written \\$")
-    } else if output.lines().any(|line| line.starts_with("ERROR")) {
-        Some("a page is incomplete or a link leads nowhere ---> HINT: the lines above say where")
-    } else if output.contains("HTML tag") {
-        Some(
-            "a page has an HTML tag without its partner ---> HINT: in a formula, `_` after a bracket or bar reads as emphasis: write \\rVert_2, not \\|_2",
-        )
-    } else {
-        None
-    }
-}
-
-fn mdbook(verb: &str) -> Result<Command> {
-    let mut mdbook = tools::command(&tools::BOOK)?;
-    mdbook.arg(verb).arg("book");
-    Ok(mdbook)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn complaints_that_exit_with_0_are_heard() {
-        let katex =
-            " WARN render: mdbook_katex::render: Rendering failed, keeping the original content";
-        assert!(complaint(katex).is_some_and(|what| what.contains("LaTeX")));
-        let include =
-            " INFO Book building has started\nERROR Error updating \"{{#include gone.md}}\"";
-        assert!(complaint(include).is_some_and(|what| what.contains("incomplete")));
-        let html = " WARN unclosed HTML tag `<math>` found in `svd.md` while exiting Emphasis";
-        assert!(complaint(html).is_some_and(|what| what.contains("HTML")));
-        assert_eq!(
-            complaint(" INFO Book building has started\n INFO Running the html backend"),
-            None
-        );
-    }
+    let mut pages = cargo();
+    run(pages.args(["run", "--quiet", "--bin", "pages"]), "the lines above say where")
 }

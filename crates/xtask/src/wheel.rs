@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{JoinHandle, spawn};
 
 use anyhow::{Context, Result};
 
 use crate::parity::{self, path_text};
-use crate::process::{check, command, run, run_lines, without_cargo};
+use crate::process::{cargo, check, command, run, run_lines, without_cargo};
 use crate::tally::Tally;
-use crate::workspace::{entries, read, relative, root};
+use crate::unchanged::Inputs;
+use crate::workspace::{entries, program, read, relative, root, target};
 
 const HINT: &str = "be online; PIP_INDEX_URL and PIP_EXTRA_INDEX_URL choose other package indexes";
 
@@ -20,6 +23,25 @@ pub fn main() -> Result<()> {
         "pip install it, and `import lowrank_oracle`; crates/oracle/python/README.md says how to go on"
     );
     Ok(())
+}
+
+/// The environments are gigabytes from the network, on one core: they are made beside the steps before this one.
+static BEGUN: Mutex<Option<JoinHandle<()>>> = Mutex::new(None);
+
+/// Begins to make them. What goes wrong is met again, and told, by who waits for them.
+pub fn begin() {
+    let making = spawn(|| {
+        let _ = environment().and_then(|_| parity::environment());
+    });
+    *BEGUN.lock().unwrap_or_else(PoisonError::into_inner) = Some(making);
+}
+
+/// As [`environment`], once that has ended.
+pub fn made_environment() -> Result<String> {
+    let begun = BEGUN.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // A panic in it has been printed.
+    let _ = begun.map(JoinHandle::join);
+    environment()
 }
 
 /// Python of `.cache/oracle`: what builds the wheel and tests it.
@@ -48,24 +70,19 @@ fn filled(name: &str, requirements: &Path) -> Result<String> {
     eprintln!("Making .cache/{name} as {} says", relative(requirements));
     let hint = "install Python's venv module (apt-get install python3-venv)";
     run(command("python3", ["-m", "venv", "--clear"]).arg(&folder), hint)?;
-    let mut install = command(&python, ["-m", "pip", "install", "--quiet", "--requirement"]);
-    run(install.arg(requirements), HINT)?;
+    run(parity::pip_install(&python).arg("--requirement").arg(requirements), HINT)?;
     std::fs::write(&installed, wanted)
         .with_context(|| format!("cannot write into .cache/{name}"))?;
     Ok(python)
 }
 
 fn install(python: &str, wheel: &Path) -> Result<()> {
-    let mut install =
-        command(python, ["-m", "pip", "install", "--quiet", "--force-reinstall", "--no-deps"]);
-    run(install.arg(wheel), HINT)
+    run(parity::pip_install(python).args(["--force-reinstall", "--no-deps"]).arg(wheel), HINT)
 }
 
 /// Builds the wheel and returns its path. Cargo's profile `dev` shares its dependencies with the tests.
 fn build(python: &str, profile: &str) -> Result<PathBuf> {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let out = std::path::absolute(target)?.join("wheels");
+    let out = std::path::absolute(target())?.join("wheels");
     // One wheel is in it, or none: an old one must not be taken for the new.
     if out.exists() {
         std::fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
@@ -76,6 +93,20 @@ fn build(python: &str, profile: &str) -> Result<PathBuf> {
     run(without_cargo(&mut maturin), "its output is above")?;
     let found = entries(&out)?;
     found.into_iter().next().with_context(|| format!("maturin left no wheel in {}", out.display()))
+}
+
+/// What the wheel and its tests depend on.
+pub fn inputs() -> Result<Inputs> {
+    // As maturin builds it.
+    let mut build = cargo();
+    build.args(["build", "--quiet", "--package", "lowrank", "--no-default-features"]);
+    run(&mut build, "mend what is listed above")?;
+    let mut inputs = Inputs::of("python")?;
+    inputs.path(&program("lowrank"))?;
+    let requirements = "tests/parity/requirements.txt";
+    inputs.paths(["crates/oracle/python", "tests/vectors", requirements])?;
+    inputs.output(&mut command("python3", ["--version"]));
+    Ok(inputs)
 }
 
 /// Builds the wheel, installs it and runs its tests and examples. `Err` in the second place says why they failed.

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::process;
-
 /// The repository's root.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -14,18 +12,21 @@ pub fn root() -> &'static Path {
         .expect("crates/xtask is two folders deep")
 }
 
+/// Where cargo builds.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// A program of the workspace, as `cargo build` leaves it.
+pub fn program(name: &str) -> PathBuf {
+    target().join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
+}
+
 /// The crates that hold a method: those with a reference implementation in `src/cpu.rs`.
 pub fn methods() -> Result<Vec<String>> {
     let folders = entries(&root().join("crates"))?;
     let methods = folders.into_iter().filter(|folder| folder.join("src/cpu.rs").is_file());
     Ok(methods.map(|folder| stem(&folder)).collect())
-}
-
-/// The libraries that must build and pass their tests without BLAS: the methods, what they stand on, and the oracle.
-pub fn without_blas() -> Result<Vec<String>> {
-    let mut packages = ["adapter", "rank", "peft", "oracle"].map(String::from).to_vec();
-    packages.extend(methods()?);
-    Ok(packages)
 }
 
 /// The names in `crates/<package>/examples`.
@@ -59,15 +60,6 @@ pub fn relative(path: &Path) -> String {
 /// Reads a text file, naming it when that fails.
 pub fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", relative(path)))
-}
-
-/// Whether rustc has a standard library for wasm32.
-pub fn has_wasm() -> bool {
-    let mut rustc = process::command(
-        "rustc",
-        ["--print", "target-libdir", "--target", "wasm32-unknown-unknown"],
-    );
-    process::first_line(&mut rustc).is_some_and(|folder| Path::new(&folder).is_dir())
 }
 
 /// What a folder holds, sorted.

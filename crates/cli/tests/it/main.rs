@@ -1,0 +1,4 @@
+//! Tests of the command line. One binary: linking is most of what a test costs.
+
+mod oracle;
+mod verbs;

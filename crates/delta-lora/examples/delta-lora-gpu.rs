@@ -1,0 +1,42 @@
+//! Delta-LoRA, which is LoRA until the step, on a GPU against the CPU: `cargo run -p delta-lora --features cuda --example delta-lora-gpu`.
+//!
+//! Without a GPU it says what is missing.
+
+use cuda::example::{Operands, SHAPE, numbers, of_base, on_cpu, open, row};
+use cuda::{Element, Gpu, Tf32, bf16};
+use delta_lora::{DeltaLora, Settings, gpu};
+use lora::Lora;
+use ndarray::Array2;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Result<()> {
+    let Some(gpu) = open()? else { return Ok(()) };
+    let truth = on_cpu(&adapter(|x| x)?, |x| x)?;
+    let gauge = on_cpu(&adapter(f64::abs)?, f64::abs)?;
+    compare::<f32>(&gpu, &truth, &gauge)?;
+    compare::<Tf32>(&gpu, &truth, &gauge)?;
+    compare::<bf16>(&gpu, &truth, &gauge)
+}
+
+fn adapter(of: fn(f64) -> f64) -> Result<DeltaLora<f64>> {
+    let [_, inputs, out, rank] = SHAPE;
+    let (a, b) = (numbers([rank, inputs], 4).mapv(of), numbers([out, rank], 5).mapv(of));
+    Ok(DeltaLora::new(Lora::new(a, b, 2.0)?, Settings::default())?)
+}
+
+fn compare<T: Element>(
+    gpu: &Gpu,
+    truth: &[Array2<f64>; 2],
+    gauge: &[Array2<f64>; 2],
+) -> Result<()> {
+    let mut made = Operands::<T>::new(gpu)?;
+    let layer = gpu::DeltaLora::new(gpu, &adapter(|x| x)?)?.lora;
+    let (mut saved, mut grads) = (layer.saved(SHAPE[0])?, layer.grads(SHAPE[0])?);
+    let Operands { weight, x, grad_y, y, grad_x } = &mut made;
+    let time = of_base(gpu, weight, || {
+        layer.forward(weight.view(), x, None, y, &mut saved)?;
+        layer.backward(weight.view(), x, None, &saved, grad_y, grad_x, &mut grads)
+    })?;
+    Ok(row(&made, truth, gauge, time)?)
+}

@@ -1,0 +1,7 @@
+//! Tests of LoRA. One binary: linking is most of what a test costs.
+
+mod claims;
+mod errors;
+mod gradients;
+mod rounding;
+mod start;
