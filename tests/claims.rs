@@ -6,11 +6,12 @@
 use std::sync::LazyLock;
 
 use claims::Verdict::{Agrees, Differs, Measured, Rounded};
-use claims::{Claim, Finding, Paper, Verdict};
+use claims::{Claim, Finding, Verdict};
+use methods::Method;
 
 static CLAIMS: LazyLock<Vec<Claim>> = LazyLock::new(|| claims::all().expect("nothing is refused"));
 
-fn claim(number: usize, paper: Paper) -> &'static Claim {
+fn claim(number: usize, paper: Method) -> &'static Claim {
     let claim = &CLAIMS[number - 1];
     assert_eq!((claim.number, claim.paper), (number, paper));
     if claim.verdict() == Differs {
@@ -20,7 +21,7 @@ fn claim(number: usize, paper: Paper) -> &'static Claim {
 }
 
 /// The findings of a claim, each against what the paper prints, what the formula gives, and the verdict.
-fn check(number: usize, paper: Paper, expected: &[(Option<&str>, f64, Verdict)]) {
+fn check(number: usize, paper: Method, expected: &[(Option<&str>, f64, Verdict)]) {
     let findings = &claim(number, paper).findings;
     assert_eq!(findings.len(), expected.len(), "{number}");
     for (found, &(printed, value, verdict)) in findings.iter().zip(expected) {
@@ -55,7 +56,7 @@ fn printed_from(value: f64, printed: &str) -> bool {
 }
 
 /// The values of the finding of this name.
-fn values(number: usize, paper: Paper, of: &str) -> &'static [f64] {
+fn values(number: usize, paper: Method, of: &str) -> &'static [f64] {
     let found = claim(number, paper).findings.iter().find(|finding| finding.of == of);
     &found.unwrap_or_else(|| panic!("{number} says nothing about {of}")).values
 }
@@ -65,7 +66,7 @@ fn verdicts(number: usize) -> Vec<Verdict> {
 }
 
 /// The error of an equation, which may be NaN.
-fn error(number: usize, paper: Paper, of: &str) -> f64 {
+fn error(number: usize, paper: Method, of: &str) -> f64 {
     let [error] = values(number, paper, of) else { panic!("{number} {of}: not one number") };
     *error
 }
@@ -92,57 +93,57 @@ fn the_digits_of_a_printed_number() {
 
 #[test]
 fn lora_01_gpt3_r1_is_4_718_592() {
-    check(1, Paper::Lora, &[(Some("4.7M"), 4_718_592.0, Rounded)]);
+    check(1, Method::Lora, &[(Some("4.7M"), 4_718_592.0, Rounded)]);
 }
 
 #[test]
 fn lora_02_gpt3_r2_is_9_437_184() {
     let row = (Some("9.4M"), 9_437_184.0, Rounded);
-    check(2, Paper::Lora, &[row, row]);
+    check(2, Method::Lora, &[row, row]);
 }
 
 /// 36.0 MiB exactly, or 37.7 MB.
 #[test]
 fn lora_03_gpt3_r4_is_18_874_368_and_36_mib() {
     let row = (Some("18.8M"), 18_874_368.0, Rounded);
-    check(3, Paper::Lora, &[row, row, (Some("35MB"), 36.0 * 1_048_576.0, Differs)]);
+    check(3, Method::Lora, &[row, row, (Some("35MB"), 36.0 * 1_048_576.0, Differs)]);
 }
 
 #[test]
 fn lora_04_gpt3_r8_is_37_748_736() {
     let row = (Some("37.7M"), 37_748_736.0, Rounded);
-    check(4, Paper::Lora, &[row, row]);
+    check(4, Method::Lora, &[row, row]);
 }
 
 #[test]
 fn lora_05_gpt3_r64_is_301_989_888() {
-    check(5, Paper::Lora, &[(Some("301.9M"), 301_989_888.0, Rounded)]);
+    check(5, Method::Lora, &[(Some("301.9M"), 301_989_888.0, Rounded)]);
 }
 
 #[test]
 fn lora_06_gpt3_qkvo_r64_is_603_979_776_and_not_603_8m() {
-    check(6, Paper::Lora, &[(Some("603.8M"), 603_979_776.0, Differs)]);
+    check(6, Method::Lora, &[(Some("603.8M"), 603_979_776.0, Differs)]);
 }
 
 #[test]
 fn lora_07_roberta_base_r8_is_294_912() {
-    check(7, Paper::Lora, &[(Some("0.3M"), 294_912.0, Rounded)]);
+    check(7, Method::Lora, &[(Some("0.3M"), 294_912.0, Rounded)]);
 }
 
 #[test]
 fn lora_08_roberta_large_r8_is_786_432() {
-    check(8, Paper::Lora, &[(Some("0.8M"), 786_432.0, Rounded)]);
+    check(8, Method::Lora, &[(Some("0.8M"), 786_432.0, Rounded)]);
 }
 
 #[test]
 fn lora_09_deberta_xxl_r16_is_4_718_592() {
-    check(9, Paper::Lora, &[(Some("4.7M"), 4_718_592.0, Rounded)]);
+    check(9, Method::Lora, &[(Some("4.7M"), 4_718_592.0, Rounded)]);
 }
 
 #[test]
 fn lora_10_gpt2_r4_is_393_216_and_737_280_and_not_as_printed() {
     let expected = [(Some(".35M"), 393_216.0, Differs), (Some(".77M"), 737_280.0, Differs)];
-    check(10, Paper::Lora, &expected);
+    check(10, Method::Lora, &expected);
 }
 
 #[test]
@@ -154,12 +155,12 @@ fn lora_11_houlsby_adapters() {
         (Some("77.9M"), 77_859_840.0, Rounded),
         (Some("304.4M"), 304_361_472.0, Rounded),
     ];
-    check(11, Paper::Lora, &expected);
+    check(11, Method::Lora, &expected);
 }
 
 #[test]
 fn lora_12_prefix_embed_is_3_244_032() {
-    check(12, Paper::Lora, &[(Some("3.2M"), 3_244_032.0, Rounded)]);
+    check(12, Method::Lora, &[(Some("3.2M"), 3_244_032.0, Rounded)]);
 }
 
 // VeRA: |Θ| = L (d + r).
@@ -174,7 +175,7 @@ fn vera_13_roberta_base() {
         (Some("74KB"), 75_264.0, Rounded),
         (Some("96KB"), 98_304.0, Agrees),
     ];
-    check(13, Paper::Vera, &expected);
+    check(13, Method::Vera, &expected);
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn vera_14_roberta_large_r16_is_49_920_and_not_49_5k() {
         (Some("195KB"), 199_680.0, Agrees),
         (Some("240KB"), 245_760.0, Agrees),
     ];
-    check(14, Paper::Vera, &expected);
+    check(14, Method::Vera, &expected);
 }
 
 #[test]
@@ -197,7 +198,7 @@ fn vera_15_gpt3_trains_2_362_368_and_2_408_448_and_not_2_8m_and_8_7m() {
         (Some("2.8M"), 2_362_368.0, Differs),
         (Some("8.7M"), 2_408_448.0, Differs),
     ];
-    check(15, Paper::Vera, &expected);
+    check(15, Method::Vera, &expected);
 }
 
 #[test]
@@ -210,7 +211,7 @@ fn vera_16_gpt3_with_the_shared_matrices_is_what_15_prints() {
         (None, 11_022_336.0, Measured),
         (None, 34_799_616.0, Measured),
     ];
-    check(16, Paper::Vera, &expected);
+    check(16, Method::Vera, &expected);
     let shown = CLAIMS[15].findings[3..].iter().map(|finding| &finding.computed);
     assert_eq!(shown.collect::<Vec<_>>(), ["9.09 MiB", "10.51 MiB", "33.19 MiB"]);
 }
@@ -222,7 +223,7 @@ fn vera_17_lora_beside_it_on_roberta_base() {
         (Some("589.8K"), 589_824.0, Rounded),
         (Some("9437.1K"), 9_437_184.0, Rounded),
     ];
-    check(17, Paper::Vera, &expected);
+    check(17, Method::Vera, &expected);
 }
 
 #[test]
@@ -232,7 +233,7 @@ fn vera_18_lora_beside_it_on_roberta_large() {
         (Some("1572.8K"), 1_572_864.0, Rounded),
         (Some("25165.8K"), 25_165_824.0, Rounded),
     ];
-    check(18, Paper::Vera, &expected);
+    check(18, Method::Vera, &expected);
 }
 
 #[test]
@@ -242,7 +243,7 @@ fn vera_19_lora_beside_it_on_gpt3() {
         (Some("75.5M"), 75_497_472.0, Rounded),
         (Some("1207.9M"), 1_207_959_552.0, Rounded),
     ];
-    check(19, Paper::Vera, &expected);
+    check(19, Method::Vera, &expected);
 }
 
 #[test]
@@ -252,18 +253,18 @@ fn vera_20_llama_7b() {
         (Some("1.4M"), 1_417_216.0, Rounded),
         (Some("1.6M"), 1_589_248.0, Rounded),
     ];
-    check(20, Paper::Vera, &expected);
+    check(20, Method::Vera, &expected);
 }
 
 #[test]
 fn vera_21_llama_13b() {
     let expected = [(Some("250.3M"), 250_347_520.0, Rounded), (Some("2.4M"), 2_416_640.0, Rounded)];
-    check(21, Paper::Vera, &expected);
+    check(21, Method::Vera, &expected);
 }
 
 #[test]
 fn vera_22_a_million_users_of_288_mib() {
-    check(22, Paper::Vera, &[(Some("275TB"), 288.0 * 1_048_576.0 * 1e6, Rounded)]);
+    check(22, Method::Vera, &[(Some("275TB"), 288.0 * 1_048_576.0 * 1e6, Rounded)]);
     assert_eq!(CLAIMS[21].findings[0].computed, "274.66 TiB");
 }
 
@@ -280,7 +281,7 @@ fn lora_fa_24_trains_9dr_of_loras_18dr_of_12d2() {
 }
 
 fn check_text(number: usize, expected: &[(&str, f64)]) {
-    let findings = &claim(number, Paper::LoraFa).findings;
+    let findings = &claim(number, Method::LoraFa).findings;
     assert_eq!(findings.len(), expected.len());
     for (found, &(text, value)) in findings.iter().zip(expected) {
         assert_eq!((found.printed, found.computed.as_str()), (Some(text), text));
@@ -290,7 +291,7 @@ fn check_text(number: usize, expected: &[(&str, f64)]) {
 
 #[test]
 fn lora_fa_25_the_steps_stay_in_the_row_space_of_a() {
-    let error = |of| error(25, Paper::LoraFa, of);
+    let error = |of| error(25, Method::LoraFa, of);
     // A is 3 × 8 with a condition number of some units: an SVD's vectors are off by 30·8·ε = 5e-14 (LAPACK's own test), a
     // solve with A Aᵀ by κ² times as much. An error of the method is of order 1.
     for of in ["ΔW P = ΔW", "projected: −η g P", "plain: −η s² g AᵀA"] {
@@ -306,7 +307,7 @@ fn lora_fa_25_the_steps_stay_in_the_row_space_of_a() {
 
 #[test]
 fn delta_lora_26_one_step_has_rank_2r_and_the_buggy_one_r() {
-    check(26, Paper::DeltaLora, &[(None, 4.0, Measured), (None, 2.0, Measured)]);
+    check(26, Method::DeltaLora, &[(None, 4.0, Measured), (None, 2.0, Measured)]);
 }
 
 /// 40 steps of some 50 roundings, ε/2 each on numbers near 1, that at worst add up: 1000·ε = 2.2e-13. A wrong factor shows
@@ -315,22 +316,22 @@ const FORTY_STEPS: f64 = 2.3e-13;
 
 #[test]
 fn delta_lora_27_the_moves_telescope_and_have_rank_2r() {
-    let off = error(27, Paper::DeltaLora, "sum of the steps");
+    let off = error(27, Method::DeltaLora, "sum of the steps");
     assert!(off <= FORTY_STEPS, "{off:e}");
-    assert_eq!(values(27, Paper::DeltaLora, "W_T − W₀"), [4.0]);
+    assert_eq!(values(27, Method::DeltaLora, "W_T − W₀"), [4.0]);
     assert_eq!(verdicts(27), [Measured; 2]);
 }
 
 #[test]
 fn delta_lora_28_under_adam_it_is_lora_rescaled() {
-    let off = error(28, Paper::DeltaLora, "W_T + s B A");
+    let off = error(28, Method::DeltaLora, "W_T + s B A");
     assert!(off <= FORTY_STEPS, "{off:e}");
     assert_eq!(verdicts(28), [Measured]);
 }
 
 #[test]
 fn delta_lora_29_under_sgd_it_is_lora_rescaled() {
-    let off = error(29, Paper::DeltaLora, "W_T + s B A");
+    let off = error(29, Method::DeltaLora, "W_T + s B A");
     assert!(off <= FORTY_STEPS, "{off:e}");
     assert_eq!(verdicts(29), [Measured]);
 }
@@ -340,7 +341,7 @@ fn delta_lora_29_under_sgd_it_is_lora_rescaled() {
 #[test]
 fn lora_plus_30_a_step_is_the_sum_of_three() {
     // The numbers are integers and powers of two: exactly.
-    assert_eq!(error(30, Paper::LoraPlus, ""), 0.0);
+    assert_eq!(error(30, Method::LoraPlus, ""), 0.0);
     assert_eq!(verdicts(30), [Agrees]);
 }
 
@@ -358,21 +359,21 @@ fn lora_plus_31_exponents_of_the_width() {
         ("both 1/√n", [-0.5, -0.5, -0.5]),
         ("both 1/n", [-2.0, -1.0, -2.0]),
     ] {
-        let slopes = values(31, Paper::LoraPlus, of);
+        let slopes = values(31, Method::LoraPlus, of);
         assert_eq!(slopes.len(), 3);
         for (slope, limit) in slopes.iter().zip(limits) {
             assert!((slope - limit).abs() <= 0.09, "{of}: {slopes:?}, not {limits:?}");
         }
     }
     assert_eq!(verdicts(31), [Agrees, Measured, Measured]);
-    assert_eq!(claim(31, Paper::LoraPlus).findings[0].printed, Some("Θ(1), Θ(1)"));
+    assert_eq!(claim(31, Method::LoraPlus).findings[0].printed, Some("Θ(1), Θ(1)"));
 }
 
 /// The drift over a fixed time is c₁ η + c₂ η² + …, so the ratio of two drifts is 10 + c η: ten times finer, ten times
 /// nearer to 10 (0.2 for 0.1 leaves room for the next term).
 #[test]
 fn lora_plus_32_the_drift_is_proportional_to_the_rate() {
-    let [coarse, fine] = values(32, Paper::LoraPlus, "drift falls") else { panic!("two ratios") };
+    let [coarse, fine] = values(32, Method::LoraPlus, "drift falls") else { panic!("two ratios") };
     assert!((coarse - 10.0).abs() <= 2.0, "{coarse}");
     assert!((fine - 10.0).abs() <= 0.2 * (coarse - 10.0).abs(), "{coarse} {fine}");
     assert_eq!(verdicts(32), [Measured]);
@@ -384,26 +385,26 @@ fn lora_plus_32_the_drift_is_proportional_to_the_rate() {
 fn lora_33_the_first_step() {
     // The numbers are integers and powers of two: exactly.
     for of in ["y = x Wᵀ", "∂L/∂A = 0", "∂L/∂B = s g Aᵀ", "ΔW = −η s² g AᵀA"] {
-        assert_eq!(error(33, Paper::Lora, of), 0.0, "{of}");
+        assert_eq!(error(33, Method::Lora, of), 0.0, "{of}");
     }
     assert_eq!(verdicts(33), [Agrees, Measured, Measured, Measured]);
 }
 
 #[test]
 fn lora_34_the_appendix_has_a_misplaced_bracket() {
-    let [phi, printed] = values(34, Paper::Lora, "φ") else { panic!("two numbers") };
+    let [phi, printed] = values(34, Method::Lora, "φ") else { panic!("two numbers") };
     assert!((0.0..=1.0).contains(phi) && *printed < 0.0, "{phi} {printed}");
     // d² = p (1 − φ), so the printed form is (1 − p (1 − φ))/p = φ − 1 + 1/p with p = 4.
     // Two decompositions of 16 × 4 matrices, each off by 30·16·ε at most (LAPACK's own test): 2.2e-13.
     assert!((printed - (phi - 0.75)).abs() <= 2.2e-13, "{phi} {printed}");
-    let off = error(34, Paper::Lora, "φ = 1 − d²/p");
+    let off = error(34, Method::Lora, "φ = 1 − d²/p");
     assert!(off <= 2.2e-13, "{off:e}");
     assert_eq!(verdicts(34), [Differs, Measured]);
 }
 
 #[test]
 fn lora_35_random_subspaces_overlap_by_9_in_64() {
-    let [mean, standard_error] = values(35, Paper::Lora, "mean φ") else { panic!("two numbers") };
+    let [mean, standard_error] = values(35, Method::Lora, "mean φ") else { panic!("two numbers") };
     // Five standard errors, one chance in two million; and they are small: φ's own deviation is below its mean, 0.14.
     assert!((mean - 0.140625).abs() <= 5.0 * standard_error, "{mean} ± {standard_error}");
     assert!(*standard_error <= 0.14 / 1000f64.sqrt(), "{standard_error}");
@@ -412,18 +413,18 @@ fn lora_35_random_subspaces_overlap_by_9_in_64() {
 
 #[test]
 fn lora_36_amplification_is_21_59() {
-    check(36, Paper::Lora, &[(Some("21.5"), 21.59375, Rounded), (None, 3.57 / 1.90, Measured)]);
+    check(36, Method::Lora, &[(Some("21.5"), 21.59375, Rounded), (None, 3.57 / 1.90, Measured)]);
     let shown = CLAIMS[35].findings.iter().map(|finding| &finding.computed);
     assert_eq!(shown.collect::<Vec<_>>(), ["21.59", "1.88"]);
 }
 
 #[test]
 fn lora_37_the_speedup_is_24_6_percent_of_the_time_and_32_6_of_the_speed() {
-    let shown = claim(37, Paper::Lora).findings.iter().map(|finding| &finding.computed);
+    let shown = claim(37, Method::Lora).findings.iter().map(|finding| &finding.computed);
     assert_eq!(shown.collect::<Vec<_>>(), ["24.6%", "32.6%"]);
     assert_eq!(verdicts(37), [Rounded, Measured]);
     let [saved, gained] = [24.594, 32.615];
-    assert!((error(37, Paper::Lora, "time saved") - saved).abs() <= 5e-4);
-    assert!((error(37, Paper::Lora, "throughput gained") - gained).abs() <= 5e-4);
+    assert!((error(37, Method::Lora, "time saved") - saved).abs() <= 5e-4);
+    assert!((error(37, Method::Lora, "throughput gained") - gained).abs() <= 5e-4);
     assert!(printed_from(saved, "25%") && !printed_from(gained, "25%"));
 }

@@ -30,7 +30,7 @@ fn row(claim: &Claim) -> String {
     };
     format!(
         "| {}: {} | {} | {} | {} | {} |",
-        claim.paper,
+        claim.paper.label(),
         claim.statement,
         lines(|finding| finding.of.to_owned()),
         lines(|finding| finding.printed.unwrap_or_default().to_owned()),
@@ -49,7 +49,7 @@ fn difference(claim: &Claim) -> String {
     format!(
         "- **{}** ({}). {}: {}. {}",
         claim.number,
-        claim.paper,
+        claim.paper.label(),
         claim.statement,
         numbers.collect::<Vec<_>>().join("; "),
         claim.note.unwrap_or_default(),

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use finetune::{Contender, Data, Plan, Record, Sweep};
+use finetune::{Data, Plan, Record, Spread, Sweep};
 use indicatif::{BinaryBytes, HumanCount, ProgressBar};
-use llama::tiny;
+use llama::{Projection, tiny};
+use methods::{Method, Row};
 
 use crate::Page;
 use crate::figure::{Chart, Line, figure};
@@ -16,71 +17,66 @@ const SEEDS: u64 = 3;
 /// The matrix whose change is drawn.
 const MODULE: &str = "model.layers.1.self_attn.q_proj";
 
-type Runs = Vec<(Contender, Vec<Record>)>;
+/// Whose change is decomposed.
+const COMPARED: [Projection; 2] = [Projection::Q, Projection::V];
+
+type Runs = Vec<(Row, Vec<Record>)>;
 
 pub fn pages() -> Result<Vec<Page>> {
-    let terms = Plan::embedded(finetune::Name::Lora, f64::NAN);
+    let terms = Plan::embedded(Method::Lora, f64::NAN);
     let sweep = Sweep::embedded();
     let model = tiny::model::<f64>()?;
-    let bar = ProgressBar::new(Contender::ALL.len() as u64 * SEEDS * terms.steps as u64);
+    let rows = Row::all();
+    let bar = ProgressBar::new(rows.len() as u64 * SEEDS * terms.steps as u64);
     let mut runs = Runs::new();
-    for contender in Contender::ALL {
-        let lr = sweep.rate(contender).context("the committed sweep has every method")?;
+    for row in &rows {
+        let lr = sweep.rate(row).context("the committed sweep has every method")?;
         let run = |seed| -> Result<Record> {
-            let plan = contender.plan(&terms, lr, seed);
+            let plan = terms.of_row(row, lr, seed);
             let data = Data::embedded(&plan, Some(seed))?;
-            Ok(finetune::run(&plan, &model, &data, &mut |_| bar.inc(1))?)
+            Ok(finetune::run(&plan, &model, &data, &COMPARED, &mut |_| bar.inc(1))?)
         };
-        runs.push((contender, (0..SEEDS).map(run).collect::<Result<_>>()?));
+        runs.push((*row, (0..SEEDS).map(run).collect::<Result<_>>()?));
     }
     bar.finish_and_clear();
     Ok(vec![
-        Page::exact("side-by-side-sweep.md", sweep_table(&sweep)?),
-        Page::exact("side-by-side-bytes.md", bytes(&terms, &sweep)?),
+        Page::exact("side-by-side-sweep.md", sweep_table(&sweep, &rows)?),
+        Page::exact("side-by-side-bytes.md", bytes(&terms, &sweep, &rows)?),
         Page::rounded("side-by-side.md", results(&runs)?),
         Page::rounded("side-by-side-losses.svg.html", losses(&runs)?),
         Page::rounded("side-by-side-spectra.svg.html", spectra(&runs)?),
     ])
 }
 
-fn sweep_table(sweep: &Sweep) -> Result<String> {
-    let mut rates: Vec<f64> = sweep.trials.values().flatten().map(|trial| trial.lr).collect();
-    rates.sort_by(f64::total_cmp);
-    rates.dedup();
-    let mut table = String::from("| loss at η = |");
-    rates.iter().try_for_each(|lr| write!(table, " {lr} |"))?;
-    writeln!(table, "\n|---|{}", "--:|".repeat(rates.len()))?;
-    for contender in Contender::ALL {
-        write!(table, "| {} |", contender.label())?;
-        let best = sweep.rate(contender);
-        for lr in &rates {
-            let trial = sweep.trials[contender.name()].iter().find(|trial| trial.lr == *lr);
-            match trial.map(|trial| trial.loss) {
-                None => write!(table, " |")?,
-                Some(None) => write!(table, " diverged |")?,
-                Some(Some(loss)) if best == Some(*lr) => write!(table, " **{loss:.3}** |")?,
-                Some(Some(loss)) => write!(table, " {loss:.3} |")?,
-            }
-        }
-        writeln!(table)?;
+fn sweep_table(sweep: &Sweep, rows: &[Row]) -> Result<String> {
+    let mut lines = sweep.table(rows, |loss, best| match best {
+        true => format!("**{loss:.3}**"),
+        false => format!("{loss:.3}"),
+    });
+    lines[0][0] = "loss at η =".into();
+    let rule = std::iter::once("---").chain(std::iter::repeat_n("--:", lines[0].len() - 1));
+    lines.insert(1, rule.map(str::to_owned).collect());
+    let mut table = String::new();
+    for line in lines {
+        writeln!(table, "| {} |", line.join(" | "))?;
     }
     Ok(table)
 }
 
 /// Of one step in f32: as many on every machine.
-fn bytes(terms: &Plan, sweep: &Sweep) -> Result<String> {
+fn bytes(terms: &Plan, sweep: &Sweep, rows: &[Row]) -> Result<String> {
     let mut table = String::from(
         "| | trained | weights | gradients | optimiser | saved for backward | by the adapters |\n\
          |---|--:|--:|--:|--:|--:|--:|\n",
     );
     let model = tiny::model::<f32>()?;
-    for contender in Contender::ALL {
-        let lr = sweep.rate(contender).context("the committed sweep has every method")?;
-        let plan = Plan { steps: 1, ..contender.plan(terms, lr, 0) };
+    for row in rows {
+        let lr = sweep.rate(row).context("the committed sweep has every method")?;
+        let plan = Plan { steps: 1, ..terms.of_row(row, lr, 0) };
         let mut data = Data::embedded(&plan, Some(0))?;
         data.held_out.truncate(1);
-        let record = finetune::run(&plan, &model, &data, &mut |_| {})?;
-        write!(table, "| {} | {} |", contender.label(), HumanCount(record.trainable as u64))?;
+        let record = finetune::run(&plan, &model, &data, &COMPARED, &mut |_| {})?;
+        write!(table, "| {} | {} |", row.label, HumanCount(record.trainable as u64))?;
         for bytes in record.bytes.values().into_iter().chain([record.adapter_saved_bytes]) {
             // A number and its unit on one line.
             write!(table, " {} |", BinaryBytes(bytes as u64).to_string().replace(' ', "\u{a0}"))?;
@@ -95,28 +91,32 @@ fn results(runs: &Runs) -> Result<String> {
         "| | trained | η | held-out loss | range | exact answers | range | effective rank |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
-    for (contender, records) in runs {
+    for (row, records) in runs {
         let spread = |number: fn(&Record) -> f64| {
-            let mut values: Vec<f64> = records.iter().map(number).collect();
-            values.sort_by(f64::total_cmp);
-            [values[values.len() / 2], values[0], values[values.len() - 1]]
+            Spread::of(records.iter().map(number)).context("at least one seed")
         };
-        let [loss, least, most] = spread(|record| record.after.loss);
-        let [exact, worst, best] = spread(|record| 100.0 * record.after.exact);
+        let loss = spread(|record| record.after.loss)?;
+        let exact = spread(|record| 100.0 * record.after.exact)?;
         let Record { trainable, lr, .. } = &records[0];
         writeln!(
             table,
-            "| {} | {} | {lr} | {loss:.4} | {least:.4}–{most:.4} | {exact:.1}% | {worst:.1}–{best:.1}% | {:.1} |",
-            contender.label(),
+            "| {} | {} | {lr} | {:.4} | {:.4}–{:.4} | {:.1}% | {:.1}–{:.1}% | {:.1} |",
+            row.label,
             HumanCount(*trainable as u64),
-            spread(|record| record.effective_rank)[0],
+            loss.median,
+            loss.least,
+            loss.most,
+            exact.median,
+            exact.least,
+            exact.most,
+            spread(|record| record.effective_rank)?.median,
         )?;
     }
     Ok(table)
 }
 
 fn losses(runs: &Runs) -> Result<String> {
-    let line = |(contender, records): &(Contender, Vec<Record>)| {
+    let line = |(row, records): &(Row, Vec<Record>)| {
         let steps = records[0].losses.len();
         let mean = |step: usize| {
             records.iter().map(|record| record.losses[step]).sum::<f64>() / records.len() as f64
@@ -124,7 +124,7 @@ fn losses(runs: &Runs) -> Result<String> {
         let losses: Vec<f64> = (0..steps).map(mean).collect();
         let smooth = losses.windows(10).map(|window| window.iter().sum::<f64>() / 10.0);
         let points = smooth.enumerate().map(|(i, loss)| ((i + 10) as f64, loss)).collect();
-        Line { name: contender.label().into(), points }
+        Line { name: row.label.into(), points }
     };
     let chart = Chart {
         title: "Training loss, mean of three seeds".into(),
@@ -138,13 +138,13 @@ fn losses(runs: &Runs) -> Result<String> {
 }
 
 fn spectra(runs: &Runs) -> Result<String> {
-    let line = |(contender, records): &(Contender, Vec<Record>)| {
+    let line = |(row, records): &(Row, Vec<Record>)| {
         let spectra: &BTreeMap<_, _> = &records[0].spectra;
         let values = &spectra[MODULE];
         let relative = values.iter().map(|sigma| sigma / values[0]).enumerate();
         let points = relative.map(|(i, sigma)| (i as f64 + 1.0, sigma));
         Line {
-            name: contender.label().into(),
+            name: row.label.into(),
             // What is left of a vanished singular value is rounding.
             points: points.take_while(|(_, sigma)| *sigma > 1e-6).collect(),
         }

@@ -36,6 +36,14 @@ pub enum Error {
         /// What usually causes it.
         hint: Cow<'static, str>,
     },
+    /// An iteration ended before its result was exact enough.
+    #[error("{name} did not converge: {hint}")]
+    NotConverged {
+        /// The iteration.
+        name: Cow<'static, str>,
+        /// How far it came, or the way out.
+        hint: Cow<'static, str>,
+    },
 }
 
 /// `Result` with this crate's [`Error`].

@@ -53,12 +53,11 @@ fn adamw_against_fifty_digits() {
 fn moments_are_all_there_is_to_save() {
     let group = Group { lr: 0.1, weight_decay: 0.01 };
     let gradient = |step: i32| array![f64::from(step).sin(), 0.3].into_dyn();
-    let run =
-        |adamw: &mut AdamW<f64>, p: &mut ArrayD<f64>, steps: std::ops::Range<i32>| {
-            for step in steps {
-                adamw.update("p", p.view_mut(), gradient(step).view(), group).unwrap();
-            }
-        };
+    let run = |adamw: &mut AdamW<f64>, p: &mut ArrayD<f64>, steps: std::ops::Range<i32>| {
+        for step in steps {
+            adamw.update("p", p.view_mut(), gradient(step).view(), group).unwrap();
+        }
+    };
     let mut whole = AdamW::new(group, AdamVariant::Hf);
     let mut p = array![1.0, -2.0].into_dyn();
     run(&mut whole, &mut p, 0..6);

@@ -11,7 +11,8 @@ use rand_chacha::rand_core::SeedableRng;
 use rank::Tolerance;
 
 use crate::problem::{Problem, gaussian, relative_error};
-use crate::{Claim, Finding, Paper};
+use crate::{Claim, Finding};
+use methods::Method;
 
 const SHAPE: [usize; 2] = [6, 9];
 const RANK: usize = 2;
@@ -26,7 +27,7 @@ pub fn claims() -> Result<Vec<Claim>> {
     let (a, b) = (gaussian(RANK, inputs, &mut rng), gaussian(out, RANK, &mut rng));
     let claim = |number, statement, findings, note| Claim {
         number,
-        paper: Paper::DeltaLora,
+        paper: Method::DeltaLora,
         statement,
         findings,
         note,

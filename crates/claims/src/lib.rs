@@ -25,9 +25,8 @@ mod problem;
 mod targets;
 mod vera;
 
-use std::fmt;
-
 use adapter::Result;
+use methods::Method;
 
 pub use finding::{Finding, Verdict};
 
@@ -37,7 +36,7 @@ pub struct Claim {
     /// From 1; [`all`] has them in this order.
     pub number: usize,
     /// Whose.
-    pub paper: Paper,
+    pub paper: Method,
     /// What it says.
     pub statement: &'static str,
     /// The numbers and equations it is about, each with its verdict.
@@ -51,46 +50,6 @@ impl Claim {
     pub fn verdict(&self) -> Verdict {
         let verdicts = self.findings.iter().map(|finding| finding.verdict);
         verdicts.max().expect("a claim is about something")
-    }
-}
-
-/// The papers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paper {
-    /// Hu et al. 2021.
-    Lora,
-    /// Zhang et al. 2023.
-    LoraFa,
-    /// Kopiczko, Blankevoort & Asano 2024.
-    Vera,
-    /// Zi et al. 2023.
-    DeltaLora,
-    /// Hayou, Ghosh & Yu 2024.
-    LoraPlus,
-}
-
-impl Paper {
-    /// Its number on arXiv.
-    pub fn arxiv(self) -> &'static str {
-        match self {
-            Self::Lora => "2106.09685",
-            Self::LoraFa => "2308.03303",
-            Self::Vera => "2310.11454",
-            Self::DeltaLora => "2309.02411",
-            Self::LoraPlus => "2402.12354",
-        }
-    }
-}
-
-impl fmt::Display for Paper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Lora => "LoRA",
-            Self::LoraFa => "LoRA-FA",
-            Self::Vera => "VeRA",
-            Self::DeltaLora => "Delta-LoRA",
-            Self::LoraPlus => "LoRA+",
-        })
     }
 }
 

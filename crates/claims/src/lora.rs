@@ -3,7 +3,8 @@
 use adapter::Result;
 
 use crate::targets::Targets;
-use crate::{Claim, Finding, Paper};
+use crate::{Claim, Finding};
+use methods::Method;
 
 const GPT3_LAYERS: usize = 96;
 const GPT3_WIDTH: usize = 12_288;
@@ -101,7 +102,7 @@ pub fn claims() -> Result<Vec<Claim>> {
 }
 
 fn claim(number: usize, statement: &'static str, findings: Vec<Finding>) -> Claim {
-    Claim { number, paper: Paper::Lora, statement, findings, note: None }
+    Claim { number, paper: Method::Lora, statement, findings, note: None }
 }
 
 /// Two in each layer: down to r and up again, with biases. Not one of our methods, so the paper's formula.

@@ -8,12 +8,13 @@ use rand_chacha::rand_core::SeedableRng;
 use rank::subspace::{principal_angles, similarity};
 
 use crate::problem::{norm, orthonormal, relative_error};
-use crate::{Claim, Finding, Paper, Verdict};
+use crate::{Claim, Finding, Verdict};
+use methods::Method;
 
 pub fn claims() -> Result<Vec<Claim>> {
     let claim = |number, statement, findings, note| Claim {
         number,
-        paper: Paper::Lora,
+        paper: Method::Lora,
         statement,
         findings,
         note,

@@ -9,7 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::problem::{Problem, norm, relative_error};
-use crate::{Claim, Finding, Paper, Verdict};
+use crate::{Claim, Finding, Verdict};
+use methods::Method;
 
 pub fn claims() -> Result<Vec<Claim>> {
     Ok(vec![
@@ -36,7 +37,7 @@ pub fn claims() -> Result<Vec<Claim>> {
 }
 
 fn claim(number: usize, statement: &'static str, findings: Vec<Finding>) -> Claim {
-    Claim { number, paper: Paper::LoraFa, statement, findings, note: None }
+    Claim { number, paper: Method::LoraFa, statement, findings, note: None }
 }
 
 /// LoRA's bytes as a multiple of LoRA-FA's, (d + r)/r.

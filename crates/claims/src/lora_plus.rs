@@ -9,12 +9,13 @@ use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::problem::{Problem, gaussian, norm};
-use crate::{Claim, Finding, Paper, Verdict};
+use crate::{Claim, Finding, Verdict};
+use methods::Method;
 
 pub fn claims() -> Result<Vec<Claim>> {
     let claim = |number, statement, findings, note| Claim {
         number,
-        paper: Paper::LoraPlus,
+        paper: Method::LoraPlus,
         statement,
         findings,
         note,

@@ -3,7 +3,8 @@
 use adapter::Result;
 
 use crate::targets::Targets;
-use crate::{Claim, Finding, Paper};
+use crate::{Claim, Finding};
+use methods::Method;
 
 /// The three ranks of the paper's table.
 const RANKS: [(&str, usize); 3] = [("r = 1", 1), ("r = 16", 16), ("r = 256", 256)];
@@ -100,7 +101,7 @@ pub fn claims() -> Result<Vec<Claim>> {
 }
 
 fn claim(number: usize, statement: &'static str, findings: Vec<Finding>) -> Claim {
-    Claim { number, paper: Paper::Vera, statement, findings, note: None }
+    Claim { number, paper: Method::Vera, statement, findings, note: None }
 }
 
 fn counts(printed: [&'static str; 3], counts: [Result<usize>; 3]) -> Result<Vec<Finding>> {

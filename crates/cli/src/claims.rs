@@ -36,7 +36,7 @@ fn json(claim: &Claim) -> serde_json::Value {
     };
     json!({
         "claim": claim.number,
-        "paper": claim.paper.to_string(),
+        "paper": claim.paper.label(),
         "arxiv": claim.paper.arxiv(),
         "statement": claim.statement,
         "verdict": claim.verdict().to_string(),
@@ -73,7 +73,7 @@ fn row(claim: &Claim) -> Vec<String> {
     vec![
         claim.number.to_string(),
         // No line ends within an equation.
-        format!("{}: {}", claim.paper, claim.statement.replace(" = ", "\u{a0}=\u{a0}")),
+        format!("{}: {}", claim.paper.label(), claim.statement.replace(" = ", "\u{a0}=\u{a0}")),
         lines(|finding| finding.of.to_owned()),
         lines(|finding| finding.printed.unwrap_or_default().to_owned()),
         lines(|finding| finding.computed.clone()),

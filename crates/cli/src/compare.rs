@@ -4,13 +4,14 @@ use std::cell::Cell;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use finetune::{Contender, Data, Digest, Outcome, Plan, Store, Sweep};
-use llama::Llama;
+use clap::builder::PossibleValuesParser;
+use finetune::{Data, Digest, Outcome, Plan, Step, Store, Sweep};
 use llama::data::Example;
+use llama::{Llama, Projection};
+use methods::{Method, Row};
 use serde_json::{Value, json};
 
-use crate::compare_report::{self, Row};
+use crate::compare_report::{self, Runs};
 use crate::method_args::targets;
 use crate::output::{self, Format};
 use crate::source::Source;
@@ -26,8 +27,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Methods to compare [default: all]
-    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(Contender::ALL.map(Contender::name)).try_map(|name| name.parse::<Contender>()))]
-    methods: Option<Vec<Contender>>,
+    #[arg(long, value_delimiter = ',', value_parser = PossibleValuesParser::new(Row::all().iter().map(|row| row.name)))]
+    methods: Option<Vec<String>>,
     /// Updates for each method [default: 400 for the embedded model, 100 for others]
     #[arg(long)]
     steps: Option<usize>,
@@ -75,6 +76,8 @@ pub struct Args {
 struct Comparison {
     model: Llama<f32>,
     terms: Plan,
+    /// Whose change is decomposed.
+    targets: Vec<Projection>,
     examples: Examples,
     store: Store,
     fresh: bool,
@@ -104,31 +107,31 @@ pub fn main(args: &Args) -> Result<()> {
     if args.seeds == 0 || args.steps == Some(0) {
         bail!("--seeds and --steps are at least 1");
     }
-    let contenders = args.methods.clone().unwrap_or(Contender::ALL.to_vec());
+    let rows = rows(args.methods.as_deref());
     let comparison = Comparison::new(args)?;
-    let sweep = comparison.rates(args, &contenders)?;
-    let mut rows = Vec::new();
-    for &contender in &contenders {
-        let lr = sweep.rate(contender).with_context(|| {
-            format!("no learning rate is known for {contender}: --sweep finds one")
-        })?;
+    let sweep = comparison.rates(args, &rows)?;
+    let mut all = Vec::new();
+    for row in rows {
+        let lr = sweep
+            .rate(&row)
+            .with_context(|| format!("no learning rate is known for {row}: --sweep finds one"))?;
         let mut records = Vec::new();
         for seed in args.seed..args.seed + args.seeds {
-            let record = comparison.run(Purpose::Report, contender, lr, seed)?;
-            let record = record.with_context(|| format!("{contender} diverged at lr {lr}"))?;
+            let record = comparison.run(Purpose::Report, &row, lr, seed)?;
+            let record = record.with_context(|| format!("{row} diverged at lr {lr}"))?;
             if args.format == Format::Json {
                 let mut line = json!(record);
-                line["method"] = json!(contender.name());
+                line["method"] = json!(row.name);
                 line["threads"] = json!(threads);
                 say!("{line}");
             }
             records.push(record);
         }
-        rows.push(Row { contender, records });
+        all.push(Runs { row, records });
     }
-    let plots = compare_report::plots(&rows, &args.out)?;
+    let plots = compare_report::plots(&all, &args.out)?;
     if args.format == Format::Table {
-        compare_report::print(&rows, comparison.has_answers());
+        compare_report::print(&all, comparison.has_answers());
         comparison.explain(threads, args);
         if comparison.kept.get() > 0 {
             say!("{} runs were there already; --fresh makes them anew.", comparison.kept.get());
@@ -136,6 +139,14 @@ pub fn main(args: &Args) -> Result<()> {
         say!("plots: {}", plots.map(|plot| plot.display().to_string()).join(", "));
     }
     Ok(())
+}
+
+/// The rows that were asked for, in the order asked; all if none was.
+fn rows(names: Option<&[String]>) -> Vec<Row> {
+    let all = Row::all();
+    let Some(names) = names else { return all };
+    let named = |name: &String| all.iter().find(|row| row.name == name).copied();
+    names.iter().filter_map(named).collect()
 }
 
 impl Comparison {
@@ -151,14 +162,17 @@ impl Comparison {
             }
         };
         let default = match &args.model {
-            None => Plan::embedded(finetune::Name::Lora, f64::NAN),
-            Some(_) => Plan::new(finetune::Name::Lora),
+            None => Plan::embedded(Method::Lora, f64::NAN),
+            Some(_) => Plan::new(Method::Lora),
         };
-        let mut options = default.options.clone();
-        (options.rank, options.alpha) = (args.rank, args.alpha);
-        options.targets = targets(&args.targets)?;
+        let targets = targets(&args.targets)?;
+        let options = [
+            ("rank", args.rank.to_string()),
+            ("alpha", args.alpha.to_string()),
+            ("targets", args.targets.join(",")),
+        ];
         let terms = Plan {
-            options,
+            options: options.map(|(name, value)| (name.to_owned(), value)).into(),
             steps: args.steps.unwrap_or(default.steps),
             batch: args.batch.unwrap_or(default.batch),
             ..default
@@ -176,11 +190,11 @@ impl Comparison {
         let shared = shared.map(|(name, value)| (name.to_owned(), value)).into();
         let store = Store::open(&args.out, &shared)?;
         let (fresh, kept) = (args.fresh, Cell::new(0));
-        Ok(Self { model: source.model, terms, examples, store, fresh, kept })
+        Ok(Self { model: source.model, terms, targets, examples, store, fresh, kept })
     }
 
     /// A sweep that is given, committed, or made.
-    fn rates(&self, args: &Args, contenders: &[Contender]) -> Result<Sweep> {
+    fn rates(&self, args: &Args, rows: &[Row]) -> Result<Sweep> {
         if let Some(path) = &args.rates {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
             return serde_json::from_str(&text).with_context(|| path.display().to_string());
@@ -189,17 +203,17 @@ impl Comparison {
             return Ok(Sweep::embedded());
         }
         let mut sweep = Sweep::default();
-        for &contender in contenders {
+        for row in rows {
             let seed = args.seed.wrapping_add(SWEEP_SEED);
             let trials = Sweep::of(|lr| {
-                let outcome = self.run(Purpose::Sweep, contender, lr, seed)?;
+                let outcome = self.run(Purpose::Sweep, row, lr, seed)?;
                 Ok::<_, anyhow::Error>(outcome.map(|record| record.after.loss))
             })?;
-            sweep.trials.insert(contender.name().to_owned(), trials);
+            sweep.trials.insert(row.name.to_owned(), trials);
         }
         self.store.put_sweep(&sweep)?;
         if args.format == Format::Table {
-            compare_report::print_sweep(&sweep, contenders);
+            compare_report::print_sweep(&sweep, rows);
         } else {
             say!("{}", json!(sweep));
         }
@@ -207,15 +221,15 @@ impl Comparison {
     }
 
     /// A run, made or read from the folder. `None` if it diverged.
-    fn run(&self, purpose: Purpose, contender: Contender, lr: f64, seed: u64) -> Result<Outcome> {
+    fn run(&self, purpose: Purpose, row: &Row, lr: f64, seed: u64) -> Result<Outcome> {
         let kept_as = if purpose == Purpose::Sweep { "sweep" } else { "run" };
         if !self.fresh
-            && let Some(outcome) = self.store.get(kept_as, contender, lr, seed)?
+            && let Some(outcome) = self.store.get(kept_as, row, lr, seed)?
         {
             self.kept.set(self.kept.get() + 1);
             return Ok(outcome);
         }
-        let plan = contender.plan(&self.terms, lr, seed);
+        let plan = self.terms.of_row(row, lr, seed);
         let mut data = match &self.examples {
             Examples::Embedded => Data::embedded(&plan, Some(seed))?,
             Examples::Split([training, _, report]) => {
@@ -228,18 +242,18 @@ impl Comparison {
                 Examples::Split([_, choosing, _]) => choosing.clone(),
             };
         }
-        let bar = output::progress(plan.steps, contender.name());
-        let mut progress = |report: &llama::Report| {
+        let bar = output::progress(plan.steps, row.name);
+        let mut progress = |Step { report, .. }: &Step| {
             bar.inc(1);
             bar.set_message(format!("{kept_as}, lr {lr}, seed {seed}: loss {:.4}", report.loss));
         };
-        let outcome = match finetune::run(&plan, &self.model, &data, &mut progress) {
+        let outcome = match finetune::run(&plan, &self.model, &data, &self.targets, &mut progress) {
             Ok(record) => Some(record),
             Err(error) if error.is_divergence() => None,
             Err(error) => return Err(error.into()),
         };
         bar.finish_and_clear();
-        self.store.put(kept_as, contender, lr, seed, &outcome)?;
+        self.store.put(kept_as, row, lr, seed, &outcome)?;
         Ok(outcome)
     }
 

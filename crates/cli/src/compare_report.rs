@@ -3,23 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use finetune::{ByKind, Contender, Record, Sweep};
+use finetune::{ByKind, Record, Spread, Sweep};
+use methods::Row;
 
 use crate::output;
 use crate::plot::{self, Curve};
 
 /// The runs of one method, one for each seed.
-pub struct Row {
-    pub contender: Contender,
+pub struct Runs {
+    pub row: Row,
     pub records: Vec<Record>,
 }
 
-impl Row {
-    /// Median, smallest and largest of a number.
-    fn spread(&self, number: impl Fn(&Record) -> f64) -> [f64; 3] {
-        let mut values: Vec<f64> = self.records.iter().map(number).collect();
-        values.sort_by(f64::total_cmp);
-        [values[values.len() / 2], values[0], values[values.len() - 1]]
+impl Runs {
+    fn spread(&self, number: impl Fn(&Record) -> f64) -> Spread {
+        Spread::of(self.records.iter().map(number)).expect("at least one seed")
     }
 
     /// Mean training loss at each step.
@@ -33,7 +31,7 @@ impl Row {
 }
 
 /// The table. Plain text has no answers to count.
-pub fn print(rows: &[Row], has_answers: bool) {
+pub fn print(rows: &[Runs], has_answers: bool) {
     let header = [
         "method",
         "trained",
@@ -48,21 +46,24 @@ pub fn print(rows: &[Row], has_answers: bool) {
         "ms/step",
     ];
     let exact = |share| if has_answers { output::percent(share) } else { "–".to_owned() };
-    let cells = |row: &Row| {
+    let cells = |row: &Runs| {
         let Record { trainable, bytes, lr, .. } = &row.records[0];
         let several = row.records.len() > 1;
-        let shown = |[median, low, high]: [f64; 3], format: &dyn Fn(f64) -> String| match several {
-            true => format!("{} ({}–{})", format(median), format(low), format(high)),
-            false => format(median),
+        let shown = |spread: Spread, format: &dyn Fn(f64) -> String| {
+            let Spread { median, least, most } = spread;
+            match several {
+                true => format!("{} ({}–{})", format(median), format(least), format(most)),
+                false => format(median),
+            }
         };
-        let mut cells = vec![row.contender.label().to_owned(), output::count(*trainable)];
+        let mut cells = vec![row.row.label.to_owned(), output::count(*trainable)];
         cells.extend(bytes.values().map(output::bytes));
         cells.extend([
             lr.to_string(),
             shown(row.spread(|record| record.after.loss), &|loss| format!("{loss:.4}")),
             shown(row.spread(|record| record.after.exact), &exact),
-            format!("{:.1}", row.spread(|record| record.effective_rank)[0]),
-            format!("{:.1}", 1e3 * row.spread(|record| record.seconds_per_step)[0]),
+            format!("{:.1}", row.spread(|record| record.effective_rank).median),
+            format!("{:.1}", 1e3 * row.spread(|record| record.seconds_per_step).median),
         ]);
         cells
     };
@@ -76,37 +77,22 @@ pub fn print(rows: &[Row], has_answers: bool) {
 }
 
 /// The trials of a sweep, the best of each row marked.
-pub fn print_sweep(sweep: &Sweep, contenders: &[Contender]) {
-    let mut rates: Vec<f64> = sweep.trials.values().flatten().map(|trial| trial.lr).collect();
-    rates.sort_by(f64::total_cmp);
-    rates.dedup();
-    let mut header = vec!["loss at lr".to_owned()];
-    header.extend(rates.iter().map(f64::to_string));
-    let row = |contender: &Contender| {
-        let trials = &sweep.trials[contender.name()];
-        let best = sweep.rate(*contender);
-        let cell = |lr: &f64| match trials.iter().find(|trial| trial.lr == *lr) {
-            None => String::new(),
-            Some(trial) => match trial.loss {
-                None => "diverged".to_owned(),
-                Some(loss) if best == Some(*lr) => format!("*{loss:.4}"),
-                Some(loss) => format!("{loss:.4}"),
-            },
-        };
-        std::iter::once(contender.label().to_owned()).chain(rates.iter().map(cell)).collect()
-    };
-    let rows: Vec<Vec<String>> = contenders.iter().map(row).collect();
+pub fn print_sweep(sweep: &Sweep, rows: &[Row]) {
+    let cell = |loss, best| if best { format!("*{loss:.4}") } else { format!("{loss:.4}") };
+    let mut table = sweep.table(rows, cell);
+    let mut header = table.remove(0);
+    header[0] = "loss at lr".to_owned();
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    say!("{}", output::table(&header, &rows));
+    say!("{}", output::table(&header, &table));
 }
 
 /// Loss curves, bytes by kind, and the spectra of what changed in one matrix.
-pub fn plots(rows: &[Row], folder: &Path) -> Result<[PathBuf; 3]> {
+pub fn plots(rows: &[Runs], folder: &Path) -> Result<[PathBuf; 3]> {
     let paths = ["loss.svg", "bytes.svg", "spectra.svg"].map(|name| folder.join(name));
     let [loss, bytes, spectra] = &paths;
-    let label = |row: &Row| row.contender.label().to_owned();
+    let label = |runs: &Runs| runs.row.label.to_owned();
 
-    let mean = |row: &Row| plot::running_mean(&row.losses(), 10);
+    let mean = |row: &Runs| plot::running_mean(&row.losses(), 10);
     let curves = rows.iter().map(|row| Curve { name: label(row), values: mean(row), first: 0 });
     plot::lines(
         loss,

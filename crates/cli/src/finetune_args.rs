@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use adapter::{AdamVariant, Decay};
 use anyhow::{Context, Result, bail};
-use finetune::{Contender, Data, OptimizerKind, Plan, Sweep};
+use finetune::{Data, OptimizerKind, Plan, Sweep};
 use serde_json::{Value, json};
 
 use crate::method_args::MethodArgs;
@@ -119,26 +119,21 @@ impl Args {
     /// # Errors
     /// An option that the method does not have, or a value that makes no sense.
     pub fn plan(&self) -> Result<Plan> {
-        let method = self.method.method;
+        let MethodArgs { method, given } = self.method.clone();
         let default = match &self.model {
             None => Plan::embedded(method, f64::NAN),
             Some(_) => Plan::new(method),
         };
-        let steps = self.steps.unwrap_or(default.steps);
-        let options = self.method.options(steps)?;
+        let default = Plan { options: given, ..default };
         let lr = match (&self.model, self.lr) {
             (_, Some(lr)) => lr,
-            (None, None) => {
-                let contender = Contender::of(method, options.variant);
-                Sweep::embedded().rate(contender).context("--lr is needed")?
-            }
+            (None, None) => Sweep::embedded().rate(&default.row()).context("--lr is needed")?,
             (Some(_), None) => default.lr,
         };
         let &[beta1, beta2] = self.betas.as_slice() else {
             bail!("--betas takes two numbers, as in 0.9,0.999");
         };
         Ok(Plan {
-            options,
             optimizer: match (self.optimizer, self.adam) {
                 (OptimizerName::Sgd, _) => OptimizerKind::Sgd,
                 (OptimizerName::AdamW, AdamName::Torch) => OptimizerKind::AdamW(AdamVariant::Torch),
@@ -155,12 +150,12 @@ impl Args {
                 None => default.decay,
             },
             warmup: self.warmup,
-            steps,
+            steps: self.steps.unwrap_or(default.steps),
             clip: self.clip,
             batch: self.batch.unwrap_or(default.batch),
             accumulate: self.accumulate,
             seed: self.seed,
-            method,
+            ..default
         })
     }
 
@@ -181,12 +176,14 @@ impl Args {
         Ok(data)
     }
 
-    /// The settings that make a run what it is: those a resumed run must share.
-    pub fn settings(&self, plan: &Plan) -> BTreeMap<String, Value> {
-        let mut settings = plan.settings();
-        settings.insert("no-shuffle".into(), json!(self.no_shuffle));
-        settings.insert("dtype".into(), json!(format!("{:?}", self.dtype)));
-        settings.insert("seq-len".into(), json!(self.seq_len));
-        settings
+    /// The settings beside the plan's that a resumed run must share.
+    pub fn settings(&self) -> BTreeMap<String, Value> {
+        [
+            ("no-shuffle", json!(self.no_shuffle)),
+            ("dtype", json!(format!("{:?}", self.dtype))),
+            ("seq-len", json!(self.seq_len)),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     }
 }

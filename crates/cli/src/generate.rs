@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use ::finetune::method::Trained;
 use adapter::{Adapter, Full};
 use anyhow::Result;
 use llama::{Adapters, Llama, Sampling};
+use methods::Trained;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -47,7 +47,7 @@ pub fn main(args: &Args) -> Result<()> {
     let Source { model, words } = Source::<f32>::load(args.model.as_deref())?;
     match &args.adapter {
         None => generate(args, &model, &words, &Adapters::<Full>::none()),
-        Some(folder) => match Trained::load(&model.config, folder)? {
+        Some(folder) => match Trained::load(&model, folder)? {
             Trained::Lora(adapters) => generate(args, &model, &words, &adapters),
             Trained::Vera(adapters) => generate(args, &model, &words, &adapters),
         },

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use adapter::Adapter;
 use anyhow::{Result, bail};
-use finetune::method::Trained;
 use llama::Adapters;
 use llama::load::Checkpoint;
 use llama::save::StorageDtype;
+use methods::Trained;
 
 use crate::output;
 use crate::threads;
@@ -36,7 +36,7 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<()> {
     threads::set(args.threads)?;
     let checkpoint = llama::load::load::<f64>(&args.model)?;
-    match Trained::load(&checkpoint.model.config, &args.adapter)? {
+    match Trained::load(&checkpoint.model, &args.adapter)? {
         Trained::Lora(adapters) => merge(args, checkpoint, &adapters),
         Trained::Vera(adapters) => merge(args, checkpoint, &adapters),
     }

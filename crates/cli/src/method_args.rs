@@ -1,153 +1,111 @@
-//! The options that say which method, and what it is told.
+//! The options that say which method, and what it is told. Which there are is in the crate `methods`: nothing here
+//! knows a method by name.
 
-use anyhow::{Result, bail};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use finetune::{Name, Options};
+use anyhow::Result;
+use clap::builder::PossibleValuesParser;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command, Error};
 use llama::Projection;
-use lora::Scaling;
-use lora_fa::Variant;
-use vera::Sharing;
+use methods::{Method, Shown};
+use serde_json::Value;
 
-/// One method and its options.
-#[derive(clap::Args, Clone, Debug)]
+/// One method, and what it was told by name.
+#[derive(Clone, Debug)]
 pub struct MethodArgs {
-    /// Method
-    #[arg(long, default_value = "lora", value_parser = PossibleValuesParser::new(Name::ALL.map(Name::name)).try_map(|name| name.parse::<Name>()))]
-    pub method: Name,
-    /// r, the inner dimension of A and B [default: 8; 256 for vera]
-    #[arg(long)]
-    pub rank: Option<usize>,
-    /// α, the numerator of the scale [default: 16]
-    #[arg(long)]
-    pub alpha: Option<f64>,
-    /// What divides α: r, or √r [default: alpha_over_r]
-    #[arg(long, value_enum)]
-    pub scaling: Option<ScalingName>,
-    /// Projections to adapt, of q_proj k_proj v_proj o_proj gate_proj up_proj down_proj [default: q_proj,v_proj]
-    #[arg(long, value_delimiter = ',')]
-    pub targets: Option<Vec<String>>,
-    /// Dropout on the adapters' inputs
-    #[arg(long, default_value_t = 0.0)]
-    pub dropout: f64,
-    /// B follows its gradient, or the projected one [default: plain]
-    #[arg(long, value_enum, help_heading = "LoRA-FA")]
-    pub variant: Option<VariantName>,
-    /// What b and d share A and B: all layers, or those of one shape [default: max_slice]
-    #[arg(long, value_enum, help_heading = "VeRA")]
-    pub sharing: Option<SharingName>,
-    /// What every entry of d starts with [default: 0.1]
-    #[arg(long, help_heading = "VeRA")]
-    pub d_init: Option<f64>,
-    /// PEFT's projection_prng_key, from which A and B are drawn [default: 0]
-    #[arg(long, help_heading = "VeRA")]
-    pub projection_key: Option<u64>,
-    /// Write A and B too, and not their key alone; per_shape always does
-    #[arg(long, help_heading = "VeRA")]
-    pub save_projections: bool,
-    /// λ: W moves by λ s times what B A moved [default: 2]
-    #[arg(long, help_heading = "Delta-LoRA")]
-    pub lambda: Option<f64>,
-    /// K: W moves from update K + 1 on [default: 500, or a quarter of the steps if that is less]
-    #[arg(long, help_heading = "Delta-LoRA")]
-    pub start_step: Option<u64>,
-    /// Leave s out of W's move
-    #[arg(long, help_heading = "Delta-LoRA")]
-    pub exclude_scale: bool,
-    /// λ: B's learning rate over A's [default: 16]
-    #[arg(long, help_heading = "LoRA+")]
-    pub lr_ratio: Option<f64>,
+    pub method: Method,
+    pub given: Vec<(String, String)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum ScalingName {
-    #[value(name = "alpha_over_r")]
-    AlphaOverR,
-    #[value(name = "rslora")]
-    RsLora,
+impl clap::Args for MethodArgs {
+    fn augment_args(command: Command) -> Command {
+        let names = Method::ALL.iter().map(|method| method.name());
+        let method = Arg::new("method").long("method").help("Method").default_value("lora");
+        let command = command.arg(method.value_parser(PossibleValuesParser::new(names)));
+        options().into_iter().fold(command, |command, option| command.arg(option.arg()))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum VariantName {
-    Plain,
-    Projected,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum SharingName {
-    #[value(name = "max_slice")]
-    MaxSlice,
-    #[value(name = "per_shape")]
-    PerShape,
-}
-
-const ADAPTERS: &[Name] = &[Name::Lora, Name::LoraFa, Name::Vera, Name::DeltaLora, Name::LoraPlus];
-const WITH_ALPHA: &[Name] = &[Name::Lora, Name::LoraFa, Name::DeltaLora, Name::LoraPlus];
-
-impl MethodArgs {
-    /// # Errors
-    /// An option of another method was given, or an unknown target.
-    pub fn options(&self, steps: usize) -> Result<Options> {
-        self.refuse_strangers()?;
-        let default = Options::of(self.method);
-        let mut delta = default.delta;
-        delta.lambda = self.lambda.unwrap_or(delta.lambda);
-        delta.start_step = self.start_step.unwrap_or(delta.start_step.min(steps as u64 / 4));
-        delta.include_scale = !self.exclude_scale;
-        Ok(Options {
-            rank: self.rank.unwrap_or(default.rank),
-            alpha: self.alpha.unwrap_or(default.alpha),
-            scaling: match self.scaling {
-                Some(ScalingName::AlphaOverR) => Scaling::AlphaOverR,
-                Some(ScalingName::RsLora) => Scaling::RsLora,
-                None => default.scaling,
-            },
-            targets: match &self.targets {
-                Some(names) => targets(names)?,
-                None => default.targets,
-            },
-            dropout: self.dropout,
-            variant: match self.variant {
-                Some(VariantName::Plain) => Variant::Plain,
-                Some(VariantName::Projected) => Variant::Projected,
-                None => default.variant,
-            },
-            lr_ratio: self.lr_ratio.unwrap_or(default.lr_ratio),
-            delta,
-            d_init: self.d_init.unwrap_or(default.d_init),
-            sharing: match self.sharing {
-                Some(SharingName::MaxSlice) => Sharing::MaxSlice,
-                Some(SharingName::PerShape) => Sharing::PerShape,
-                None => default.sharing,
-            },
-            projection_key: self.projection_key.unwrap_or(default.projection_key),
-            save_projections: self.save_projections,
+impl clap::FromArgMatches for MethodArgs {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let name = matches.get_one::<String>("method").expect("it has a default");
+        let given = options().into_iter().filter_map(|OfMethods { option, .. }| {
+            let name = option.name;
+            let was_given = matches.value_source(name) == Some(ValueSource::CommandLine);
+            let value = || match option.flag {
+                true => matches.get_flag(name).to_string(),
+                false => matches.get_one::<String>(name).expect("it was given").clone(),
+            };
+            was_given.then(|| (name.to_owned(), value()))
+        });
+        Ok(Self {
+            method: name.parse().expect("one of the possible values"),
+            given: given.collect(),
         })
     }
 
-    /// An option that the method would not read is a misunderstanding.
-    fn refuse_strangers(&self) -> Result<()> {
-        let given = [
-            ("rank", self.rank.is_some(), ADAPTERS),
-            ("targets", self.targets.is_some(), ADAPTERS),
-            ("alpha", self.alpha.is_some(), WITH_ALPHA),
-            ("scaling", self.scaling.is_some(), WITH_ALPHA),
-            ("variant", self.variant.is_some(), &[Name::LoraFa]),
-            ("sharing", self.sharing.is_some(), &[Name::Vera]),
-            ("d-init", self.d_init.is_some(), &[Name::Vera]),
-            ("projection-key", self.projection_key.is_some(), &[Name::Vera]),
-            ("save-projections", self.save_projections, &[Name::Vera]),
-            ("lambda", self.lambda.is_some(), &[Name::DeltaLora]),
-            ("start-step", self.start_step.is_some(), &[Name::DeltaLora]),
-            ("exclude-scale", self.exclude_scale, &[Name::DeltaLora]),
-            ("lr-ratio", self.lr_ratio.is_some(), &[Name::LoraPlus]),
-        ];
-        for (option, given, methods) in given {
-            if given && !methods.contains(&self.method) {
-                let names: Vec<&str> = methods.iter().map(|method| method.name()).collect();
-                bail!("--{option} is for {}: the method is {}", names.join(", "), self.method);
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// An option, and the methods that have it with their defaults.
+struct OfMethods {
+    option: Shown,
+    methods: Vec<(Method, Value)>,
+}
+
+/// Every option of every method, each once.
+fn options() -> Vec<OfMethods> {
+    let mut all: Vec<OfMethods> = Vec::new();
+    for &method in Method::ALL {
+        for option in method.options() {
+            let has = (method, option.default.clone());
+            match all.iter_mut().find(|other| other.option.name == option.name) {
+                Some(known) => known.methods.push(has),
+                None => all.push(OfMethods { option, methods: vec![has] }),
             }
         }
-        Ok(())
+    }
+    all
+}
+
+impl OfMethods {
+    fn arg(&self) -> Arg {
+        let Shown { name, help, values, flag, .. } = self.option;
+        let mut arg = Arg::new(name).long(name);
+        if flag {
+            return self.headed(arg.help(help).action(ArgAction::SetTrue));
+        }
+        arg = arg.help(format!("{help} [default: {}]", self.defaults()));
+        if !values.is_empty() {
+            arg = arg.value_parser(PossibleValuesParser::new(values));
+        }
+        self.headed(arg)
+    }
+
+    /// An option of one method stands under that method's name.
+    fn headed(&self, arg: Arg) -> Arg {
+        match self.methods.as_slice() {
+            [(method, _)] => arg.help_heading(method.label()),
+            _ => arg,
+        }
+    }
+
+    /// `8; 256 for vera`.
+    fn defaults(&self) -> String {
+        let shown = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let (_, usual) = &self.methods[0];
+        let others = self.methods.iter().filter(|(_, default)| default != usual);
+        let others = others.map(|(method, default)| format!("; {} for {method}", shown(default)));
+        shown(usual) + &others.collect::<String>()
     }
 }
 

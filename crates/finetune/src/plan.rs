@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use adapter::{AdamVariant, AdamW, Decay, Group, Optimizer, Real, Schedule, Sgd};
-use llama::{Adapters, Llama, Settings, Trainer};
+use llama::Settings;
+use methods::{Method, Options, Row, Tunable};
 use serde_json::{Value, json};
 
-use crate::{Error, Method, Name, Options, Result};
+use crate::{Error, Result};
 
 /// The optimisers by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +22,9 @@ pub enum OptimizerKind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Which method.
-    pub method: Name,
-    /// What it is told.
-    pub options: Options,
+    pub method: Method,
+    /// What it is told, by the names of [`Method::options`]; the rest is its default.
+    pub options: Vec<(String, String)>,
     /// How parameters move.
     pub optimizer: OptimizerKind,
     /// β₁ and β₂ of AdamW.
@@ -52,10 +53,10 @@ pub struct Plan {
 
 impl Plan {
     /// AdamW as PyTorch has it at a constant rate of 10⁻³, one sequence a batch, 100 steps.
-    pub fn new(method: Name) -> Self {
+    pub fn new(method: Method) -> Self {
         Self {
             method,
-            options: Options::of(method),
+            options: Vec::new(),
             optimizer: OptimizerKind::AdamW(AdamVariant::Torch),
             betas: (0.9, 0.999),
             eps: None,
@@ -72,8 +73,44 @@ impl Plan {
     }
 
     /// For the embedded model and its task: 400 steps of 32 problems, a cosine, and `lr`.
-    pub fn embedded(method: Name, lr: f64) -> Self {
+    pub fn embedded(method: Method, lr: f64) -> Self {
         Self { lr, decay: Decay::Cosine, steps: 400, batch: 32, ..Self::new(method) }
+    }
+
+    /// The run that `row` is in a comparison on these terms: what the method is told, length and batches are those of the
+    /// terms, as far as the method has such an option and the row does not keep its own.
+    pub fn of_row(&self, row: &Row, lr: f64, seed: u64) -> Self {
+        let has: Vec<&str> = row.method.options().iter().map(|option| option.name).collect();
+        let shared = |(name, _): &&(String, String)| {
+            has.contains(&name.as_str()) && !row.own.contains(&name.as_str())
+        };
+        let mut options: Vec<_> = self.options.iter().filter(shared).cloned().collect();
+        options.extend(row.options.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        Self { method: row.method, options, lr, seed, ..self.clone() }
+    }
+
+    /// The row that a comparison has for such a run.
+    pub fn row(&self) -> Row {
+        let rows = Row::all().into_iter().filter(|row| row.method == self.method);
+        let told = |row: &Row| {
+            row.options.iter().all(|(name, value)| {
+                self.options.iter().any(|(given, is)| given == name && is == value)
+            })
+        };
+        // The first row of a method has its default variant, which a run may also be told by saying nothing.
+        rows.clone().find(told).or(rows.clone().next()).expect("every method has a row")
+    }
+
+    /// What the method is told.
+    ///
+    /// # Errors
+    /// It has no such option, or a value makes no sense.
+    pub fn options<O: Options>(&self) -> Result<O> {
+        self.options.iter().try_for_each(|(name, _)| self.method.check_option(name))?;
+        let mut options = O::of_run(self.steps);
+        let given = self.options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        methods::set(&mut options, given)?;
+        Ok(options)
     }
 
     /// The optimiser, without state.
@@ -90,60 +127,30 @@ impl Plan {
         }
     }
 
-    /// A trainer before its first step.
+    /// What a trainer is told.
     ///
     /// # Errors
-    /// A setting makes no sense, or asks for what the method does not have.
-    pub fn trainer<T: Real, M: Method<T>>(
-        &self,
-        model: Llama<T>,
-        adapters: Adapters<M>,
-    ) -> Result<Trainer<T, M>> {
+    /// A setting makes no sense.
+    pub fn trainer<T: Real, M: Tunable<T>>(&self, options: &M::Options) -> Result<Settings> {
         if self.batch == 0 || self.accumulate == 0 {
             return Err(Error::Option("batch and accumulate are at least 1".into()));
         }
-        let dropout = self.options.dropout;
-        if M::NAME == Name::Full && dropout != 0.0 {
-            let reason = "dropout acts on an adapter's input, and full fine-tuning has no adapter";
-            return Err(Error::Option(reason.into()));
-        }
-        let settings = Settings {
+        Ok(Settings {
             train: M::TRAIN,
             schedule: Schedule::new(self.decay, self.warmup, self.steps)?,
             clip: self.clip,
-            dropout,
+            dropout: options.dropout(),
             seed: self.seed,
-        };
-        Ok(Trainer::new(model, adapters, self.optimizer(), settings)?)
+        })
     }
 
-    /// What would not stop a run, and is hardly meant.
-    pub fn warnings(&self) -> Vec<String> {
-        let Options { lr_ratio, delta, .. } = &self.options;
-        let mut warnings = Vec::new();
-        if self.method == Name::LoraPlus && *lr_ratio < 1.0 {
-            warnings.push(format!(
-                "lr-ratio is {lr_ratio}: LoRA+ is about B learning faster than A, a ratio above 1"
-            ));
-        }
-        if self.method == Name::DeltaLora && delta.start_step >= self.steps as u64 {
-            warnings.push(format!(
-                "start-step is {} and the run has {} steps: W never moves, this is LoRA",
-                delta.start_step, self.steps
-            ));
-        }
-        warnings
-    }
-
-    /// The settings by name: those a resumed run must share.
-    pub fn settings(&self) -> BTreeMap<String, Value> {
-        let Options { variant, lr_ratio, delta, .. } = &self.options;
-        let mut pairs = vec![
+    /// The settings by name: those a resumed run must share. What an adapter's folder keeps is not among them.
+    pub fn settings<O: Options>(&self, options: &O) -> BTreeMap<String, Value> {
+        let shared = [
             ("method", json!(self.method.name())),
             ("batch", json!(self.batch)),
             ("lr", json!(self.lr)),
             ("weight-decay", json!(self.weight_decay)),
-            ("dropout", json!(self.options.dropout)),
             ("optimizer", json!(format!("{:?}", self.optimizer))),
             ("betas", json!(self.betas)),
             ("eps", json!(self.eps)),
@@ -154,16 +161,8 @@ impl Plan {
             ("seed", json!(self.seed)),
             ("steps", json!(self.steps)),
         ];
-        match self.method {
-            Name::LoraFa => pairs.push(("variant", json!(format!("{variant:?}")))),
-            Name::LoraPlus => pairs.push(("lr-ratio", json!(lr_ratio))),
-            Name::DeltaLora => pairs.extend([
-                ("lambda", json!(delta.lambda)),
-                ("start-step", json!(delta.start_step)),
-                ("exclude-scale", json!(!delta.include_scale)),
-            ]),
-            Name::Full | Name::Lora | Name::Vera => {}
-        }
-        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        let fields = O::fields().into_iter().filter(|field| !field.in_folder);
+        let own = fields.map(|field| (field.name, field.get(options)));
+        shared.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }

@@ -9,7 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Contender, Error, Record, Result, Sweep};
+use methods::Row;
+
+use crate::{Error, Record, Result, Sweep};
 
 /// A comparison's folder.
 #[derive(Clone, Debug)]
@@ -52,14 +54,8 @@ impl Store {
     ///
     /// # Errors
     /// The file is damaged.
-    pub fn get(
-        &self,
-        purpose: &str,
-        contender: Contender,
-        lr: f64,
-        seed: u64,
-    ) -> Result<Option<Outcome>> {
-        read(&self.path(purpose, contender, lr, seed))
+    pub fn get(&self, purpose: &str, row: &Row, lr: f64, seed: u64) -> Result<Option<Outcome>> {
+        read(&self.path(purpose, row, lr, seed))
     }
 
     /// Keep the outcome of a run.
@@ -69,12 +65,12 @@ impl Store {
     pub fn put(
         &self,
         purpose: &str,
-        contender: Contender,
+        row: &Row,
         lr: f64,
         seed: u64,
         outcome: &Outcome,
     ) -> Result<()> {
-        write(&self.path(purpose, contender, lr, seed), outcome)
+        write(&self.path(purpose, row, lr, seed), outcome)
     }
 
     /// Keep a sweep as `sweep.json`, to be read by a person or by `--rates`.
@@ -85,8 +81,8 @@ impl Store {
         write(&self.folder.join("sweep.json"), sweep)
     }
 
-    fn path(&self, purpose: &str, contender: Contender, lr: f64, seed: u64) -> PathBuf {
-        self.folder.join(RUNS).join(format!("{purpose}-{contender}-lr{lr}-seed{seed}.json"))
+    fn path(&self, purpose: &str, row: &Row, lr: f64, seed: u64) -> PathBuf {
+        self.folder.join(RUNS).join(format!("{purpose}-{row}-lr{lr}-seed{seed}.json"))
     }
 }
 

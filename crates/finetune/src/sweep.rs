@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Contender;
+use methods::Row;
 
 /// One rate, tried.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,8 +55,28 @@ impl Sweep {
     }
 
     /// The best rate of a row; `None` when it was not tried, or always diverged.
-    pub fn rate(&self, contender: Contender) -> Option<f64> {
-        best(self.trials.get(contender.name())?).map(|(_, trial)| trial.lr)
+    pub fn rate(&self, row: &Row) -> Option<f64> {
+        best(self.trials.get(row.name)?).map(|(_, trial)| trial.lr)
+    }
+
+    /// The trials as a table: a line for each row, a column for each rate. `cell` shows a loss, and is told whether it is
+    /// the best of its row; the first line has the rates.
+    pub fn table(&self, rows: &[Row], cell: impl Fn(f64, bool) -> String) -> Vec<Vec<String>> {
+        let trials = |row: &Row| self.trials.get(row.name).map_or(&[][..], Vec::as_slice);
+        let mut rates: Vec<f64> = rows.iter().flat_map(trials).map(|trial| trial.lr).collect();
+        rates.sort_by(f64::total_cmp);
+        rates.dedup();
+        let head = std::iter::once(String::new()).chain(rates.iter().map(f64::to_string)).collect();
+        let line = |row: &Row| {
+            let best = self.rate(row);
+            let shown = |lr: &f64| match trials(row).iter().find(|trial| trial.lr == *lr) {
+                None => String::new(),
+                Some(Trial { loss: None, .. }) => "diverged".to_owned(),
+                Some(Trial { loss: Some(loss), .. }) => cell(*loss, best == Some(*lr)),
+            };
+            std::iter::once(row.label.to_owned()).chain(rates.iter().map(shown)).collect()
+        };
+        std::iter::once(head).chain(rows.iter().map(line)).collect()
     }
 }
 
@@ -106,10 +126,24 @@ mod tests {
     #[test]
     fn the_committed_sweep_has_every_row() {
         let sweep = Sweep::embedded();
-        for contender in Contender::ALL {
-            let trials = &sweep.trials[contender.name()];
+        for row in Row::all() {
+            let trials = &sweep.trials[row.name];
             let (place, _) = best(trials).expect("not all diverge");
-            assert!(place > 0 && place < trials.len() - 1, "{contender}: the best is at the edge");
+            assert!(place > 0 && place < trials.len() - 1, "{row}: the best is at the edge");
         }
+    }
+
+    #[test]
+    fn a_table_has_every_rate_and_marks_the_best() {
+        let rows = &Row::all()[..2];
+        let trial = |lr, loss| Trial { lr, loss };
+        let mut sweep = Sweep::default();
+        sweep.trials.insert(rows[0].name.into(), vec![trial(0.1, Some(2.0)), trial(1.0, None)]);
+        sweep.trials.insert(rows[1].name.into(), vec![trial(0.5, Some(1.0))]);
+        let table =
+            sweep.table(rows, |loss, best| format!("{loss}{}", if best { "*" } else { "" }));
+        assert_eq!(table[0], ["", "0.1", "0.5", "1"]);
+        assert_eq!(table[1], ["full", "2*", "", "diverged"]);
+        assert_eq!(table[2], ["LoRA", "", "1*", ""]);
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
-use crate::TensorFile;
+use crate::tensors::TensorFile;
 
 // ANCHOR: digest
 /// SHA-256, in hexadecimal, over the tensors sorted by name and the `case` text.

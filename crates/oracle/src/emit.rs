@@ -1,12 +1,11 @@
-//! From a case with its inputs to the same with expected values and gauges.
+//! From a case with its inputs to the case with expected values and gauges.
 
 use std::path::Path;
 
 use crate::case::Case;
-use crate::error::{at, io};
-use crate::layer::Problem;
-use crate::ops::{Output, evaluate};
-use crate::{Result, Tensor, TensorFile};
+use crate::error::{Result, at, io};
+use crate::ops::{Output, Problem, evaluate};
+use crate::tensors::{Tensor, TensorFile};
 
 /// The expected tensors of a case, computed in `f64`.
 ///
@@ -21,9 +20,13 @@ pub fn outputs(case: &Case, file: &TensorFile) -> Result<Vec<Output>> {
 /// A case that already has states of a trajectory (`out.<p>.<t>`) is followed: step t + 1 starts from them.
 ///
 /// # Errors
-/// The case is wrong, and as [`outputs`].
+/// The case is wrong, its inputs are incomplete or do not fit together, or the method refuses them.
 pub fn emit(file: &TensorFile) -> Result<TensorFile> {
-    let case = Case::of(file)?;
+    emit_case(&Case::of(file)?, file)
+}
+
+/// [`emit`] of a case that was parsed already.
+pub(crate) fn emit_case(case: &Case, file: &TensorFile) -> Result<TensorFile> {
     let mut made = TensorFile::default();
     made.metadata.insert("case".into(), case.text.clone());
     for (name, tensor) in &file.tensors {
@@ -31,7 +34,7 @@ pub fn emit(file: &TensorFile) -> Result<TensorFile> {
             made.tensors.insert(name.clone(), tensor.clone());
         }
     }
-    for output in outputs(&case, file)? {
+    for output in outputs(case, file)? {
         let name = &output.name;
         made.tensors.insert(format!("out.{name}"), Tensor::f64(&output.value));
         for (term, gauge) in &output.gauges {
@@ -46,7 +49,7 @@ pub fn emit(file: &TensorFile) -> Result<TensorFile> {
 /// [`emit`] from one file to another.
 ///
 /// # Errors
-/// As [`emit`], and a file that cannot be read or written.
+/// The case is wrong (see [`emit`]), or a file cannot be read or written.
 pub fn emit_file(from: &Path, to: &Path) -> Result<()> {
     let made = emit(&TensorFile::read(from)?).map_err(at(from))?;
     std::fs::write(to, made.to_bytes().map_err(at(to))?).map_err(io(to))

@@ -42,7 +42,7 @@ pub(crate) fn wrong(reason: impl ToString) -> Error {
     Error::Case(reason.to_string().replace('\n', " "))
 }
 
-/// The same reason, now with the file it was found in.
+/// Adds the file to an error that names none.
 pub(crate) fn at(path: &Path) -> impl Fn(Error) -> Error {
     move |error| match error {
         Error::Case(reason) => Error::File { path: path.to_owned(), reason },

@@ -1,11 +1,17 @@
 //! What an implementation of LoRA, LoRA-FA, VeRA, Delta-LoRA or LoRA+ is judged against: expected values for any inputs,
 //! an error bound that is derived and not guessed, and a verdict that says what is wrong.
 //!
-//! - `case.rs`, `params.rs`, `inputs.rs`, `tensors.rs`: a case, its parameters, its tensors, its file.
-//! - `layer.rs`: the five methods under one set of names. No method is computed here, their crates are called.
-//! - `bound.rs`, `ops/`, `constants.rs`: the bounds, each constant with its proof. Read `bound.rs` first.
-//! - `selftest/`: the oracle on itself, with every mutant of `mutants/`.
-//! - `check.rs`, `hypothesis.rs`, `mutants/`: the verdict, and the mistake that would explain it.
+//! | room | what |
+//! |---|---|
+//! | `case/` | a case: metadata, parameters, tensors, the folder it lies in |
+//! | `ops/` | what each op gives, with the roundings that each output goes through |
+//! | `bound/` | the bounds: the argument ([`bound`] has it whole, read it first), units, constants |
+//! | `judge/` | the verdict on a submission, and the mistake that would explain it |
+//! | `mutants/` | the catalogue of mistakes |
+//! | `selftest/` | the oracle on itself, with every mutant |
+//!
+//! `tensors.rs` is the file format, `digest.rs` what makes two cases equal, `emit.rs` computes one. No method is computed
+//! here: `ops/layer.rs` calls their crates.
 //!
 //! ```
 //! use ndarray::array;
@@ -29,34 +35,25 @@
 //! ```
 
 pub mod bound;
-mod bounds_json;
 mod case;
-mod check;
-mod constants;
 mod digest;
 mod emit;
 mod error;
-mod files;
-mod hypothesis;
-mod inputs;
-mod layer;
+mod judge;
 mod mutants;
 pub mod ops;
-mod params;
-mod report;
 pub mod selftest;
 mod tensors;
 
-pub use bound::Profile;
-pub use bounds_json::bounds_json;
-pub use case::{Case, Class, Method, Op, SCHEMA, Source, equation, parse_id};
-pub use check::{Finding, Options, Report, Verdict, Worst, check};
+pub use bound::{Profile, bounds_json};
+pub use case::{
+    Case, Class, Index, InitParams, InitScheme, Method, Op, OptimizerParams, Params, SCHEMA,
+    Source, cases_under, equation, parse_id, read_case,
+};
 pub use digest::digest;
 pub use emit::{emit, emit_file, outputs};
 pub use error::{Error, Result};
-pub use files::{Index, Tally, cases_under, check_all, read_case};
+pub use judge::{Finding, Options, Report, Tally, Verdict, Worst, check, check_all, json, junit};
 pub use mutants::{Mutant, mutants};
 pub use ops::Output;
-pub use params::{InitParams, OptimizerParams, Params};
-pub use report::{json, junit};
 pub use tensors::{Tensor, TensorFile};

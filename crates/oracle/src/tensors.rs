@@ -13,8 +13,7 @@ use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, Metadata, TensorView};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use crate::Result;
-use crate::error::{at, io, wrong};
+use crate::error::{Result, at, io, wrong};
 
 /// The limit of the safetensors specification.
 const MAX_HEADER: u64 = 100_000_000;
@@ -139,10 +138,10 @@ impl TensorFile {
         Self::parse(&bytes).map_err(at(path))
     }
 
-    /// The same from bytes in memory.
+    /// A file whose bytes are in memory.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// The bytes are not a safetensors file, or a name occurs twice.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         check_length(bytes, bytes.len() as u64)?;
         let header = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes")) as usize;

@@ -1,14 +1,13 @@
 //! The SVD by one-sided Jacobi rotations (Hestenes 1958): the one to read.
 //!
-//! Turn two columns of A in their plane until they are at right angles; go through all pairs until every pair is. The
-//! turned matrix is A V = U Σ: its columns' lengths are the singular values, its columns' directions U, and the product
-//! of all turns V. No other method finds small singular values as exactly (Demmel & Veselić 1992).
+//! Rotate two columns of A in their plane until they are orthogonal; go through all pairs until every pair is. The rotated
+//! matrix is A V = U Σ: its columns' lengths are the singular values, its columns' directions U, and the product of all
+//! rotations V. No other method finds small singular values as exactly (Demmel & Veselić 1992).
 
 use adapter::{Error, Result};
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis};
 
-use crate::Svd;
-use crate::svd::{check_finite, norm};
+use crate::decomposition::{Svd, check_finite, norm};
 
 /// Convergence is quadratic: ten sweeps are many, and this number has never been seen.
 const MOST_SWEEPS: usize = 60;
@@ -21,10 +20,14 @@ const VANISHING: f64 = 1e-150;
 /// # Errors
 /// `a` holds NaN or infinity, or the iteration does not converge.
 pub fn svd(a: ArrayView2<'_, f64>) -> Result<Svd> {
+    svd_within(a, MOST_SWEEPS)
+}
+
+fn svd_within(a: ArrayView2<'_, f64>, most_sweeps: usize) -> Result<Svd> {
     check_finite("A", a)?;
     if a.nrows() < a.ncols() {
-        // (Aᵀ = V Σ Uᵀ) turns a wide matrix into a tall one.
-        let Svd { u, s, vt } = svd(a.t())?;
+        // Aᵀ = V Σ Uᵀ, and the transpose of a wide matrix is tall.
+        let Svd { u, s, vt } = svd_within(a.t(), most_sweeps)?;
         return Ok(Svd { u: vt.reversed_axes(), s, vt: u.reversed_axes() });
     }
     // A power of two brings the largest entry near 1: squares neither overflow nor vanish, and nothing is rounded.
@@ -35,9 +38,9 @@ pub fn svd(a: ArrayView2<'_, f64>) -> Result<Svd> {
     let mut sweeps = 0;
     while sweep(&mut u, &mut v) {
         sweeps += 1;
-        if sweeps == MOST_SWEEPS {
-            let hint = format!("columns still not at right angles after {sweeps} sweeps");
-            return Err(Error::value("Jacobi's iteration", "without end", hint));
+        if sweeps == most_sweeps {
+            let hint = format!("after {sweeps} sweeps two columns are not orthogonal yet");
+            return Err(Error::NotConverged { name: "Jacobi's SVD".into(), hint: hint.into() });
         }
     }
 
@@ -51,43 +54,43 @@ pub fn svd(a: ArrayView2<'_, f64>) -> Result<Svd> {
 }
 
 // ANCHOR: sweep
-/// Turn every pair of columns once; false when all were at right angles already.
+/// Rotate every pair of columns once; false when all were orthogonal already.
 fn sweep(u: &mut Array2<f64>, v: &mut Array2<f64>) -> bool {
-    let mut turned = false;
+    let mut rotated = false;
     for i in 0..u.ncols() {
         for j in i + 1..u.ncols() {
             let (p, q) = u.multi_slice_mut((ndarray::s![.., i], ndarray::s![.., j]));
             let (pp, qq, pq) = (p.dot(&p), q.dot(&q), p.dot(&q));
             let lengths = pp.sqrt() * qq.sqrt();
             // A cosine this small is the rounding error of the product itself.
-            let right_angle = pq.abs() <= p.len() as f64 * f64::EPSILON * lengths;
-            if right_angle || pp.min(qq).sqrt() <= VANISHING {
+            let orthogonal = pq.abs() <= p.len() as f64 * f64::EPSILON * lengths;
+            if orthogonal || pp.min(qq).sqrt() <= VANISHING {
                 continue;
             }
-            turned = true;
+            rotated = true;
             // The smaller of the two angles that make p·q zero: tan 2θ = 2 pq/(qq − pp), written without cancellation.
             let zeta = (qq - pp) / (2.0 * pq);
             let tan = zeta.signum() / (zeta.abs() + zeta.hypot(1.0));
             let cos = 1.0 / tan.hypot(1.0);
-            turn(p, q, cos, cos * tan);
+            rotate(p, q, cos, cos * tan);
             let (p, q) = v.multi_slice_mut((ndarray::s![.., i], ndarray::s![.., j]));
-            turn(p, q, cos, cos * tan);
+            rotate(p, q, cos, cos * tan);
         }
     }
-    turned
+    rotated
 }
 // ANCHOR_END: sweep
 
-// ANCHOR: turn
+// ANCHOR: rotate
 /// (p, q) ← (cos p − sin q, sin p + cos q).
-fn turn(mut p: ArrayViewMut1<'_, f64>, mut q: ArrayViewMut1<'_, f64>, cos: f64, sin: f64) {
+fn rotate(mut p: ArrayViewMut1<'_, f64>, mut q: ArrayViewMut1<'_, f64>, cos: f64, sin: f64) {
     ndarray::Zip::from(&mut p).and(&mut q).for_each(|p, q| {
         (*p, *q) = (cos * *p - sin * *q, sin * *p + cos * *q);
     });
 }
-// ANCHOR_END: turn
+// ANCHOR_END: rotate
 
-/// Columns of length 1. Vanishing ones are replaced by directions at right angles to all before them: Gram and
+/// Columns of length 1. Vanishing ones are replaced by directions orthogonal to all before them: Gram and
 /// Schmidt's method, done twice, on the unit vectors.
 fn normalize(u: &mut Array2<f64>, s: &Array1<f64>) {
     let mut units = 0..u.nrows();
@@ -117,4 +120,23 @@ fn normalize(u: &mut Array2<f64>, s: &Array1<f64>) {
 fn times_power_of_two(x: f64, exponent: i32) -> f64 {
     let half = exponent / 2;
     x * 2f64.powi(half) * 2f64.powi(exponent - half)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_few_sweeps_are_an_error_of_their_own() {
+        let a = ndarray::array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]];
+        for a in [a.view(), a.t()] {
+            let error = svd_within(a, 1).unwrap_err();
+            assert!(matches!(error, Error::NotConverged { .. }), "{error}");
+            assert!(
+                error.to_string().starts_with("Jacobi's SVD did not converge: after 1"),
+                "{error}"
+            );
+            assert!(svd_within(a, MOST_SWEEPS).is_ok());
+        }
+    }
 }

@@ -4,8 +4,7 @@ use adapter::{Error, Result};
 use ndarray::{Array1, Array2, ArrayView2};
 use ndarray_linalg::{JobSvd, SVDDC};
 
-use crate::Svd;
-use crate::svd::check_finite;
+use crate::decomposition::{Svd, check_finite};
 
 /// The thin SVD of `a`.
 ///
@@ -21,9 +20,10 @@ pub fn svd(a: ArrayView2<'_, f64>) -> Result<Svd> {
             vt: Array2::zeros((0, a.ncols())),
         });
     }
-    let (u, s, vt) = a.svddc(JobSvd::Some).map_err(|error| Error::NotFinite {
+    // A finite matrix leaves gesdd one way to fail.
+    let (u, s, vt) = a.svddc(JobSvd::Some).map_err(|error| Error::NotConverged {
         name: "LAPACK's SVD".into(),
-        hint: error.to_string().into(),
+        hint: format!("{error}; try rank::jacobi::svd").into(),
     })?;
     let (u, vt) = u.zip(vt).expect("JobSvd::Some asks for both");
     Ok(Svd { u, s, vt })

@@ -14,9 +14,10 @@
 //! | [`subspace::principal_angles`] | the angles between two subspaces | Björck & Golub 1973 |
 //!
 //! There are two SVDs: `lapack::svd`, through ndarray-linalg, is the one to use; [`jacobi::svd`] is the one to read.
-//! [`svd`] takes the first when the feature `blas` is on. [`randomized::svd`] finds the leading part of a large matrix.
-//! Everything is `f64`.
+//! [`svd`](svd()) takes the first when the feature `blas` is on. [`randomized::svd`] finds the leading part of a large
+//! matrix. Everything is `f64`.
 
+mod decomposition;
 pub mod jacobi;
 #[cfg(feature = "blas")]
 pub mod lapack;
@@ -24,4 +25,5 @@ pub mod randomized;
 pub mod subspace;
 mod svd;
 
-pub use svd::{Approximation, Svd, Tolerance, svd};
+pub use decomposition::{Approximation, Svd, Tolerance};
+pub use svd::svd;

@@ -7,8 +7,8 @@ use ndarray::{Array2, ArrayView2, s};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::Svd;
-use crate::svd::check_finite;
+use crate::decomposition::{Svd, check_finite};
+use crate::svd::svd as exact_svd;
 
 /// How much is computed beyond the rank that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Default for Effort {
 /// With q = 0 and p ≥ 2 the expected error is E‖A − Q Qᵀ A‖_F ≤ √(1 + k/(p − 1)) · √(σₖ₊₁² + …), theorem 10.5.
 ///
 /// # Errors
-/// `k` exceeds min(m, n), or `a` holds NaN or infinity.
+/// `k` exceeds min(m, n), `a` holds NaN or infinity, or the iteration of an SVD does not converge.
 pub fn svd(a: ArrayView2<'_, f64>, k: usize, effort: Effort, rng: &mut impl Rng) -> Result<Svd> {
     check_finite("A", a)?;
     let smaller = a.nrows().min(a.ncols());
@@ -47,7 +47,7 @@ pub fn svd(a: ArrayView2<'_, f64>, k: usize, effort: Effort, rng: &mut impl Rng)
         q = orthonormal(a.t().dot(&q))?;
         q = orthonormal(a.dot(&q))?;
     }
-    let Svd { u, s, vt } = crate::svd(q.t().dot(&a).view())?; // of [k + p, n]
+    let Svd { u, s, vt } = exact_svd(q.t().dot(&a).view())?; // of [k + p, n]
     Ok(Svd {
         u: q.dot(&u.slice(s![.., ..k])), // [m, k + p]·[k + p, k] → [m, k]
         s: s.slice(s![..k]).to_owned(),
@@ -57,5 +57,5 @@ pub fn svd(a: ArrayView2<'_, f64>, k: usize, effort: Effort, rng: &mut impl Rng)
 
 /// An orthonormal basis of the columns' span.
 fn orthonormal(y: Array2<f64>) -> Result<Array2<f64>> {
-    Ok(crate::svd(y.view())?.u)
+    Ok(exact_svd(y.view())?.u)
 }

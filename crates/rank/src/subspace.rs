@@ -3,8 +3,8 @@
 use adapter::{Error, Result, check_shape};
 use ndarray::{Array1, ArrayView2};
 
-use crate::svd;
-use crate::svd::check_finite;
+use crate::decomposition::check_finite;
+use crate::svd::svd;
 
 /// φ = ‖U_Aᵀ U_B‖²_F / min(i, j): the mean squared cosine of the principal angles between the spans of the columns of
 /// `u_a` \[n, i\] and `u_b` \[n, j\], both orthonormal. 1 when the smaller span lies in the larger, 0 at right angles.
@@ -26,7 +26,8 @@ pub fn similarity(u_a: ArrayView2<'_, f64>, u_b: ArrayView2<'_, f64>) -> Result<
 /// used: the singular values of what U_B has outside U_A.
 ///
 /// # Errors
-/// As [`similarity`].
+/// The two live in spaces of different dimensions, one has no column or is not orthonormal, or holds NaN; or the iteration of
+/// an SVD does not converge.
 pub fn principal_angles(u_a: ArrayView2<'_, f64>, u_b: ArrayView2<'_, f64>) -> Result<Array1<f64>> {
     check(u_a, u_b)?;
     if u_a.ncols() < u_b.ncols() {

@@ -280,7 +280,8 @@ fn tensor(rng: &mut SmallRng, tensors: &mut Vec<Entry>) {
                         .to_owned();
             }
             if rng.random_ratio(1, 4) {
-                name.push_str(pick(rng, &[".0", ".1", ".2", ".moments", ".support"]));
+                let suffix = pick(rng, &[".0", ".1", ".2", ".moments", ".support"]);
+                name.push_str(suffix);
             }
             let dtype = if name.contains("mask") { "U8" } else { pick(rng, DTYPES).0 };
             let shape = axes(&name).chars().map(|axis| {

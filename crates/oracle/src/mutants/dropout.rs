@@ -4,32 +4,32 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, Zip};
 
-use super::Way::{Outputs, Problem};
-use super::{MASKED, Mutant, PASS, PASSES, changed, factor, named, put};
-use crate::Result;
+use super::change::{changed, factor, named, put};
+use super::mutant::Change::{OfOutputs, OfProblem};
+use super::mutant::{MASKED, Mutant, PASS, PASSES};
 use crate::case::Op;
-use crate::layer;
-use crate::ops::Output;
+use crate::error::Result;
+use crate::ops::{Output, Problem};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "mask-missing",
         "the dropout mask not applied",
-        Problem(|problem, _| problem.inputs.drop_masks()),
+        OfProblem(|problem, _| problem.inputs.remove_masks()),
     )
     .of(MASKED)
     .in_ops(PASSES),
     Mutant::new(
         "keep-scale-missing",
         "kept values not divided by 1 − p",
-        Problem(|problem, _| put(&mut problem.params.dropout_p, 0.0)),
+        OfProblem(|problem, _| put(&mut problem.params.dropout_p, 0.0)),
     )
     .of(MASKED)
     .in_ops(PASSES),
     Mutant::new(
         "keep-scale-twice",
         "kept values divided by 1 − p twice",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let keep = 1.0 - problem.params.dropout_p;
             put(&mut problem.params.dropout_p, 1.0 - keep * keep)
         }),
@@ -39,7 +39,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "keep-scale-p",
         "kept values divided by p: the rate taken for the probability to keep",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let p = problem.params.dropout_p;
             p > 0.0 && put(&mut problem.params.dropout_p, 1.0 - p)
         }),
@@ -49,14 +49,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "mask-inverted",
         "the mask the other way round: 1 taken for dropped",
-        Problem(|problem, _| problem.inputs.invert_masks()),
+        OfProblem(|problem, _| problem.inputs.invert_masks()),
     )
     .of(MASKED)
     .in_ops(PASSES),
     Mutant::new(
         "dropout-always",
         "dropout when there is none: always in train mode",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let without = problem.params.dropout_p == 0.0 && problem.inputs.make_masks();
             without && put(&mut problem.params.dropout_p, 0.5)
         }),
@@ -67,7 +67,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "dropout-on-output",
         "dropout on the adapter's output, not on its input",
-        Outputs(on_output),
+        OfOutputs(on_output),
     )
     .seen("peft-rs")
     .of(MASKED)
@@ -75,20 +75,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "dropout-on-base",
         "dropout on the input of the frozen weight too",
-        Outputs(on_base),
+        OfOutputs(on_base),
     )
     .of(MASKED)
     .in_ops(PASS),
 ];
 
 /// y = x Wᵀ + bias + mask ⊙ (s x Aᵀ Bᵀ)/(1 − p). The mask of the input is as good as any, repeated where out > in.
-fn on_output(problem: &layer::Problem, op: Op, right: &[Output]) -> Result<Option<Vec<Output>>> {
+fn on_output(problem: &Problem, op: Op, right: &[Output]) -> Result<Option<Vec<Output>>> {
     let Some(mask) = problem.inputs.mask() else { return Ok(None) };
     let bare = changed(problem, op, |problem| {
         problem.params.dropout_p = 0.0;
-        problem.inputs.drop_masks() && factor(problem, 0.0)
+        problem.inputs.remove_masks() && factor(problem, 0.0)
     })?;
-    let whole = changed(problem, op, |problem| problem.inputs.drop_masks())?;
+    let whole = changed(problem, op, |problem| problem.inputs.remove_masks())?;
     let (Some(bare), Some(whole)) = (bare, whole) else { return Ok(None) };
     let (Some(bare), Some(whole)) = (named(&bare, "y"), named(&whole, "y")) else {
         return Ok(None);
@@ -109,7 +109,7 @@ fn on_output(problem: &layer::Problem, op: Op, right: &[Output]) -> Result<Optio
 }
 
 /// x̃ in the place of x everywhere, and the way back of both terms masked.
-fn on_base(problem: &layer::Problem, op: Op, _: &[Output]) -> Result<Option<Vec<Output>>> {
+fn on_base(problem: &Problem, op: Op, _: &[Output]) -> Result<Option<Vec<Output>>> {
     let Some(mask) = problem.inputs.mask() else { return Ok(None) };
     let keep = 1.0 - problem.params.dropout_p;
     let mut factors = ArrayD::zeros(mask.shape());
@@ -123,7 +123,7 @@ fn on_base(problem: &layer::Problem, op: Op, _: &[Output]) -> Result<Option<Vec<
         })
     };
     let Some(mut outputs) = changed(problem, op, |problem| {
-        problem.inputs.change("x", |x| *x = masked(x)) && problem.inputs.drop_masks()
+        problem.inputs.change("x", |x| *x = masked(x)) && problem.inputs.remove_masks()
     })?
     else {
         return Ok(None);

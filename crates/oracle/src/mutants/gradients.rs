@@ -1,7 +1,8 @@
 //! A backward pass that is wrong where the forward pass is right.
 
-use super::Way::Outputs;
-use super::{MASKED, Mutant, SCALED, factor, mixed};
+use super::change::{factor, mixed};
+use super::mutant::Change::OfOutputs;
+use super::mutant::{MASKED, Mutant, SCALED};
 use crate::case::Op;
 use crate::ops::Output;
 
@@ -19,7 +20,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "gradients-without-scale",
         "s left out of the gradients of A and B",
-        Outputs(|problem, op, right| {
+        OfOutputs(|problem, op, right| {
             let scale = problem.scale()?;
             mixed(problem, op, right, of_parameters, |problem| factor(problem, 1.0 / scale))
         }),
@@ -29,8 +30,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "gradients-from-undropped-x",
         "gradients of the parameters from x in the place of x̃",
-        Outputs(|problem, op, right| {
-            mixed(problem, op, right, of_parameters, |problem| problem.inputs.drop_masks())
+        OfOutputs(|problem, op, right| {
+            mixed(problem, op, right, of_parameters, |problem| problem.inputs.remove_masks())
         }),
     )
     .of(MASKED)
@@ -38,7 +39,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "gradients-averaged",
         "gradients of the parameters averaged over the tokens, not summed",
-        Outputs(|problem, _, right| {
+        OfOutputs(|problem, _, right| {
             let tokens = problem.matrix("x", 0, 0).nrows();
             let average = |output: &Output| {
                 let mut output = output.clone();
@@ -54,8 +55,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "grad-x-unmasked",
         "the mask left out on the way back to x",
-        Outputs(|problem, op, right| {
-            mixed(problem, op, right, of_x, |problem| problem.inputs.drop_masks())
+        OfOutputs(|problem, op, right| {
+            mixed(problem, op, right, of_x, |problem| problem.inputs.remove_masks())
         }),
     )
     .of(MASKED)
@@ -63,7 +64,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "grad-x-without-adapter",
         "the adapter sends nothing back to x",
-        Outputs(|problem, op, right| {
+        OfOutputs(|problem, op, right| {
             mixed(problem, op, right, of_x, |problem| factor(problem, 0.0))
         }),
     )
@@ -71,7 +72,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "grad-x-without-base",
         "the frozen weight sends nothing back to x: cut off, and not only frozen",
-        Outputs(|problem, op, right| {
+        OfOutputs(|problem, op, right| {
             mixed(problem, op, right, of_x, |problem| {
                 problem.inputs.change("weight", |weight| weight.fill(0.0))
             })

@@ -2,9 +2,10 @@
 
 use ndarray::arr1;
 
-use super::Way::{Outputs, Problem};
-use super::{Mutant, SCALED, named, put, with_value};
-use crate::case::{Method, Op};
+use super::change::{named, put, with_value};
+use super::mutant::Change::{OfOutputs, OfProblem};
+use super::mutant::{Mutant, SCALED};
+use crate::case::{InitScheme, Method, Op};
 use crate::ops::Output;
 
 const INIT: &[Op] = &[Op::Init];
@@ -13,9 +14,10 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "init-wrong-fan",
         "A drawn with its fan-in taken from the wrong axis, r",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let rank = problem.params.init.rank;
-            problem.params.init.init != "gaussian" && put(&mut problem.params.init.inputs, rank)
+            problem.params.init.scheme != InitScheme::Gaussian
+                && put(&mut problem.params.init.inputs, rank)
         }),
     )
     .seen("LLMs-from-scratch, appendix E: 6.9 times too large at 768/16")
@@ -23,9 +25,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "init-wrong-slope",
         "Kaiming's a = 0 in the place of √5 (in VeRA √5 in the place of 0)",
-        Outputs(|problem, _, right| {
+        OfOutputs(|problem, _, right| {
             let (a, factor) = first(problem.method);
-            let uniform = problem.params.init.init.starts_with("kaiming_uniform");
+            let uniform = problem.params.init.scheme.is_uniform();
             Ok(if uniform { stretched(right, a, factor) } else { None })
         }),
     )
@@ -33,8 +35,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "init-gaussian-of-one",
         "σ = 1 in the place of 1/r",
-        Outputs(|problem, _, right| {
-            let gaussian = problem.params.init.init == "gaussian";
+        OfOutputs(|problem, _, right| {
+            let gaussian = problem.params.init.scheme == InitScheme::Gaussian;
             let rank = problem.params.init.rank as f64;
             Ok(if gaussian { stretched(right, "lora_A", rank) } else { None })
         }),
@@ -44,9 +46,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "init-normal-for-uniform",
         "a normal law of the same variance in the place of the uniform one",
-        Outputs(|problem, _, right| {
+        OfOutputs(|problem, _, right| {
             let (a, _) = first(problem.method);
-            let uniform = problem.params.init.init.starts_with("kaiming_uniform");
+            let uniform = problem.params.init.scheme.is_uniform();
             let second = named(right, &format!("{a}.moments")).map(|output| output.value[[1]]);
             let (true, Some(second)) = (uniform, second) else { return Ok(None) };
             let moments = arr1(&[0.0, second, 3.0 * second * second]).into_dyn();
@@ -60,7 +62,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "init-b-not-zero",
         "B drawn as A is, λ_b as λ_d: ΔW is not 0 at the start",
-        Outputs(|problem, _, right| {
+        OfOutputs(|problem, _, right| {
             let (from, to) = match problem.method {
                 Method::Vera => ("vera_lambda_d", "vera_lambda_b"),
                 _ => ("lora_A", "lora_B"),
@@ -78,7 +80,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "init-d-of-one",
         "λ_d = 1 in the place of 0.1",
-        Outputs(|_, _, right| Ok(stretched(right, "vera_lambda_d", 10.0))),
+        OfOutputs(|_, _, right| Ok(stretched(right, "vera_lambda_d", 10.0))),
     )
     .of(&[Method::Vera])
     .in_ops(INIT),

@@ -2,12 +2,11 @@
 
 use ndarray::Array2;
 
-use super::Way::{Outputs, Problem};
-use super::{Mutant, UPDATES, named, put, with_value};
-use crate::case::{Method, Op};
-use crate::inputs::turned;
-use crate::layer;
-use crate::ops::Output;
+use super::change::{named, put, with_value};
+use super::mutant::Change::{OfOutputs, OfProblem};
+use super::mutant::{Mutant, UPDATES};
+use crate::case::{Method, Op, transposed};
+use crate::ops::{Output, Problem};
 
 const DELTA: &[Method] = &[Method::DeltaLora];
 const STEP: &[Op] = &[Op::Step];
@@ -16,7 +15,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "move-late",
         "W starts to move one update late: the first only takes a snapshot",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let delta = &mut problem.params.delta;
             delta.start_step = delta.start_step.saturating_add(1);
             true
@@ -28,7 +27,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "move-early",
         "W starts to move one update early",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let delta = &mut problem.params.delta;
             let earlier = delta.start_step.saturating_sub(1);
             put(&mut delta.start_step, earlier)
@@ -39,14 +38,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "move-never",
         "W does not move",
-        Problem(|problem, _| put(&mut problem.params.delta.lambda, 0.0)),
+        OfProblem(|problem, _| put(&mut problem.params.delta.lambda, 0.0)),
     )
     .of(DELTA)
     .in_ops(UPDATES),
     Mutant::new(
         "move-off-at-zero",
         "W does not move where start_step is 0: 0 taken for off",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let delta = &mut problem.params.delta;
             delta.start_step == 0 && put(&mut delta.lambda, 0.0)
         }),
@@ -57,7 +56,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "move-scale-flipped",
         "include_scale the other way round in W's move",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             problem.params.delta.include_scale ^= true;
             true
         }),
@@ -67,7 +66,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "move-of-differences",
         "W moved by (B⁺ − B)(A⁺ − A), which is not B⁺A⁺ − B A",
-        Outputs(|problem, _, right| {
+        OfOutputs(|problem, _, right| {
             Ok(moved(problem, right, |[a0, b0], [a1, b1]| (b1 - b0).dot(&(a1 - a0))))
         }),
     )
@@ -77,14 +76,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "move-of-whole-product",
         "W moved by B⁺A⁺: the product before the update not taken off",
-        Outputs(|problem, _, right| Ok(moved(problem, right, |_, [a1, b1]| b1.dot(a1)))),
+        OfOutputs(|problem, _, right| Ok(moved(problem, right, |_, [a1, b1]| b1.dot(a1)))),
     )
     .of(DELTA)
     .in_ops(STEP),
     Mutant::new(
         "move-of-b-alone",
         "W moved by (B⁺ − B) A: the change of A left out",
-        Outputs(|problem, _, right| {
+        OfOutputs(|problem, _, right| {
             Ok(moved(problem, right, |[a0, b0], [_, b1]| (b1 - b0).dot(a0)))
         }),
     )
@@ -93,14 +92,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "move-without-lambda",
         "λ left out of W's move",
-        Problem(|problem, _| put(&mut problem.params.delta.lambda, 1.0)),
+        OfProblem(|problem, _| put(&mut problem.params.delta.lambda, 1.0)),
     )
     .of(DELTA)
     .in_ops(UPDATES),
     Mutant::new(
         "move-backwards",
         "W's move with the wrong sign",
-        Outputs(|problem, _, right| {
+        OfOutputs(|problem, _, right| {
             Ok(moved(problem, right, |[a0, b0], [a1, b1]| b0.dot(a0) - b1.dot(a1)))
         }),
     )
@@ -110,7 +109,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
 
 /// W + λ s times a product of A, B before and after the update, where W moves at all.
 fn moved(
-    problem: &layer::Problem,
+    problem: &Problem,
     right: &[Output],
     product: fn([&Array2<f64>; 2], [&Array2<f64>; 2]) -> Array2<f64>,
 ) -> Option<Vec<Output>> {
@@ -126,7 +125,7 @@ fn moved(
     let mut value = problem.weight();
     value.scaled_add(delta.lambda * scale, &product([&a0, &b0], [&a1, &b1]));
     let value = value.into_dyn();
-    let value = if problem.params.fan_in_fan_out { turned(&value) } else { value };
+    let value = if problem.params.fan_in_fan_out { transposed(&value) } else { value };
     // Of the right move, whose terms are as large or larger; twice, to be safe.
     Some(with_value(right, "weight", value, 2.0))
 }

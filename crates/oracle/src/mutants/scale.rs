@@ -3,16 +3,17 @@
 use lora::Scaling;
 use ndarray::ArrayD;
 
-use super::Way::{Outputs, Problem};
-use super::projection::in_bf16;
-use super::{LAYER, MERGES, Mutant, PASSES, SCALED, factor, named, put, with_value};
-use crate::Op;
+use super::change::{factor, named, put, with_value};
+use super::mutant::Change::{OfOutputs, OfProblem};
+use super::mutant::{LAYER, MERGES, Mutant, PASSES, SCALED};
+use super::projected_gradient::in_bf16;
+use crate::case::Op;
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "alpha-for-scale",
         "α in the place of α/r",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let rank = problem.inputs.dims.rank as f64;
             problem.params.scaling == Scaling::AlphaOverR && factor(problem, rank)
         }),
@@ -22,20 +23,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "rslora-ignored",
         "α/r in the place of α/√r: rank stabilisation ignored",
-        Problem(|problem, _| put(&mut problem.params.scaling, Scaling::AlphaOverR)),
+        OfProblem(|problem, _| put(&mut problem.params.scaling, Scaling::AlphaOverR)),
     )
     .seen("vLLM #10798, sglang #40835, TensorRT-LLM #1668, PEFT #2733")
     .of(SCALED),
     Mutant::new(
         "rslora-always",
         "α/√r in the place of α/r",
-        Problem(|problem, _| put(&mut problem.params.scaling, Scaling::RsLora)),
+        OfProblem(|problem, _| put(&mut problem.params.scaling, Scaling::RsLora)),
     )
     .of(SCALED),
     Mutant::new(
         "scale-twice",
         "s applied twice",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let scale = problem.scale().unwrap_or(1.0);
             factor(problem, scale)
         }),
@@ -44,7 +45,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "scale-missing",
         "s not applied",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let scale = problem.scale().unwrap_or(1.0);
             factor(problem, 1.0 / scale)
         }),
@@ -54,7 +55,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "base-scaled",
         "the frozen term scaled by s too",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let scale = problem.scale().unwrap_or(1.0);
             let times = |tensor: &mut ArrayD<f64>| *tensor *= scale;
             scale != 1.0
@@ -67,13 +68,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "bias-missing",
         "the bias left out",
-        Problem(|problem, _| problem.inputs.change("bias", |bias| bias.fill(0.0))),
+        OfProblem(|problem, _| problem.inputs.change("bias", |bias| bias.fill(0.0))),
     )
     .in_ops(PASSES),
     Mutant::new(
         "bias-scaled",
         "the bias scaled by s, as if it were the adapter's",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let scale = problem.scale().unwrap_or(1.0);
             scale != 1.0 && problem.inputs.change("bias", |bias| *bias *= scale)
         }),
@@ -83,29 +84,29 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "adapter-missing",
         "the low-rank term left out",
-        Problem(|problem, _| factor(problem, 0.0)),
+        OfProblem(|problem, _| factor(problem, 0.0)),
     )
     .in_ops(LAYER),
     Mutant::new(
         "delta-sign",
         "ΔW with the wrong sign",
-        Problem(|problem, _| factor(problem, -1.0)),
+        OfProblem(|problem, _| factor(problem, -1.0)),
     )
     .in_ops(LAYER),
-    Mutant::new("merged-twice", "ΔW added twice", Problem(|problem, _| factor(problem, 2.0)))
+    Mutant::new("merged-twice", "ΔW added twice", OfProblem(|problem, _| factor(problem, 2.0)))
         .seen("loralib #34")
         .in_ops(MERGES),
     Mutant::new(
         "merged-and-added",
         "the merged weight used, and the adapter added to it again",
-        Problem(|problem, _| factor(problem, 2.0)),
+        OfProblem(|problem, _| factor(problem, 2.0)),
     )
     .seen("loralib #61")
     .in_ops(&[Op::Forward]),
     Mutant::new(
         "scale-floored",
         "α/r as a whole number: integer division",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let scale = problem.scale().unwrap_or(1.0);
             problem.params.scaling == Scaling::AlphaOverR && factor(problem, scale.floor() / scale)
         }),
@@ -115,13 +116,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "alpha-default",
         "α of the configuration ignored: 8 in its place",
-        Problem(|problem, _| put(&mut problem.params.alpha, 8.0)),
+        OfProblem(|problem, _| put(&mut problem.params.alpha, 8.0)),
     )
     .of(SCALED),
     Mutant::new(
         "merge-in-bf16",
         "W + ΔW rounded to bf16",
-        Outputs(|_, _, right| {
+        OfOutputs(|_, _, right| {
             Ok(named(right, "weight")
                 .map(|weight| with_value(right, "weight", weight.value.mapv(in_bf16), 1.0)))
         }),
@@ -132,7 +133,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "merge-in-bf16-twice",
         "ΔW rounded to bf16, and then the sum",
-        Outputs(|problem, _, right| {
+        OfOutputs(|problem, _, right| {
             let Some(weight) = named(right, "weight") else { return Ok(None) };
             let before = problem.stored_weight();
             let delta = (&weight.value - &before).mapv(in_bf16);

@@ -4,34 +4,33 @@ use std::sync::Arc;
 
 use ndarray::ArrayD;
 
-use super::Way::{Outputs, Problem};
-use super::{LAYER, MERGES, Mutant, named};
-use crate::case::Op;
-use crate::inputs::turned;
-use crate::layer;
-use crate::ops::Output;
+use super::change::named;
+use super::mutant::Change::{OfOutputs, OfProblem};
+use super::mutant::{LAYER, MERGES, Mutant};
+use crate::case::{Op, transposed};
+use crate::ops::{Output, Problem};
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "weight-transposed",
         "W used the other way round (fan_in_fan_out)",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let square = problem.inputs.dims.inputs == problem.inputs.dims.outputs;
-            square && problem.inputs.change("weight", |weight| *weight = turned(weight))
+            square && problem.inputs.change("weight", |weight| *weight = transposed(weight))
         }),
     )
     .in_ops(LAYER),
     Mutant::new(
         "delta-not-transposed",
         "ΔW added in its own order to a weight that is stored [in, out]",
-        Outputs(|problem, _, right| Ok(in_its_own_order(problem, right))),
+        OfOutputs(|problem, _, right| Ok(in_its_own_order(problem, right))),
     )
     .seen("candle-lora (its convolutions)")
     .in_ops(MERGES),
     Mutant::new(
         "unmerge-not-transposed",
-        "ΔW taken off in its own order where merge turned it: silent when square",
-        Outputs(|problem, _, right| {
+        "ΔW taken off in its own order where merge transposed it: silent when square",
+        OfOutputs(|problem, _, right| {
             let square = problem.inputs.dims.inputs == problem.inputs.dims.outputs;
             Ok(if square { in_its_own_order(problem, right) } else { None })
         }),
@@ -41,7 +40,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
 ];
 
 /// The numbers of ΔW \[out, in\], row by row, added to those of W \[in, out\].
-fn in_its_own_order(problem: &layer::Problem, right: &[Output]) -> Option<Vec<Output>> {
+fn in_its_own_order(problem: &Problem, right: &[Output]) -> Option<Vec<Output>> {
     if !problem.params.fan_in_fan_out {
         return None;
     }
@@ -59,5 +58,5 @@ fn in_its_own_order(problem: &layer::Problem, right: &[Output]) -> Option<Vec<Ou
 
 /// A delta in the place of its transpose.
 fn reread(delta: &ArrayD<f64>) -> Option<ArrayD<f64>> {
-    turned(delta).into_shape_with_order(delta.shape()).ok()
+    transposed(delta).into_shape_with_order(delta.shape()).ok()
 }

@@ -2,16 +2,16 @@
 
 use adapter::AdamVariant;
 
-use super::Way::{Outputs, Problem};
-use super::{Mutant, UPDATES, mixed, put};
+use super::change::{mixed, put};
+use super::mutant::Change::{OfOutputs, OfProblem};
+use super::mutant::{Mutant, UPDATES};
 use crate::case::{Method, Op};
-use crate::inputs::trained;
-use crate::layer;
+use crate::ops::Problem;
 
 const PLUS: &[Method] = &[Method::LoraPlus];
 const STEP: &[Op] = &[Op::Step];
 
-fn adamw(problem: &layer::Problem) -> bool {
+fn adamw(problem: &Problem) -> bool {
     problem.params.optimizer.adamw.is_some()
 }
 
@@ -19,14 +19,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "ratio-missing",
         "one learning rate for A and B: LoRA+'s ratio not applied",
-        Problem(|problem, _| put(&mut problem.params.optimizer.lr_ratio, 1.0)),
+        OfProblem(|problem, _| put(&mut problem.params.optimizer.lr_ratio, 1.0)),
     )
     .of(PLUS)
     .in_ops(UPDATES),
     Mutant::new(
         "ratio-on-a",
         "LoRA+'s ratio on A in the place of B",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let ratio = problem.params.optimizer.lr_ratio;
             problem.params.optimizer.group.lr *= ratio;
             put(&mut problem.params.optimizer.lr_ratio, 1.0 / ratio)
@@ -37,7 +37,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "decay-at-base-rate",
         "B decays at the rate of A: LoRA+'s ratio left out of the decay",
-        Outputs(|problem, op, right| {
+        OfOutputs(|problem, op, right| {
             let of_b = |name: &str| name.starts_with("lora_B");
             mixed(problem, op, right, of_b, |problem| {
                 let ratio = problem.params.optimizer.lr_ratio;
@@ -52,14 +52,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "decay-missing",
         "weight decay ignored",
-        Problem(|problem, _| put(&mut problem.params.optimizer.group.weight_decay, 0.0)),
+        OfProblem(|problem, _| put(&mut problem.params.optimizer.group.weight_decay, 0.0)),
     )
     .seen("axolotl #4010")
     .in_ops(UPDATES),
     Mutant::new(
         "decay-without-rate",
         "p (1 − λ) in the place of p (1 − η λ)",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let group = &mut problem.params.optimizer.group;
             let decay = group.weight_decay / group.lr;
             decay.is_finite() && put(&mut group.weight_decay, decay)
@@ -69,9 +69,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "decay-coupled",
         "decay added to the gradient: Adam with L2 in the place of AdamW",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let decay = problem.params.optimizer.group.weight_decay;
-            for name in trained(problem.method) {
+            for name in problem.method.trained() {
                 let Some(p) = problem.inputs.get(name).cloned() else { return false };
                 problem.inputs.change(&format!("grad_{name}"), |g| g.scaled_add(decay, &p));
             }
@@ -82,7 +82,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "adamw-other-variant",
         "AdamW's other variant: where ε stands, and when decay happens",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let Some((variant, ..)) = &mut problem.params.optimizer.adamw else { return false };
             *variant = match variant {
                 AdamVariant::Torch => AdamVariant::Hf,
@@ -95,13 +95,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "t-restarts",
         "t starts from 0 again: steps already taken forgotten",
-        Problem(|problem, _| put(&mut problem.params.start, 0)),
+        OfProblem(|problem, _| put(&mut problem.params.start, 0)),
     )
     .in_ops(STEP),
     Mutant::new(
         "t-off-by-one",
         "t off by one in AdamW's bias corrections",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             shift(problem, 1);
             adamw(problem)
         }),
@@ -110,7 +110,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "bias-correction-missing",
         "AdamW without its bias corrections",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             shift(problem, 1 << 40);
             adamw(problem)
         }),
@@ -119,7 +119,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "betas-swapped",
         "β₁ and β₂ the other way round",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let Some((_, betas, _)) = &mut problem.params.optimizer.adamw else { return false };
             let swapped = (betas.1, betas.0);
             put(betas, swapped)
@@ -129,9 +129,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "moments-zero",
         "AdamW's moments taken as 0",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let mut had = false;
-            for name in trained(problem.method) {
+            for name in problem.method.trained() {
                 had |= problem.inputs.change(&format!("exp_avg.{name}"), |m| m.fill(0.0));
                 had |= problem.inputs.change(&format!("exp_avg_sq.{name}"), |v| v.fill(0.0));
             }
@@ -142,16 +142,16 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "gradient-sign",
         "the gradient with the wrong sign: uphill",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let turn = |name: &&str| problem.inputs.change(&format!("grad_{name}"), |g| *g *= -1.0);
-            trained(problem.method).iter().map(turn).fold(false, |a, b| a | b)
+            problem.method.trained().iter().map(turn).fold(false, |a, b| a | b)
         }),
     )
     .in_ops(STEP),
     Mutant::new(
         "never-trains",
         "B is given a gradient and never moves",
-        Problem(|problem, _| put(&mut problem.params.optimizer.group.lr, 0.0)),
+        OfProblem(|problem, _| put(&mut problem.params.optimizer.group.lr, 0.0)),
     )
     .seen("PEFT 0.21.2, LoRA-FA on embedding targets, measured")
     .of(&[Method::LoraFa])
@@ -159,7 +159,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
 ];
 
 /// t later, and Delta-LoRA's start with it: only the bias corrections change.
-fn shift(problem: &mut layer::Problem, steps: u64) {
+fn shift(problem: &mut Problem, steps: u64) {
     problem.params.start += steps;
     let start = &mut problem.params.delta.start_step;
     *start = start.saturating_add(steps);

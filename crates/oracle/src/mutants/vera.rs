@@ -1,10 +1,10 @@
-//! VeRA's shared projections and its two vectors.
+//! VeRA's shared matrices and its two vectors.
 
 use ndarray::{ArrayD, Axis, concatenate};
 
-use super::Way::Problem;
-use super::{LAYER, Mutant};
-use crate::Method;
+use super::mutant::Change::OfProblem;
+use super::mutant::{LAYER, Mutant};
+use crate::case::Method;
 
 const VERA: &[Method] = &[Method::Vera];
 
@@ -12,7 +12,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "lambda-b-missing",
         "λ_b not applied: B alone",
-        Problem(|problem, _| problem.inputs.change("vera_lambda_b", |b| b.fill(1.0))),
+        OfProblem(|problem, _| problem.inputs.change("vera_lambda_b", |b| b.fill(1.0))),
     )
     .seen("peft-rs (vera.rs)")
     .of(VERA)
@@ -20,14 +20,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "lambda-d-missing",
         "λ_d not applied",
-        Problem(|problem, _| problem.inputs.change("vera_lambda_d", |d| d.fill(1.0))),
+        OfProblem(|problem, _| problem.inputs.change("vera_lambda_d", |d| d.fill(1.0))),
     )
     .of(VERA)
     .in_ops(LAYER),
     Mutant::new(
         "b-frozen-at-zero",
         "B frozen at zero: ΔW is 0 for ever, and so are the gradients",
-        Problem(|problem, _| problem.inputs.change("vera_B", |b| b.fill(0.0))),
+        OfProblem(|problem, _| problem.inputs.change("vera_B", |b| b.fill(0.0))),
     )
     .seen("peft-rs (vera.rs)")
     .of(VERA)
@@ -35,7 +35,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "alpha-in-vera",
         "8/r applied inside VeRA, which has no α",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let scale = 8.0 / problem.inputs.dims.rank as f64;
             scale != 1.0 && problem.inputs.change("vera_lambda_b", |b| *b *= scale)
         }),
@@ -46,7 +46,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "slice-from-the-end",
         "the last columns of A and rows of B in the place of the first",
-        Problem(|problem, _| {
+        OfProblem(|problem, _| {
             let dims = problem.inputs.dims;
             let of_a = problem.inputs.change("vera_A", |a| *a = rolled(a, 1, dims.inputs));
             let of_b = problem.inputs.change("vera_B", |b| *b = rolled(b, 0, dims.outputs));

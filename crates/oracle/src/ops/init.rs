@@ -1,4 +1,4 @@
-//! The laws that A and B are drawn from, by their moments.
+//! The distributions that A and B are drawn from, by their moments.
 //!
 //! An `init` case has no inputs. A submission draws `samples` adapters and gives each tensor as `out.<p>`, \[samples, …\].
 //! Judged are, over all its elements, `out.<p>.moments`: the means of x, x² and x⁴; and `out.<p>.support`: the smallest and
@@ -6,7 +6,7 @@
 //! beyond 6 standard errors a normal variable lies once in 5·10⁸. The shipped cases have N ≥ 40,000. On top come 16
 //! roundings: of h or σ, of a draw, and of its powers.
 //!
-//! | law | E x² | E x⁴ | E x⁸ | support |
+//! | distribution | E x² | E x⁴ | E x⁸ | support |
 //! |---|---|---|---|---|
 //! | U(−h, h) | h²/3 | h⁴/5 | h⁸/9 | ±h |
 //! | N(0, σ²) | σ² | 3σ⁴ | 105σ⁸ | ±∞ |
@@ -16,18 +16,16 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, arr1};
 
-use crate::Result;
+use super::output::Output;
+use super::problem::Problem;
 use crate::bound::{Bound, Units};
-use crate::case::Method;
-use crate::error::wrong;
-use crate::layer::Problem;
-use crate::ops::Output;
-use crate::params::InitParams;
+use crate::case::{InitParams, InitScheme, Method};
 
 /// How the elements of a tensor are distributed.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Law {
-    Always(f64),
+enum Distribution {
+    /// The same number always.
+    Constant(f64),
     /// Of h².
     Uniform(f64),
     /// Of σ².
@@ -35,56 +33,40 @@ enum Law {
 }
 
 /// E x, E x², E x⁴, and their standard errors over `count` draws.
-fn moments(law: Law, count: f64) -> [[f64; 3]; 2] {
-    let (second, fourth, eighth) = match law {
-        Law::Always(c) => return [[c, c.powi(2), c.powi(4)], [0.0; 3]],
-        Law::Uniform(h2) => (h2 / 3.0, h2.powi(2) / 5.0, h2.powi(4) / 9.0),
-        Law::Normal(variance) => (variance, 3.0 * variance.powi(2), 105.0 * variance.powi(4)),
+fn expected(distribution: Distribution, count: f64) -> [[f64; 3]; 2] {
+    let (second, fourth, eighth) = match distribution {
+        Distribution::Constant(c) => return [[c, c.powi(2), c.powi(4)], [0.0; 3]],
+        Distribution::Uniform(h2) => (h2 / 3.0, h2.powi(2) / 5.0, h2.powi(4) / 9.0),
+        Distribution::Normal(variance) => {
+            (variance, 3.0 * variance.powi(2), 105.0 * variance.powi(4))
+        }
     };
     let variances = [second, fourth - second * second, eighth - fourth * fourth];
     [[0.0, second, fourth], variances.map(|variance| (variance / count).sqrt())]
 }
 
-/// Tensor, law, number of elements.
-fn laws(problem: &Problem) -> Result<Vec<(&'static str, Law, f64)>> {
+/// Tensor, distribution, number of elements.
+fn tensors(problem: &Problem) -> Vec<(&'static str, Distribution, f64)> {
+    use Distribution::{Constant, Normal, Uniform};
     let params = &problem.params.init;
     let [n, m, r] = [params.inputs, params.outputs, params.rank].map(|size| size as f64);
-    let unknown = |known: &str| {
-        let (name, method) = (&params.init, problem.method);
-        Err(wrong(format!("params.init is {name:?}: {method} knows {known}")))
+    let (a, b) = match params.scheme {
+        InitScheme::KaimingUniformA5 => (Uniform(1.0 / n), Constant(0.0)),
+        InitScheme::Gaussian => (Normal(1.0 / (r * r)), Constant(0.0)),
+        InitScheme::KaimingUniformB => (Constant(0.0), Uniform(1.0 / r)),
+        InitScheme::Embedding => (Constant(0.0), Normal(1.0)),
+        InitScheme::KaimingUniform => (Uniform(6.0 / n), Uniform(6.0 / r)),
+        InitScheme::KaimingNormal => (Normal(2.0 / n), Normal(2.0 / r)),
     };
-    if [params.inputs, params.outputs, params.rank, params.samples].contains(&0) {
-        return Err(wrong("params.in, out, rank and samples are at least 1"));
-    }
-    let (of_a, of_b): (fn(f64) -> Law, fn(f64) -> Law) =
-        match (problem.method, params.init.as_str()) {
-            (Method::Vera, "kaiming_uniform") => {
-                (|n| Law::Uniform(6.0 / n), |r| Law::Uniform(6.0 / r))
-            }
-            (Method::Vera, "kaiming_normal") => {
-                (|n| Law::Normal(2.0 / n), |r| Law::Normal(2.0 / r))
-            }
-            (Method::Vera, _) => return unknown("kaiming_uniform and kaiming_normal"),
-            (_, "kaiming_uniform_a5") => (|n| Law::Uniform(1.0 / n), |_| Law::Always(0.0)),
-            (_, "gaussian") => {
-                let a = Law::Normal(1.0 / (r * r));
-                return Ok(vec![("lora_A", a, r * n), ("lora_B", Law::Always(0.0), m * r)]);
-            }
-            (Method::LoraFa, _) => return unknown("kaiming_uniform_a5 and gaussian"),
-            (_, "kaiming_uniform_b") => (|_| Law::Always(0.0), |r| Law::Uniform(1.0 / r)),
-            (_, "embedding") => (|_| Law::Always(0.0), |_| Law::Normal(1.0)),
-            _ => return unknown("kaiming_uniform_a5, gaussian, kaiming_uniform_b and embedding"),
-        };
-    let (a, b) = (of_a(n), of_b(r));
-    Ok(match problem.method {
+    match problem.method {
         Method::Vera => vec![
             ("vera_A", a, r * n),
             ("vera_B", b, m * r),
-            ("vera_lambda_b", Law::Always(0.0), m),
-            ("vera_lambda_d", Law::Always(0.1), r), // PEFT's d_initial
+            ("vera_lambda_b", Constant(0.0), m),
+            ("vera_lambda_d", Constant(0.1), r), // PEFT's d_initial
         ],
         _ => vec![("lora_A", a, r * n), ("lora_B", b, m * r)],
-    })
+    }
 }
 
 /// The shape of all samples of a tensor.
@@ -100,7 +82,7 @@ pub(crate) fn sample_shape(problem: &Problem, tensor: &str) -> Option<Vec<usize>
 }
 
 /// The means of x, x² and x⁴.
-pub(crate) fn means(samples: &ArrayD<f64>) -> ArrayD<f64> {
+pub(crate) fn moments(samples: &ArrayD<f64>) -> ArrayD<f64> {
     let mean =
         |power: i32| samples.iter().map(|x| x.powi(power)).sum::<f64>() / samples.len() as f64;
     arr1(&[1, 2, 4].map(mean)).into_dyn()
@@ -115,10 +97,10 @@ pub(crate) fn support(samples: &ArrayD<f64>) -> ArrayD<f64> {
 }
 
 /// Moments and support of each tensor.
-pub(super) fn distributions(problem: &Problem) -> Result<Vec<Output>> {
+pub(super) fn distributions(problem: &Problem) -> Vec<Output> {
     let mut outputs = Vec::new();
-    for (name, law, elements) in laws(problem)? {
-        let [means, errors] = moments(law, elements * problem.params.init.samples as f64);
+    for (name, distribution, elements) in tensors(problem) {
+        let [means, errors] = expected(distribution, elements * problem.params.init.samples as f64);
         let vector = |numbers: &[f64]| arr1(numbers).into_dyn();
         let (value, gauge) = (vector(&means), vector(&errors));
         let (want, error) = (value.clone(), gauge.clone());
@@ -128,10 +110,10 @@ pub(super) fn distributions(problem: &Problem) -> Result<Vec<Output>> {
         let gauges = vec![("", gauge)];
         outputs.push(Output { name: tensor, value, gauges, bound, residual: None });
 
-        let [low, high] = match law {
-            Law::Always(c) => [c, c],
-            Law::Uniform(h2) => [-h2.sqrt(), h2.sqrt()],
-            Law::Normal(_) => [f64::NEG_INFINITY, f64::INFINITY],
+        let [low, high] = match distribution {
+            Distribution::Constant(c) => [c, c],
+            Distribution::Uniform(h2) => [-h2.sqrt(), h2.sqrt()],
+            Distribution::Normal(_) => [f64::NEG_INFINITY, f64::INFINITY],
         };
         // How far the range reaches beyond the support.
         let beyond = move |got: &ArrayD<f64>, units: &Units| {
@@ -156,5 +138,5 @@ pub(super) fn distributions(problem: &Problem) -> Result<Vec<Output>> {
             residual: Some(Arc::new(beyond)),
         });
     }
-    Ok(outputs)
+    outputs
 }

@@ -8,12 +8,11 @@
 //!
 //! r in sums for W too, because a GEMM may add its products to W one by one.
 
-use crate::Result;
-use crate::bound::{Part, Roundings, Underflow, largest};
+use super::output::Output;
+use super::problem::Problem;
+use crate::bound::{Part, Roundings, Row, Sizes, Underflow, constants, largest};
 use crate::case::Method;
-use crate::constants::{self, Sizes};
-use crate::layer::Problem;
-use crate::ops::Output;
+use crate::error::Result;
 
 /// W + `sign` ΔW.
 pub(super) fn merge(problem: &Problem, sign: f64) -> Result<Vec<Output>> {
@@ -39,7 +38,7 @@ pub(super) fn merge(problem: &Problem, sign: f64) -> Result<Vec<Output>> {
         stored: (store + 2) as f64 * (r + 1) as f64,
         amplification: amplification * problem.scale()?.abs().max(1.0),
     };
-    let part = |gauge, row: constants::Row, inputs| Part {
+    let part = |gauge, row: Row, inputs| Part {
         gauge,
         roundings: Roundings {
             accumulate: row.accumulate.of(sizes),
@@ -58,5 +57,5 @@ pub(super) fn merge(problem: &Problem, sign: f64) -> Result<Vec<Output>> {
         ],
     );
     output.gauges = vec![("all", all)]; // a file has one
-    Ok(vec![if problem.params.fan_in_fan_out { output.turned() } else { output }])
+    Ok(vec![if problem.params.fan_in_fan_out { output.transposed() } else { output }])
 }

@@ -34,22 +34,37 @@ use std::sync::Arc;
 use adapter::Dropout;
 use ndarray::{Array2, ArrayD};
 
-use crate::bound::{Part, Roundings, Underflow, largest};
+use super::output::Output;
+use super::problem::Problem;
+use super::projected_gradient;
+use crate::bound::constants::{self, MASK};
+use crate::bound::{Part, Roundings, Sizes, Underflow, largest};
 use crate::case::Method;
-use crate::constants::{self, MASK, Sizes};
-use crate::layer::Problem;
-use crate::ops::{Output, projection};
-use crate::{Result, error::wrong};
+use crate::error::{Result, wrong};
 
-/// Where a pass happens: at the x of a step of a trajectory, or at the only one.
-pub(super) struct At<'a> {
+/// A pass: on the only x, or on that of one step of a trajectory.
+pub(super) struct Pass<'a> {
     pub problem: &'a Problem,
     /// `.3` at step 3.
     pub suffix: String,
 }
 
-impl<'a> At<'a> {
-    pub fn once(problem: &'a Problem) -> Self {
+/// A term of an output: the counts of the tables above, and what underflow needs.
+#[derive(Clone, Copy, Default)]
+struct Term {
+    accumulate: usize,
+    store: usize,
+    masked: bool,
+    /// How many of its factors are inputs.
+    inputs: usize,
+    /// The length of the last sum of results.
+    terms: usize,
+    /// What an underflow may be multiplied by.
+    factors: &'static [&'static str],
+}
+
+impl<'a> Pass<'a> {
+    pub fn only(problem: &'a Problem) -> Self {
         Self { problem, suffix: String::new() }
     }
 
@@ -62,12 +77,29 @@ impl<'a> At<'a> {
         self.problem.inputs.dropout(self.problem.params.dropout_p, &self.suffix)
     }
 
-    /// A part of an output.
-    ///
-    /// `inputs` is the number of factors that are inputs, `terms` the length of the last sum of results.
-    fn part(&self, gauge: ArrayD<f64>, count: Count) -> Result<Part> {
-        let masked = count.masked && self.dropout()?.is_some();
-        let Count { accumulate, store, inputs, terms, .. } = count;
+    /// A term with the row of `bound/constants.rs`, in this layer.
+    fn term(&self, name: &str, x: &Array2<f64>) -> Term {
+        let (problem, dims) = (self.problem, self.problem.inputs.dims);
+        let row = constants::layer(problem.method == Method::Vera, name);
+        let sizes = Sizes {
+            inputs: dims.inputs,
+            outputs: dims.outputs,
+            rank: dims.rank,
+            tokens: x.nrows(),
+            bias: problem.inputs.get("bias").is_some(),
+        };
+        Term {
+            accumulate: row.accumulate.of(sizes),
+            store: row.store.of(sizes),
+            masked: row.store.dropout > 0,
+            ..Term::default()
+        }
+    }
+
+    /// The term as a part of an output.
+    fn part(&self, gauge: ArrayD<f64>, term: Term) -> Result<Part> {
+        let masked = term.masked && self.dropout()?.is_some();
+        let Term { accumulate, store, inputs, terms, .. } = term;
         let roundings = Roundings { accumulate, store: store + MASK * usize::from(masked), inputs };
         let inputs = &self.problem.inputs;
         let named = |factor: &&str| match *factor {
@@ -76,7 +108,7 @@ impl<'a> At<'a> {
             "W" => [inputs.get("weight"), None, None],
             passing => [inputs.get(&format!("{passing}{}", self.suffix)), None, None],
         };
-        let factors = count.factors.iter().flat_map(named).flatten();
+        let factors = term.factors.iter().flat_map(named).flatten();
         let scale = self.problem.scale()?.abs().max(1.0);
         let keep = 1.0 - self.problem.params.dropout_p;
         // Every sum and every store feeds each of the `terms` of the last sum, and is multiplied by other factors there.
@@ -89,54 +121,22 @@ impl<'a> At<'a> {
     }
 }
 
-/// The counts of the tables above, and what underflow needs.
-#[derive(Clone, Copy, Default)]
-struct Count {
-    accumulate: usize,
-    store: usize,
-    inputs: usize,
-    masked: bool,
-    terms: usize,
-    /// What an underflow may be multiplied by.
-    factors: &'static [&'static str],
-}
-
-impl At<'_> {
-    /// The row of `constants.rs`, in this layer.
-    fn count(&self, term: &str, x: &Array2<f64>) -> Count {
-        let (problem, dims) = (self.problem, self.problem.inputs.dims);
-        let row = constants::layer(problem.method == Method::Vera, term);
-        let sizes = Sizes {
-            inputs: dims.inputs,
-            outputs: dims.outputs,
-            rank: dims.rank,
-            tokens: x.nrows(),
-            bias: problem.inputs.get("bias").is_some(),
-        };
-        Count {
-            accumulate: row.accumulate.of(sizes),
-            store: row.store.of(sizes),
-            masked: row.store.dropout > 0,
-            ..Count::default()
-        }
-    }
-}
-
 /// y, with the bias.
-pub(super) fn forward(at: &At<'_>) -> Result<Output> {
-    let problem = at.problem;
-    let (weight, x, dropout) = (problem.weight(), at.matrix("x")?, at.dropout()?);
+pub(super) fn forward(pass: &Pass<'_>) -> Result<Output> {
+    let problem = pass.problem;
+    let (weight, x, dropout) = (problem.weight(), pass.matrix("x")?, pass.dropout()?);
     let mut y = problem.layer()?.forward(&weight, &x, dropout.as_ref())?;
     if let Some(bias) = problem.inputs.vector("bias") {
         y += &bias;
     }
-    output_y(at, y)
+    output_y(pass, y)
 }
 
 /// y with its gauges: |x||W|ᵀ + |bias|, and the method on absolute values and W = 0.
-fn output_y(at: &At<'_>, y: Array2<f64>) -> Result<Output> {
-    let problem = at.problem;
-    let (weight, x, dropout) = (problem.weight(), at.matrix("x")?.mapv(f64::abs), at.dropout()?);
+fn output_y(pass: &Pass<'_>, y: Array2<f64>) -> Result<Output> {
+    let problem = pass.problem;
+    let (weight, x, dropout) =
+        (problem.weight(), pass.matrix("x")?.mapv(f64::abs), pass.dropout()?);
     let r = problem.inputs.dims.rank;
     let mut base = x.dot(&weight.mapv(f64::abs).t()); // [tokens, in]·[in, out] → [tokens, out]
     if let Some(bias) = problem.inputs.vector("bias") {
@@ -145,12 +145,12 @@ fn output_y(at: &At<'_>, y: Array2<f64>) -> Result<Output> {
     let zeros = Array2::zeros(weight.dim());
     let low_rank = problem.absolute()?.forward(&zeros, &x, dropout.as_ref())?;
     let factors = &["x", "W"];
-    let count = Count { inputs: 2, factors, ..at.count("y.base", &x) };
-    let base = at.part(base.into_dyn(), count)?;
+    let term = Term { inputs: 2, factors, ..pass.term("y.base", &x) };
+    let base = pass.part(base.into_dyn(), term)?;
     let (inputs, factors) = (low_rank_factors(problem.method), &["x", "A", "B"]);
-    let count = Count { inputs, terms: r, factors, ..at.count("y.low_rank", &x) };
-    let low_rank = at.part(low_rank.into_dyn(), count)?;
-    let name = format!("y{}", at.suffix);
+    let term = Term { inputs, terms: r, factors, ..pass.term("y.low_rank", &x) };
+    let low_rank = pass.part(low_rank.into_dyn(), term)?;
+    let name = format!("y{}", pass.suffix);
     Ok(Output::new(name, y.into_dyn(), vec![("base", base), ("low_rank", low_rank)]))
 }
 
@@ -160,17 +160,17 @@ fn low_rank_factors(method: Method) -> usize {
 }
 
 /// y, ∂L/∂x, the gradients, and LoRA-FA's projected one.
-pub(super) fn backward(at: &At<'_>) -> Result<Vec<Output>> {
-    let problem = at.problem;
-    let (weight, x, dropout) = (problem.weight(), at.matrix("x")?, at.dropout()?);
-    let grad_y = at.matrix("grad_y")?;
+pub(super) fn backward(pass: &Pass<'_>) -> Result<Vec<Output>> {
+    let problem = pass.problem;
+    let (weight, x, dropout) = (problem.weight(), pass.matrix("x")?, pass.dropout()?);
+    let grad_y = pass.matrix("grad_y")?;
     let layer = problem.layer()?;
     let mut passed = layer.backward(&weight, &x, dropout.as_ref(), &grad_y)?;
     if let Some(bias) = problem.inputs.vector("bias") {
         passed.y += &bias;
     }
 
-    // The same on absolute values, without W: what the low-rank path sends back, and the gradients.
+    // The pass on absolute values and W = 0: what the low-rank path sends back, and the gradients.
     let (abs_weight, abs_grad) = (weight.mapv(f64::abs), grad_y.mapv(f64::abs));
     let zeros = Array2::zeros(weight.dim());
     let absolute =
@@ -178,17 +178,17 @@ pub(super) fn backward(at: &At<'_>) -> Result<Vec<Output>> {
 
     let dims = problem.inputs.dims;
     let [r, b] = [dims.rank, x.nrows()];
-    let mut outputs = vec![output_y(at, passed.y)?];
+    let mut outputs = vec![output_y(pass, passed.y)?];
 
     let factors = &["grad_y", "W"];
-    let count = Count { inputs: 2, factors, ..at.count("grad_x.base", &x) };
+    let term = Term { inputs: 2, factors, ..pass.term("grad_x.base", &x) };
     let base = abs_grad.dot(&abs_weight).into_dyn(); // [tokens, out]·[out, in] → [tokens, in]
-    let base = at.part(base, count)?;
+    let base = pass.part(base, term)?;
     let (inputs, factors) = (low_rank_factors(problem.method), &["grad_y", "A", "B"]);
-    let count = Count { inputs, terms: r, factors, ..at.count("grad_x.low_rank", &x) };
-    let low_rank = at.part(absolute.grad_x.into_dyn(), count)?;
+    let term = Term { inputs, terms: r, factors, ..pass.term("grad_x.low_rank", &x) };
+    let low_rank = pass.part(absolute.grad_x.into_dyn(), term)?;
     let parts = vec![("base", base), ("low_rank", low_rank)];
-    outputs.push(Output::new(format!("grad_x{}", at.suffix), passed.grad_x.into_dyn(), parts));
+    outputs.push(Output::new(format!("grad_x{}", pass.suffix), passed.grad_x.into_dyn(), parts));
 
     for (name, value) in passed.gradients {
         let (inputs, terms) = match name.as_str() {
@@ -197,15 +197,19 @@ pub(super) fn backward(at: &At<'_>) -> Result<Vec<Output>> {
             _ => (5, b),
         };
         let factors = &["x", "grad_y", "A", "B"];
-        let count = at.count(&format!("grad_{name}.all"), &x);
-        let count = Count { inputs, terms, factors, ..count };
-        let part = at.part(absolute.gradients[&name].clone(), count)?;
-        outputs.push(Output::new(format!("grad_{name}{}", at.suffix), value, vec![("all", part)]));
+        let term = pass.term(&format!("grad_{name}.all"), &x);
+        let term = Term { inputs, terms, factors, ..term };
+        let part = pass.part(absolute.gradients[&name].clone(), term)?;
+        outputs.push(Output::new(
+            format!("grad_{name}{}", pass.suffix),
+            value,
+            vec![("all", part)],
+        ));
     }
-    if let Some(grad_b) = projection::of(problem) {
+    if let Some(system) = projected_gradient::system(problem) {
         let gradient = outputs.last().expect("∂L/∂B is the last").clone();
-        outputs.push(grad_b.output(
-            format!("projected_grad_lora_B{}", at.suffix),
+        outputs.push(system.output(
+            format!("projected_grad_lora_B{}", pass.suffix),
             &layer,
             gradient,
         )?);

@@ -4,22 +4,21 @@
 
 use std::collections::BTreeMap;
 
-use crate::Result;
-use crate::inputs::{state, trained};
-use crate::layer::Problem;
-use crate::ops::step::{Gradient, update};
-use crate::ops::{Output, pass};
+use super::output::Output;
+use super::pass::{Pass, backward};
+use super::problem::Problem;
+use super::step::{Gradient, update};
+use crate::error::Result;
 
 /// At step t: y and the gradients before the update, the state after it.
 pub(super) fn all(start: &Problem) -> Result<Vec<Output>> {
     let (mut outputs, mut problem) = (Vec::new(), start.clone());
     for step in 0..start.params.steps {
         let suffix = format!(".{step}");
-        let at = pass::At { problem: &problem, suffix: suffix.clone() };
-        let passed = pass::backward(&at)?;
+        let passed = backward(&Pass { problem: &problem, suffix: suffix.clone() })?;
         let mut gradients = BTreeMap::new();
         for output in &passed {
-            for name in trained(problem.method) {
+            for name in problem.method.trained() {
                 if output.name == format!("grad_{name}{suffix}") {
                     let gradient = Gradient {
                         value: output.value.clone(),
@@ -38,7 +37,7 @@ pub(super) fn all(start: &Problem) -> Result<Vec<Output>> {
         let (updated, mut after) = update(&problem, gradients, &suffix)?;
         outputs.extend(updated);
 
-        for name in state(problem.method) {
+        for name in problem.method.state() {
             for kind in ["", "exp_avg.", "exp_avg_sq."] {
                 let name = format!("{kind}{name}");
                 let given = after.inputs.states.get(&format!("{name}{suffix}")).cloned();

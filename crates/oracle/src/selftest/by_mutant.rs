@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::matrix::{CaseRow, PRECISIONS};
+use crate::bound::Profile;
+use crate::case::Method;
 use crate::mutants::{Mutant, mutants};
-use crate::{Method, Profile};
 
 /// One mutant on all cases.
 #[derive(Clone, Debug)]

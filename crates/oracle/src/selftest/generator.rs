@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::{Outcome, Settings};
-use crate::Method;
+use super::settings::{Outcome, Settings};
+use crate::case::Method;
 
 /// Where it is.
 pub(super) struct Generator(PathBuf);

@@ -8,11 +8,13 @@ use half::bf16;
 use ndarray::{Array2, ArrayD};
 use safetensors::tensor::Dtype;
 
-use crate::check::{Judge, Verdict, expected};
-use crate::layer::Problem;
+use crate::bound::Profile;
+use crate::case::{Case, Class, Method};
+use crate::error::Result;
+use crate::judge::{Judge, Verdict, expected};
 use crate::mutants::{Mutant, mutants};
-use crate::ops::Output;
-use crate::{Case, Class, Method, Profile, Result, Tensor, TensorFile};
+use crate::ops::{Output, Problem};
+use crate::tensors::{Tensor, TensorFile};
 
 /// The precisions a mutant must fail in.
 pub const PRECISIONS: [Profile; 2] = [Profile::F32, Profile::Bf16];
@@ -103,11 +105,10 @@ pub(super) type Pass =
     fn(&dyn Fn(&str) -> Array2<f64>, &dyn Fn(f64) -> f64) -> Vec<(&'static str, Array2<f64>)>;
 
 /// What is said, in each precision, about right code that rounds as it goes.
-pub(super) fn honest_row(file: &TensorFile, pass: Pass) -> Result<[Kill; 2]> {
-    let case = Case::of(file)?;
-    let problem = Problem::read(&case, file)?;
-    let expected = expected(&case, file, &problem, &mut Vec::new())?;
-    let judge = Judge::new(&case, &problem, Default::default())?;
+pub(super) fn honest_row(case: &Case, file: &TensorFile, pass: Pass) -> Result<[Kill; 2]> {
+    let problem = Problem::read(case, file)?;
+    let expected = expected(case, file, &problem, &mut Vec::new())?;
+    let judge = Judge::new(case, &problem, Default::default())?;
     Ok([0, 1].map(|precision| {
         let round = |number: f64| match precision {
             0 => f64::from(number as f32),

@@ -1,27 +1,10 @@
-//! For contrast: the mutants on layers such as people test with, 256 × 256 after a little training, judged by the bound and
-//! by the usual tolerances.
-
-use std::collections::BTreeMap;
+//! Layers such as people test with: 256 × 256, after a little training.
 
 use ndarray::{Array2, ArrayD, IxDyn};
 use safetensors::tensor::Dtype;
 
-use super::jobs::run;
-use super::matrix::{CaseRow, Kill, honest_row, row};
-use crate::{Case, Method, Op, Result, Tensor, TensorFile, emit};
-
-/// What each rule says, over all mutants that change one of the layers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Contrast {
-    /// Mutants that change a layer.
-    pub mutants: usize,
-    /// Those that pass, by the bound and then by each of the [`RULES`](super::RULES).
-    pub missed: [Vec<&'static str>; 4],
-    /// Tests of right results: rounded once, and a backward pass of LoRA that rounds every result.
-    pub honest: usize,
-    /// How many of them fail.
-    pub refused: [usize; 4],
-}
+use crate::case::{Method, Op};
+use crate::tensors::{Tensor, TensorFile};
 
 const SIZE: usize = 256;
 const RANK: usize = 8;
@@ -29,84 +12,8 @@ const TOKENS: usize = 8;
 /// α = 16.
 const SCALE: f64 = 2.0;
 
-/// The contrast in each of the [`PRECISIONS`](super::PRECISIONS).
-///
-/// # Errors
-/// None that is known: the layers are made here.
-pub fn contrast() -> Result<[Contrast; 2]> {
-    let ops = [Op::Forward, Op::Backward, Op::Merge, Op::Unmerge, Op::Step];
-    let layers: Vec<(Method, Op)> =
-        crate::mutants::ALL.iter().flat_map(|method| ops.map(|op| (*method, op))).collect();
-    let rows = run(&layers, &|_, _| {}, |(method, op)| {
-        let file = emit(&layer(*method, *op))?;
-        let mut rows = vec![row(&Case::of(&file)?, &file)?];
-        if *op == Op::Backward
-            && matches!(method, Method::Lora | Method::DeltaLora | Method::LoraPlus)
-        {
-            // The same test with another right answer; what mutants do was asked already.
-            let honest = honest_row(&file, backward)?;
-            rows.push(CaseRow { honest, cells: Vec::new(), ..rows[0].clone() });
-        }
-        Ok::<_, crate::Error>(rows)
-    });
-    let rows: Vec<CaseRow> = rows.into_iter().collect::<Result<Vec<_>>>()?.concat();
-    Ok([0, 1].map(|precision| count(&rows, precision)))
-}
-
-fn count(rows: &[CaseRow], precision: usize) -> Contrast {
-    let all = |kill: &Kill| [kill.killed, kill.rules[0], kill.rules[1], kill.rules[2]];
-    let mut killed = BTreeMap::<&'static str, [bool; 4]>::new();
-    let mut contrast = Contrast { honest: rows.len(), ..Contrast::default() };
-    for row in rows {
-        for (count, refused) in contrast.refused.iter_mut().zip(all(&row.honest[precision])) {
-            *count += usize::from(refused);
-        }
-        for cell in &row.cells {
-            // What is honest in bf16 is no mistake there.
-            if precision == 1 && cell.mutant.honest_in_bf16 {
-                continue;
-            }
-            let entry = killed.entry(cell.mutant.name).or_default();
-            for (entry, killed) in entry.iter_mut().zip(all(&cell.kills[precision])) {
-                *entry |= killed;
-            }
-        }
-    }
-    contrast.mutants = killed.len();
-    for (name, entry) in killed {
-        for (missed, _) in contrast.missed.iter_mut().zip(entry).filter(|(_, killed)| !killed) {
-            missed.push(name);
-        }
-    }
-    contrast
-}
-
-impl Contrast {
-    /// How many mutants fail by this rule.
-    pub fn killed(&self, rule: usize) -> usize {
-        self.mutants - self.missed[rule].len()
-    }
-}
-
-/// LoRA's backward pass by hand, each product and each sum rounded to the format, as code in that format does it.
-fn backward(
-    get: &dyn Fn(&str) -> Array2<f64>,
-    round: &dyn Fn(f64) -> f64,
-) -> Vec<(&'static str, Array2<f64>)> {
-    let [x, w, a, b, g] = ["x", "weight", "lora_A", "lora_B", "grad_y"].map(get);
-    let times = |left: &Array2<f64>, right: &Array2<f64>| left.dot(right).mapv(round);
-    let turned = |matrix: &Array2<f64>| matrix.t().as_standard_layout().to_owned();
-    let scaled = |matrix: Array2<f64>| (matrix * SCALE).mapv(round);
-    let h = scaled(times(&x, &turned(&a))); // [tokens, r]
-    let y = (times(&x, &turned(&w)) + times(&h, &turned(&b))).mapv(round);
-    let back = scaled(times(&g, &b)); // [tokens, r]
-    let grad_x = (times(&g, &w) + times(&back, &a)).mapv(round);
-    let (grad_a, grad_b) = (times(&turned(&back), &x), times(&turned(&g), &h));
-    vec![("y", y), ("grad_x", grad_x), ("grad_lora_A", grad_a), ("grad_lora_B", grad_b)]
-}
-
 /// W and A as they are initialised, B (or λ_b) as it is after a few updates, AdamW with decay.
-fn layer(method: Method, op: Op) -> TensorFile {
+pub(super) fn layer(method: Method, op: Op) -> TensorFile {
     let vera = method == Method::Vera;
     let mut params = Vec::new();
     if !vera {
@@ -178,4 +85,21 @@ fn drawn(shape: &[usize], size: f64, seed: u64) -> Tensor {
     let number = |at: f64| if positive { size * at } else { size * (2.0 * at - 1.0) };
     let array = ArrayD::from_shape_simple_fn(IxDyn(shape), || number(draw()));
     Tensor::rounded(&array, Dtype::BF16)
+}
+
+/// LoRA's backward pass by hand, each product and each sum rounded to the format, as code in that format does it.
+pub(super) fn backward(
+    get: &dyn Fn(&str) -> Array2<f64>,
+    round: &dyn Fn(f64) -> f64,
+) -> Vec<(&'static str, Array2<f64>)> {
+    let [x, w, a, b, g] = ["x", "weight", "lora_A", "lora_B", "grad_y"].map(get);
+    let times = |left: &Array2<f64>, right: &Array2<f64>| left.dot(right).mapv(round);
+    let transposed = |matrix: &Array2<f64>| matrix.t().as_standard_layout().to_owned();
+    let scaled = |matrix: Array2<f64>| (matrix * SCALE).mapv(round);
+    let h = scaled(times(&x, &transposed(&a))); // [tokens, r]
+    let y = (times(&x, &transposed(&w)) + times(&h, &transposed(&b))).mapv(round);
+    let back = scaled(times(&g, &b)); // [tokens, r]
+    let grad_x = (times(&g, &w) + times(&back, &a)).mapv(round);
+    let (grad_a, grad_b) = (times(&transposed(&back), &x), times(&transposed(&g), &h));
+    vec![("y", y), ("grad_x", grad_x), ("grad_lora_A", grad_a), ("grad_lora_B", grad_b)]
 }

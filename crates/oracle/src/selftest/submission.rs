@@ -2,12 +2,13 @@
 
 use safetensors::tensor::Dtype;
 
-use crate::check::expected;
-use crate::error::wrong;
-use crate::layer::Problem;
+use crate::bound::Profile;
+use crate::case::{Case, Class};
+use crate::error::{Result, wrong};
+use crate::judge::expected;
 use crate::mutants::Mutant;
-use crate::ops::Output;
-use crate::{Case, Class, Profile, Result, Tensor, TensorFile};
+use crate::ops::{Output, Problem};
+use crate::tensors::{Tensor, TensorFile};
 
 /// What an implementation would submit that rounds once: with this mistake, or with none. `None` where the mistake does not
 /// apply.

@@ -1,0 +1,229 @@
+//! The one training loop.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use adapter::{Ledger, Optimizer, Real};
+use llama::state::{self, State};
+use llama::{Adapters, Llama, Report, Score, Trainer};
+use methods::Tunable;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Data, Error, Plan, Result, Spread};
+
+/// Bytes, counted from the arrays that were really held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByKind {
+    /// The model's, and all that the adapters hold, frozen matrices included.
+    pub weights: usize,
+    /// Of everything trained.
+    pub gradients: usize,
+    /// The optimiser's state.
+    pub optimizer: usize,
+    /// Kept between a forward pass and its backward pass.
+    pub saved: usize,
+}
+
+impl ByKind {
+    /// Their names, in the order of [`values`](Self::values).
+    pub const NAMES: [&str; 4] = ["weights", "gradients", "optimizer", "saved for backward"];
+
+    /// The four of them.
+    pub fn values(self) -> [usize; 4] {
+        [self.weights, self.gradients, self.optimizer, self.saved]
+    }
+}
+
+/// One update of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Step {
+    /// Its number, loss, and what it kept.
+    pub report: Report,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// A run in progress: the model with its adapters and optimiser, what it is trained on, and the steps made here.
+pub struct Session<'a, T: Real, M: Tunable<T>> {
+    /// What was asked for.
+    pub plan: Plan,
+    /// What the method was told, or what the folder that it started from says.
+    pub options: M::Options,
+    /// Model, adapters, optimiser.
+    pub trainer: Trainer<T, M>,
+    /// The steps made by this session.
+    pub steps: Vec<Step>,
+    data: &'a Data,
+}
+
+impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
+    /// Before its first step.
+    ///
+    /// # Errors
+    /// An option makes no sense.
+    pub fn start(plan: Plan, model: Llama<T>, data: &'a Data) -> Result<Self> {
+        let options: M::Options = plan.options()?;
+        let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
+        let adapters = M::start(&model, &options, &mut rng)?;
+        let optimizer = plan.optimizer();
+        Self::new(plan, options, model, adapters, optimizer, data)
+    }
+
+    /// Before its first step, with the adapters of a folder.
+    ///
+    /// # Errors
+    /// An option makes no sense or contradicts the folder, or the folder is damaged or does not fit.
+    pub fn from_adapter(
+        plan: Plan,
+        model: Llama<T>,
+        data: &'a Data,
+        folder: &Path,
+    ) -> Result<Self> {
+        let mut options: M::Options = plan.options()?;
+        let adapters = M::load(&model, &mut options, folder)?;
+        contradiction::<M::Options>(&plan, &options, folder)?;
+        let optimizer = plan.optimizer();
+        Self::new(plan, options, model, adapters, optimizer, data)
+    }
+
+    /// Where the run that wrote `folder` stopped. `settings` are the caller's that a resumed run must share too; the
+    /// number of steps may have changed if `may_grow`.
+    ///
+    /// # Errors
+    /// The run had other settings, an option contradicts the folder, or the folder is damaged or does not fit.
+    pub fn resume(
+        plan: Plan,
+        mut model: Llama<T>,
+        data: &'a Data,
+        folder: &Path,
+        settings: &BTreeMap<String, Value>,
+        may_grow: bool,
+    ) -> Result<Self> {
+        let mut options: M::Options = plan.options()?;
+        let mut optimizer = plan.optimizer();
+        let (saved, own) = state::load(folder, &mut *optimizer)?;
+        for (name, now) in plan.settings(&options).iter().chain(settings) {
+            let before = saved.settings.get(name).unwrap_or(&Value::Null);
+            if before != now && !(name == "steps" && may_grow) {
+                let reason = format!("--{name} is {now}, and the run to be resumed had {before}");
+                return Err(Error::File { path: folder.to_owned(), reason });
+            }
+        }
+        let adapters = M::resume(&mut model, &mut options, folder, saved.step, own)?;
+        contradiction::<M::Options>(&plan, &options, folder)?;
+        let mut session = Self::new(plan, options, model, adapters, optimizer, data)?;
+        session.trainer.step = saved.step;
+        Ok(session)
+    }
+
+    fn new(
+        plan: Plan,
+        options: M::Options,
+        model: Llama<T>,
+        adapters: Adapters<M>,
+        optimizer: Box<dyn Optimizer<T>>,
+        data: &'a Data,
+    ) -> Result<Self> {
+        let settings = plan.trainer::<T, M>(&options)?;
+        let trainer = Trainer::new(model, adapters, optimizer, settings)?;
+        Ok(Self { plan, options, trainer, steps: Vec::new(), data })
+    }
+
+    /// How many steps are still to be made.
+    pub fn left(&self) -> usize {
+        self.plan.steps.saturating_sub(self.trainer.step)
+    }
+
+    /// Trains until the plan's last step, or until `progress`, which sees each step, breaks off.
+    ///
+    /// # Errors
+    /// The data does not fit the model, or training diverged.
+    pub fn train(
+        &mut self,
+        progress: &mut dyn FnMut(&Step) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        while self.left() > 0 {
+            let batches = self.data.batches(&self.plan, self.trainer.step)?;
+            let start = Instant::now();
+            let report = self.trainer.step(&batches)?;
+            let step = Step { report, seconds: start.elapsed().as_secs_f64() };
+            self.steps.push(step);
+            if progress(&step).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// How well the model does on the held-out examples now; `None` when there are none.
+    ///
+    /// # Errors
+    /// An example does not fit the model, or the loss is not finite.
+    pub fn evaluate(&self) -> Result<Option<Score>> {
+        self.data.evaluate(&self.trainer.model, &self.trainer.adapters)
+    }
+
+    /// Writes what was trained, and what [`resume`](Self::resume) needs. `base` is the model's path or hub id.
+    ///
+    /// # Errors
+    /// The disk is full or read-only.
+    pub fn save(
+        &self,
+        folder: &Path,
+        base: Option<&str>,
+        settings: &BTreeMap<String, Value>,
+    ) -> Result<()> {
+        let Trainer { model, adapters, optimizer, step, .. } = &self.trainer;
+        M::save(model, adapters, &self.options, base, folder)?;
+        let mut all = self.plan.settings(&self.options);
+        all.extend(settings.clone());
+        let state = State { step: *step, settings: all };
+        Ok(state::save(folder, &state, &**optimizer, &M::state(model, adapters))?)
+    }
+
+    /// The most bytes of each kind that a step held.
+    pub fn bytes(&self) -> ByKind {
+        let model = size_of::<T>() * self.trainer.model.parameters();
+        ByKind {
+            weights: model + Ledger::of(&self.trainer.adapters),
+            gradients: self.most(|report| report.grad_bytes),
+            optimizer: self.trainer.optimizer_bytes(),
+            saved: self.most(|report| report.saved_bytes),
+        }
+    }
+
+    /// The part of what a step saved that the adapters kept; the rest is kept whatever the method.
+    pub fn adapter_saved_bytes(&self) -> usize {
+        self.most(|report| report.adapter_saved_bytes)
+    }
+
+    /// Median time of a step; `None` before the first.
+    pub fn seconds_per_step(&self) -> Option<f64> {
+        Spread::of(self.steps.iter().map(|step| step.seconds)).map(|spread| spread.median)
+    }
+
+    fn most(&self, bytes: fn(&Report) -> usize) -> usize {
+        self.steps.iter().map(|step| bytes(&step.report)).max().unwrap_or(0)
+    }
+}
+
+/// An option was given that the folder decides, and decides otherwise.
+fn contradiction<O: methods::Options>(plan: &Plan, read: &O, folder: &Path) -> Result<()> {
+    let asked: O = plan.options()?;
+    for field in O::fields().iter().filter(|field| field.in_folder) {
+        let given = plan.options.iter().any(|(name, _)| name == field.name);
+        let (asked, is) = (field.get(&asked), field.get(read));
+        if given && asked != is {
+            let name = field.name;
+            let reason =
+                format!("--{name} is {asked}, and the adapter that was read has {name} {is}");
+            return Err(Error::File { path: folder.to_owned(), reason });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Full fine-tuning: nothing but the model.
+
+use std::path::Path;
+
+use adapter::{Full, Real};
+use llama::state::Arrays;
+use llama::{Adapters, Llama, Train};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{Error, Field, Method, Options, Result, Tunable};
+
+/// There is nothing to tell it: everything is trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FullOptions;
+
+impl Options for FullOptions {
+    fn fields() -> Vec<Field<Self>> {
+        Vec::new()
+    }
+
+    fn lacks(name: &str) -> Option<&'static str> {
+        let why = "dropout acts on an adapter's input, and full fine-tuning has no adapter";
+        (name == "dropout").then_some(why)
+    }
+}
+
+impl<T: Real> Tunable<T> for Full {
+    const METHOD: Method = Method::Full;
+    const TRAIN: Train = Train::Everything;
+    type Options = FullOptions;
+
+    fn start(model: &Llama<T>, _: &FullOptions, _: &mut ChaCha8Rng) -> Result<Adapters<Self>> {
+        Ok(Adapters::full(&model.config))
+    }
+
+    fn load(_: &Llama<T>, _: &mut FullOptions, _: &Path) -> Result<Adapters<Self>> {
+        let reason = "full fine-tuning has no adapter to start from: give the folder to --model";
+        Err(Error::Option(reason.into()))
+    }
+
+    fn save(
+        model: &Llama<T>,
+        _: &Adapters<Self>,
+        _: &FullOptions,
+        _: Option<&str>,
+        folder: &Path,
+    ) -> Result<()> {
+        Ok(llama::save::save(model, folder)?)
+    }
+
+    fn resume(
+        model: &mut Llama<T>,
+        _: &mut FullOptions,
+        folder: &Path,
+        _: usize,
+        _: Arrays<T>,
+    ) -> Result<Adapters<Self>> {
+        *model = llama::load::load::<T>(folder)?.model;
+        Ok(Adapters::full(&model.config))
+    }
+}

@@ -1,0 +1,87 @@
+//! LoRA-FA: starts as LoRA does, and leaves LoRA's folder.
+
+use std::path::Path;
+
+use ::lora::Lora;
+use ::lora_fa::{LoraFa, Variant};
+use adapter::Real;
+use llama::{Adapters, Llama};
+use rand_chacha::ChaCha8Rng;
+
+use crate::lora_family::{self, LoraOptions};
+use crate::{Field, Method, Options, Result, Row, Setting, Tunable};
+
+/// What LoRA-FA can be told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoraFaOptions {
+    /// What LoRA can be told.
+    pub lora: LoraOptions,
+    /// Which gradient B follows.
+    pub variant: Variant,
+}
+
+impl Options for LoraFaOptions {
+    fn fields() -> Vec<Field<Self>> {
+        let help = "B follows its gradient, or the projected one";
+        let own = Field::new("variant", help, |o: &mut Self| &mut o.variant);
+        let lora = LoraOptions::fields().into_iter();
+        lora.map(|field| field.within(|o: &mut Self| &mut o.lora)).chain([own]).collect()
+    }
+
+    fn dropout(&self) -> f64 {
+        self.lora.dropout
+    }
+}
+
+fn freeze<T: Real>(lora: Lora<T>, options: &LoraFaOptions) -> Result<LoraFa<T>> {
+    Ok(LoraFa::new(lora.a, lora.b, lora.scale, options.variant)?)
+}
+
+impl<T: Real> Tunable<T> for LoraFa<T> {
+    const METHOD: Method = Method::LoraFa;
+    type Options = LoraFaOptions;
+
+    /// Each variant.
+    fn rows() -> Vec<Row> {
+        let plain = Row::of(Method::LoraFa);
+        let projected = [("variant", "projected")].as_slice();
+        vec![
+            Row { name: "lora-fa-plain", options: &[("variant", "plain")], ..plain },
+            Row {
+                name: "lora-fa-projected",
+                label: "LoRA-FA, projected",
+                options: projected,
+                ..plain
+            },
+        ]
+    }
+
+    fn start(
+        model: &Llama<T>,
+        options: &LoraFaOptions,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Adapters<Self>> {
+        lora_family::start(model, &options.lora, rng, |_, lora| freeze(lora, options))
+    }
+
+    fn load(
+        model: &Llama<T>,
+        options: &mut LoraFaOptions,
+        folder: &Path,
+    ) -> Result<Adapters<Self>> {
+        let loras = lora_family::load_for(Method::LoraFa, model, &mut options.lora, folder)?;
+        loras.try_map(|_, lora| freeze(lora, options))
+    }
+
+    fn save(
+        _: &Llama<T>,
+        adapters: &Adapters<Self>,
+        options: &LoraFaOptions,
+        base: Option<&str>,
+        folder: &Path,
+    ) -> Result<()> {
+        let loras = adapters.iter().map(|(site, adapter)| (site, adapter.lora()));
+        let settings = [("variant", options.variant.show())];
+        lora_family::save(Method::LoraFa, settings, loras, &options.lora, base, folder)
+    }
+}

@@ -1,0 +1,164 @@
+//! What LoRA, LoRA-FA, LoRA+ and Delta-LoRA share: their options, how A and B start, and LoRA's folder. Which of them
+//! made it is noted in the configuration, for the format has no place for it; PEFT ignores the note.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ::lora::{Init, Lora, Scaling};
+use adapter::{Real, check_shape};
+use llama::{Adapters, Config, Llama, Projection, Site};
+use peft::{LoraConfig, LoraFolder, MethodNote};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+
+use crate::place::{self, site_of};
+use crate::{Error, Field, Method, Options, Result};
+
+/// What all that is built on LoRA can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraOptions {
+    /// r.
+    pub rank: usize,
+    /// α.
+    pub alpha: f64,
+    /// What divides α.
+    pub scaling: Scaling,
+    /// The adapted projections.
+    pub targets: Vec<Projection>,
+    /// Dropout on the adapters' inputs.
+    pub dropout: f64,
+}
+
+/// r = 8 and α = 16 on queries and values, as PEFT has it; no dropout.
+impl Default for LoraOptions {
+    fn default() -> Self {
+        Self {
+            rank: 8,
+            alpha: 16.0,
+            scaling: Scaling::default(),
+            targets: vec![Projection::Q, Projection::V],
+            dropout: 0.0,
+        }
+    }
+}
+
+impl Options for LoraOptions {
+    fn fields() -> Vec<Field<Self>> {
+        vec![
+            Field::new("rank", "r, the inner dimension of A and B", |o: &mut Self| &mut o.rank)
+                .in_folder(),
+            Field::new("alpha", "α, the numerator of the scale", |o: &mut Self| &mut o.alpha)
+                .in_folder(),
+            Field::new("scaling", "What divides α: r, or √r", |o: &mut Self| &mut o.scaling)
+                .in_folder(),
+            Field::new("targets", TARGETS, |o: &mut Self| &mut o.targets).in_folder(),
+            Field::new("dropout", DROPOUT, |o: &mut Self| &mut o.dropout),
+        ]
+    }
+
+    fn dropout(&self) -> f64 {
+        self.dropout
+    }
+}
+
+/// What `targets` means, of every method that has it.
+pub const TARGETS: &str =
+    "Projections to adapt, of q_proj k_proj v_proj o_proj gate_proj up_proj down_proj";
+/// What `dropout` means, of every method that has it.
+pub const DROPOUT: &str = "Dropout on the adapters' inputs";
+
+/// A from LoRA's default start and B = 0 on every target; `make` builds the method's adapter on them.
+///
+/// # Errors
+/// There is no target, an option makes no sense, or as `make`.
+pub fn start<T: Real, A>(
+    model: &Llama<T>,
+    options: &LoraOptions,
+    rng: &mut ChaCha8Rng,
+    make: impl Fn(Site, Lora<T>) -> Result<A>,
+) -> Result<Adapters<A>> {
+    let LoraOptions { rank, alpha, scaling, .. } = *options;
+    let loras = Adapters::on(&model.config, &options.targets, |_, shape| {
+        Lora::init(shape, rank, alpha, scaling, Init::default(), rng)
+    })?;
+    loras.try_map(make)
+}
+
+/// A, B and scale of every module, whoever made them, and the configuration.
+///
+/// # Errors
+/// The folder is damaged, or does not fit the model.
+pub fn load<T: Real>(config: &Config, folder: &Path) -> Result<(Adapters<Lora<T>>, LoraConfig)> {
+    let LoraFolder { config: settings, modules } = peft::read::<T>(folder)?;
+    let mut sites: BTreeMap<Site, Lora<T>> = BTreeMap::new();
+    for (module, lora) in modules {
+        let site = site_of(config, &module, folder)?;
+        check_shape(
+            module,
+            &lora.shape(),
+            &site.1.shape(config),
+            "[out, in] of the model's weight",
+        )?;
+        sites.insert(site, lora);
+    }
+    Ok((Adapters::at(config, sites)?, settings))
+}
+
+/// The adapters of a folder that `method` starts from: a folder that another method made is refused.
+///
+/// # Errors
+/// As [`load`], or another method made the folder.
+pub fn load_for<T: Real>(
+    method: Method,
+    model: &Llama<T>,
+    options: &mut LoraOptions,
+    folder: &Path,
+) -> Result<Adapters<Lora<T>>> {
+    let (adapters, settings) = load(&model.config, folder)?;
+    if let Some(MethodNote { method: made_by, .. }) = settings.lowrank_method
+        && made_by != method.name()
+    {
+        return Err(Error::File {
+            path: folder.to_owned(),
+            reason: format!(
+                "{made_by} made this adapter, and the method is {method}: use that method, or delete \
+                 lowrank_method from adapter_config.json to take it as plain LoRA"
+            ),
+        });
+    }
+    options.rank = settings.r;
+    options.alpha = settings.lora_alpha;
+    options.scaling = if settings.use_rslora { Scaling::RsLora } else { Scaling::AlphaOverR };
+    options.targets = place::targets(&adapters);
+    Ok(adapters)
+}
+
+/// Write the adapters, with a note of the method's own settings unless it is plain LoRA.
+///
+/// # Errors
+/// The disk is full or read-only.
+pub fn save<'a, T: Real>(
+    method: Method,
+    settings: impl IntoIterator<Item = (&'static str, Value)>,
+    adapters: impl IntoIterator<Item = (Site, &'a Lora<T>)>,
+    options: &LoraOptions,
+    base: Option<&str>,
+    folder: &Path,
+) -> Result<()> {
+    let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let note = MethodNote { method: method.name().to_owned(), settings };
+    let config = LoraConfig {
+        use_rslora: options.scaling == Scaling::RsLora,
+        lora_dropout: options.dropout,
+        target_modules: options.targets.iter().map(ToString::to_string).collect(),
+        base_model_name_or_path: base.map(str::to_owned),
+        task_type: Some("CAUSAL_LM".to_owned()),
+        lowrank_method: (method != Method::Lora).then_some(note),
+        ..LoraConfig::default()
+    };
+    let module =
+        |((layer, projection), lora): (Site, &Lora<T>)| (projection.module(layer), lora.clone());
+    let modules = adapters.into_iter().map(module).collect();
+    // Ranks and α are found from the modules: an adapter that was loaded may have several.
+    Ok(peft::write(folder, &LoraFolder::new(config, modules)?)?)
+}

@@ -1,0 +1,30 @@
+//! Modules of a folder and sites of the model.
+
+use std::path::Path;
+
+use llama::{Adapters, Config, Projection, Site};
+
+use crate::{Error, Result};
+
+/// Where `model.layers.3.self_attn.q_proj` is.
+pub fn site(config: &Config, module: &str) -> Option<Site> {
+    let layers = 0..config.num_hidden_layers;
+    layers
+        .flat_map(|layer| Projection::ALL.map(|projection| (layer, projection)))
+        .find(|(layer, projection)| projection.module(*layer) == module)
+}
+
+/// The site of a module of an adapter's folder.
+pub fn site_of(config: &Config, module: &str, folder: &Path) -> Result<Site> {
+    site(config, module).ok_or_else(|| Error::File {
+        path: folder.to_owned(),
+        reason: format!("this model has no module {module}: was the adapter made for another one?"),
+    })
+}
+
+/// The projections that carry an adapter.
+pub fn targets<A>(adapters: &Adapters<A>) -> Vec<Projection> {
+    let has =
+        |target: &Projection| adapters.iter().any(|((_, projection), _)| projection == *target);
+    Projection::ALL.into_iter().filter(has).collect()
+}

@@ -1,0 +1,140 @@
+//! VeRA: one pair of projections for all layers, drawn as PEFT draws it, and PEFT's folder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ::vera::{Pool, Projections, Sharing, Vera};
+use adapter::Real;
+use llama::{Adapters, Llama, Projection, Site};
+use peft::{VeraConfig, VeraFolder};
+use rand_chacha::ChaCha8Rng;
+
+use crate::lora_family::{DROPOUT, TARGETS};
+use crate::place::{self, site, site_of};
+use crate::{Field, Method, Options, Result, Row, Tunable};
+
+/// What VeRA can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VeraOptions {
+    /// r.
+    pub rank: usize,
+    /// The adapted projections.
+    pub targets: Vec<Projection>,
+    /// Dropout on the adapters' inputs.
+    pub dropout: f64,
+    /// Which layers share A and B.
+    pub sharing: Sharing,
+    /// What d starts with.
+    pub d_init: f64,
+    /// PEFT's `projection_prng_key`, from which A and B are drawn.
+    pub projection_key: u64,
+    /// Write A and B too, and not their key alone.
+    pub save_projections: bool,
+}
+
+/// r = 256 on queries and values and d = 0.1, as PEFT has it; no dropout.
+impl Default for VeraOptions {
+    fn default() -> Self {
+        Self {
+            rank: 256,
+            targets: vec![Projection::Q, Projection::V],
+            dropout: 0.0,
+            sharing: Sharing::default(),
+            d_init: 0.1,
+            projection_key: 0,
+            save_projections: false,
+        }
+    }
+}
+
+impl Options for VeraOptions {
+    fn fields() -> Vec<Field<Self>> {
+        let rank = "r, the inner dimension of A and B";
+        let sharing = "What b and d share A and B: all layers, or those of one shape";
+        let d_init = "What every entry of d starts with";
+        let key = "PEFT's projection_prng_key, from which A and B are drawn";
+        let save = "Write A and B too, and not their key alone; per_shape always does";
+        vec![
+            Field::new("rank", rank, |o: &mut Self| &mut o.rank).in_folder(),
+            Field::new("targets", TARGETS, |o: &mut Self| &mut o.targets).in_folder(),
+            Field::new("dropout", DROPOUT, |o: &mut Self| &mut o.dropout),
+            Field::new("sharing", sharing, |o: &mut Self| &mut o.sharing).in_folder(),
+            Field::new("d-init", d_init, |o: &mut Self| &mut o.d_init).in_folder(),
+            Field::new("projection-key", key, |o: &mut Self| &mut o.projection_key).in_folder(),
+            Field::new("save-projections", save, |o: &mut Self| &mut o.save_projections),
+        ]
+    }
+
+    fn dropout(&self) -> f64 {
+        self.dropout
+    }
+}
+
+impl<T: Real> Tunable<T> for Vera<T> {
+    const METHOD: Method = Method::Vera;
+    type Options = VeraOptions;
+
+    /// Its rank costs next to nothing, so beside methods of rank 8 it has its own.
+    fn rows() -> Vec<Row> {
+        vec![Row { own: &["rank"], ..Row::of(Method::Vera) }]
+    }
+
+    /// A and B come from the key and not from `rng`, so that the folder can do without them.
+    fn start(
+        model: &Llama<T>,
+        options: &VeraOptions,
+        _: &mut ChaCha8Rng,
+    ) -> Result<Adapters<Self>> {
+        let shapes = options.targets.iter().map(|target| target.shape(&model.config));
+        // Of several pairs each has a key of its own: from one key, those of equal `in` would have the same A.
+        let mut keys = options.projection_key..;
+        let draw = |shape| Projections::peft(keys.next().unwrap_or(0), options.rank, shape);
+        let pool = Pool::new(shapes, options.sharing, draw)?;
+        let new = |_, shape| Self::init(shape, options.d_init, pool.get(shape)?);
+        Ok(Adapters::on(&model.config, &options.targets, new)?)
+    }
+
+    fn load(model: &Llama<T>, options: &mut VeraOptions, folder: &Path) -> Result<Adapters<Self>> {
+        let config = &model.config;
+        let shape = |module: &str| site(config, module).map(|(_, target)| target.shape(config));
+        let VeraFolder { config: settings, modules } = peft::read_vera(folder, shape)?;
+        let mut sites: BTreeMap<Site, Self> = BTreeMap::new();
+        for (module, vera) in modules {
+            sites.insert(site_of(config, &module, folder)?, vera);
+        }
+        let adapters = Adapters::at(config, sites)?;
+        options.rank = settings.r;
+        options.d_init = settings.d_initial;
+        options.sharing = settings.sharing;
+        options.projection_key = settings.projection_prng_key;
+        options.save_projections |= settings.save_projection;
+        options.targets = place::targets(&adapters);
+        Ok(adapters)
+    }
+
+    fn save(
+        _: &Llama<T>,
+        adapters: &Adapters<Self>,
+        options: &VeraOptions,
+        base: Option<&str>,
+        folder: &Path,
+    ) -> Result<()> {
+        let config = VeraConfig {
+            r: options.rank,
+            d_initial: options.d_init,
+            projection_prng_key: options.projection_key,
+            // PEFT draws one pair for all layers, so of several pairs the key is not enough.
+            save_projection: options.save_projections || options.sharing == Sharing::PerShape,
+            sharing: options.sharing,
+            vera_dropout: options.dropout,
+            target_modules: options.targets.iter().map(ToString::to_string).collect(),
+            base_model_name_or_path: base.map(str::to_owned),
+            task_type: Some("CAUSAL_LM".to_owned()),
+            ..VeraConfig::default()
+        };
+        let module =
+            |((layer, projection), vera): (Site, &Self)| (projection.module(layer), vera.clone());
+        let modules = adapters.iter().map(module).collect();
+        Ok(peft::write_vera(folder, &VeraFolder { config, modules })?)
+    }
+}

@@ -1,0 +1,23 @@
+//! What each op gives.
+
+use super::output::Output;
+use super::problem::Problem;
+use super::{init, merge, pass, step, trajectory};
+use crate::case::Op;
+use crate::error::Result;
+
+/// Every output of this op.
+///
+/// # Errors
+/// A method refuses the input.
+pub(crate) fn evaluate(op: Op, problem: &Problem) -> Result<Vec<Output>> {
+    match op {
+        Op::Forward => Ok(vec![pass::forward(&pass::Pass::only(problem))?]),
+        Op::Backward => pass::backward(&pass::Pass::only(problem)),
+        Op::Step => step::lone(problem),
+        Op::Trajectory => trajectory::all(problem),
+        Op::Merge => merge::merge(problem, 1.0),
+        Op::Unmerge => merge::merge(problem, -1.0),
+        Op::Init => Ok(init::distributions(problem)),
+    }
+}

@@ -1,0 +1,16 @@
+//! The oracle's tests, in one binary: each would link the whole workspace anew.
+//!
+//! `tests/runners.rs` stands apart, since it starts other programs.
+
+mod bad_input;
+mod common;
+mod corpus;
+mod counts;
+mod counts_of_updates;
+mod distributions;
+mod honest;
+mod hostile;
+mod mistakes;
+mod selftest;
+mod shipped;
+mod verdicts;
