@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::Page;
 
-const EXAMPLES: [(&str, &str, &str); 12] = [
+const EXAMPLES: [(&str, &str, &str); 15] = [
     ("rank", "spectrum", "rank-spectrum.txt"),
     ("lora", "quickstart", "lora-quickstart.txt"),
     ("lora", "anatomy", "lora-anatomy.txt"),
@@ -19,6 +19,9 @@ const EXAMPLES: [(&str, &str, &str); 12] = [
     ("delta-lora", "spectrum", "delta-lora-spectrum.txt"),
     ("lora-plus", "quickstart", "lora-plus-quickstart.txt"),
     ("lora-plus", "rates", "lora-plus-rates.txt"),
+    ("dora", "quickstart", "dora-quickstart.txt"),
+    ("dora", "detached", "dora-detached.txt"),
+    ("dora", "costs", "dora-costs.txt"),
     ("oracle", "judge", "oracle-judge.txt"),
 ];
 
