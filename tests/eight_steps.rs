@@ -5,8 +5,11 @@ use std::path::Path;
 
 use adapter::{AdamVariant, AdamW, Adapter, Decay, Group, Real, Schedule};
 use dora::Dora;
-use llama::load::{Checkpoint, load};
-use llama::{Adapters, Batch, Config, Llama, Projection, Report, Result, Settings, Train, Trainer};
+use llama::load::load;
+use llama::{
+    Adapters, Batch, Checkpoint, Config, Llama, Projection, Report, Result, Settings, Train,
+    Trainer,
+};
 use lora::{Lora, Scaling};
 use lora_fa::{LoraFa, Variant};
 use lora_plus::{Groups, LoraPlus};

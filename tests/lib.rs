@@ -5,8 +5,7 @@ pub mod gpu;
 
 use std::path::{Path, PathBuf};
 
-use ndarray::{Array, Array1, Array2, ArrayD, Dimension};
-use safetensors::SafeTensors;
+use ndarray::{Array, Array1, Array2, Dimension};
 use serde_json::Value;
 
 /// A file of tests/golden; its README says what each is and what made it.
@@ -56,18 +55,6 @@ pub fn assert_close<D: Dimension>(
     for (got, want) in got.iter().zip(want) {
         assert!((got - want).abs() <= tolerance * largest, "{name}: got {got}, want {want}");
     }
-}
-
-/// An F64 tensor of a safetensors file.
-///
-/// # Panics
-/// It is missing or not F64.
-pub fn read_f64(file: &SafeTensors<'_>, name: &str) -> ArrayD<f64> {
-    let view = file.tensor(name).expect("a tensor of this name");
-    assert_eq!(view.dtype(), safetensors::Dtype::F64, "{name}");
-    let numbers = view.data().chunks_exact(8);
-    let numbers = numbers.map(|b| f64::from_le_bytes(b.try_into().expect("eight bytes")));
-    ArrayD::from_shape_vec(view.shape(), numbers.collect()).expect("as many as the shape says")
 }
 
 /// n(stream, 0), n(stream, 1), …: the made-up integers from −1000 to 1000 of tests/parity/golden.py.

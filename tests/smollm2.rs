@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use adapter::{Adapter, Full, Real};
-use llama::load::{Checkpoint, load};
-use llama::{Adapters, Batch, Masks, Sampling, Train};
+use llama::load::load;
+use llama::{Adapters, Batch, Checkpoint, Masks, Sampling, Train};
 use lowrank_tests::eight_steps::{self, EightSteps};
 use lowrank_tests::{golden_json, smollm2};
 use rand::SeedableRng;

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use adapter::{Full, FullGrads};
 use llama::{Adapters, Batch, Grads, Llama, Masks, Train};
-use lowrank_tests::{golden, read_f64};
+use lowrank_tests::golden;
 use ndarray::{ArrayD, ArrayViewD};
-use safetensors::SafeTensors;
 use serde_json::Value;
+use tensor_file::{StorageDtype, TensorFile};
 
 /// Errors relative to a tensor's largest entry. Forward and backward of two layers are sums of at most 64 terms in
 /// chains about 60 operations deep: 2·64·60 roundings of 2⁻⁵³ make 8.5e-13.
@@ -17,27 +17,29 @@ const TOLERANCE: f64 = 1e-12;
 
 struct Case {
     model: Llama<f64>,
-    bytes: Vec<u8>,
+    expected: PathBuf,
     sequences: Vec<Vec<u32>>,
     prompts: Vec<usize>,
 }
 
 fn case(name: &str) -> Case {
     let folder: PathBuf = golden(name);
-    let bytes = std::fs::read(folder.with_extension("safetensors")).unwrap();
-    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-    let case: Value = serde_json::from_str(&header.metadata().as_ref().unwrap()["case"]).unwrap();
+    let expected = folder.with_extension("safetensors");
+    let file = TensorFile::open(&expected).unwrap();
+    let case: Value = serde_json::from_str(&file.metadata()["case"]).unwrap();
     Case {
         model: llama::load::load::<f64>(&folder).unwrap().model,
         sequences: serde_json::from_value(case["sequences"].clone()).unwrap(),
         prompts: serde_json::from_value(case["completion_prompts"].clone()).unwrap(),
-        bytes,
+        expected,
     }
 }
 
 impl Case {
     fn want(&self, name: &str) -> ArrayD<f64> {
-        read_f64(&SafeTensors::deserialize(&self.bytes).unwrap(), name)
+        let mut file = TensorFile::open(&self.expected).unwrap();
+        file.check_dtype(name, StorageDtype::F64).unwrap();
+        file.array(name).unwrap()
     }
 
     fn check(&self, name: &str, got: ArrayViewD<'_, f64>) {

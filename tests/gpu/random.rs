@@ -4,7 +4,7 @@ use half::f16;
 use oracle::{Method, Op, Tensor, TensorFile};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use safetensors::Dtype;
+use tensor_file::Dtype;
 
 /// \[tokens, in, out, r\]: one of each, none, odd ones, a tile and one more, more than a block of threads, r beyond a warp and a
 /// block.

@@ -6,7 +6,7 @@ use cuda::{AdamW, Device, Element, Error, Kind, Matrix, Parameter};
 use half::bf16;
 use ndarray::{Array2, Axis};
 use oracle::{Case, Class, Method, Op, Params, Tensor, TensorFile};
-use safetensors::Dtype;
+use tensor_file::Dtype;
 
 use super::layer::{Layer, Named};
 

@@ -139,7 +139,7 @@ pub fn dropout_case<T: Element, D: Device>(
     assert!(text.contains("dropout_p"), "{text}");
     let data = mask.mask().iter().copied().collect();
     let shape = vec![tokens, inputs];
-    let tensor = Tensor { dtype: safetensors::Dtype::U8, shape, data };
+    let tensor = Tensor { dtype: tensor_file::Dtype::U8, shape, data };
     file.tensors.insert("in.dropout_mask".into(), tensor);
 
     let mut submission = TensorFile::default();

@@ -78,15 +78,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// An error and what it was caused by, whatever the libraries below put into their messages.
+/// An error and its causes. An error's message does not repeat its cause.
 fn one_line(error: &anyhow::Error) -> String {
-    let mut message = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        // Some errors name their cause themselves.
-        if !message.ends_with(&cause) {
-            let separator = if message.is_empty() { "" } else { ": " };
-            message = message + separator + &cause;
-        }
-    }
-    message.replace('\n', " ")
+    format!("{error:#}").replace('\n', " ")
 }

@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 
 use adapter::Adapter;
-use anyhow::{Result, bail};
-use llama::Adapters;
-use llama::load::Checkpoint;
-use llama::save::StorageDtype;
+use anyhow::Result;
+use llama::{Adapters, Checkpoint, MergeReport, StorageDtype};
 use methods::Trained;
 
 use crate::output;
@@ -48,33 +46,15 @@ fn merge<A: Adapter<f64>>(
     adapters: &Adapters<A>,
 ) -> Result<()> {
     let dtype = args.dtype.unwrap_or(checkpoint.dtype);
-
-    // What of ΔW is still there after rounding W + ΔW to the storage type?
-    let (mut lost, mut whole): (f64, f64) = (0.0, 0.0);
-    let (mut unchanged, mut count) = (0_usize, 0_usize);
-    for ((layer, projection), adapter) in adapters.iter() {
-        let weight = checkpoint.model.layers[layer].weight_mut(projection);
-        let delta = adapter.delta_weight(weight.view())?;
-        for (weight, delta) in weight.iter_mut().zip(&delta) {
-            let merged = *weight + delta;
-            let stored = dtype.round(merged);
-            lost += (stored - merged).powi(2);
-            whole += delta * delta;
-            unchanged += usize::from(*delta != 0.0 && stored == *weight);
-            count += 1;
-            *weight = merged;
-        }
-    }
-    if !(whole.is_finite() && lost.is_finite()) {
-        bail!("the merged weights are not finite in {dtype}: choose another --dtype");
-    }
+    let MergeReport { numbers, lost, unchanged } =
+        llama::merge(&mut checkpoint.model, adapters, dtype)?;
     llama::save::save_checkpoint(&checkpoint, dtype, &args.out)?;
     say!(
-        "merged {count} numbers into {} as {dtype}: rounding lost {} of ΔW (Frobenius norm); {} of its entries left \
+        "merged {numbers} numbers into {} as {dtype}: rounding lost {} of ΔW (Frobenius norm); {} of its entries left \
          their weight as it was",
         args.out.display(),
-        output::percent(if whole > 0.0 { (lost / whole).sqrt() } else { 0.0 }),
-        output::percent(f64::from(unchanged as u32) / f64::from(count.max(1) as u32)),
+        output::percent(lost),
+        output::percent(unchanged),
     );
     Ok(())
 }

@@ -125,20 +125,6 @@ impl<A> Adapters<A> {
         self.sites.keys().map(draw).collect()
     }
 
-    /// Merge every adapter into its weight.
-    ///
-    /// # Errors
-    /// A shape does not fit.
-    pub fn merge<T: Real>(&self, model: &mut Llama<T>) -> Result<()>
-    where
-        A: Adapter<T>,
-    {
-        for ((layer, projection), adapter) in self.iter() {
-            adapter.merge(model.layers[layer].weight_mut(projection))?;
-        }
-        Ok(())
-    }
-
     /// One update of everything that `grads` has gradients for.
     ///
     /// # Errors

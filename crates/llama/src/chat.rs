@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use minijinja::{Environment, ErrorKind, context};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::refused;
 
 /// One turn.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
@@ -38,9 +39,7 @@ pub(crate) fn render(
         documents => (),
         ..minijinja::Value::from_serialize(special)
     };
-    environment
-        .render_str(template, variables)
-        .map_err(|error| Error::Data(format!("the model's chat template: {error}")))
+    environment.render_str(template, variables).map_err(refused("data: the model's chat template"))
 }
 
 #[cfg(test)]
@@ -63,8 +62,9 @@ mod tests {
     #[test]
     fn what_a_template_refuses_is_said() {
         let template = "{% if tools is not none or messages[0].role != 'system' %}{{ raise_exception('no system turn') }}{% endif %}";
-        let error = render(template, &special(), &[USER], true).unwrap_err().to_string();
-        assert!(error.contains("no system turn"), "{error}");
+        let error = render(template, &special(), &[USER], true).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("no system turn"), "{cause}");
     }
 
     #[test]

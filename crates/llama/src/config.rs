@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::error::refused;
 use crate::{Error, Result};
 
 /// What a `config.json` says, by Hugging Face's names.
@@ -61,10 +62,8 @@ impl Config {
     /// (another architecture, biases, another activation or another RoPE), which is named.
     pub fn from_json(text: &str) -> Result<Self> {
         let fail = |reason: String| Err(Error::Config(reason));
-        let json: Map<String, Value> = match serde_json::from_str(text) {
-            Ok(json) => json,
-            Err(error) => return fail(format!("not a JSON object: {error}")),
-        };
+        let json: Map<String, Value> =
+            serde_json::from_str(text).map_err(refused("not a JSON object"))?;
         let fields = Fields(&json);
         check_architecture(fields)?;
         let (rope_theta, rope_scaling) = rope(fields)?;

@@ -4,6 +4,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use crate::error::refused;
 use crate::{Batch, Error, Result};
 
 /// A token sequence; its first `prompt` tokens are given and not learnt.
@@ -111,8 +112,7 @@ pub struct Row {
 /// A line is not `{"prompt": …, "completion": …}`, by its number.
 pub fn rows(text: &str) -> Result<Vec<Row>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let row = |(i, line)| {
-        serde_json::from_str(line).map_err(|error| Error::Data(format!("line {}: {error}", i + 1)))
-    };
+    let row =
+        |(i, line)| serde_json::from_str(line).map_err(refused(format!("data: line {}", i + 1)));
     lines.map(row).collect()
 }

@@ -1,12 +1,16 @@
 //! A whole model in one safetensors file: the weights in F32, the configuration as its one metadata key.
 
-use adapter::Real;
-use ndarray::ArrayViewD;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use std::collections::BTreeMap;
 
-use crate::{Config, Error, Llama, Result};
+use adapter::Real;
+use tensor_file::{StorageDtype, Stored, TensorFile, to_bytes};
+
+use crate::error::{bad, refused};
+use crate::{Config, Llama, Result};
 
 const KEY: &str = "config";
+/// What errors call the file.
+const NAME: &str = "the embedded model";
 
 /// The bytes of the file. The same model gives the same bytes: one metadata key, itself with sorted keys, and
 /// tensors in the order of their names.
@@ -14,20 +18,13 @@ const KEY: &str = "config";
 /// # Errors
 /// Never for a model that was built.
 pub fn write<T: Real>(model: &Llama<T>) -> Result<Vec<u8>> {
-    let tensors: Vec<(String, Vec<usize>, Vec<u8>)> = model
-        .tensors()
-        .into_iter()
-        .map(|(name, tensor)| (name, tensor.shape().to_vec(), to_bytes(&tensor)))
-        .collect();
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("four bytes a number");
-        (name.as_str(), view)
-    });
-    let config = serde_json::to_value(&model.config).map_err(damaged)?;
-    let sorted: std::collections::BTreeMap<_, _> =
-        config.as_object().into_iter().flatten().collect();
-    let metadata = [(KEY.to_owned(), serde_json::to_string(&sorted).map_err(damaged)?)].into();
-    safetensors::serialize(views, Some(metadata)).map_err(damaged)
+    let tensors = model.tensors().into_iter();
+    let tensors = tensors.map(|(name, tensor)| (name, Stored::new(tensor, StorageDtype::F32)));
+    let config = serde_json::to_value(&model.config).expect("plain data");
+    let sorted: BTreeMap<_, _> = config.as_object().into_iter().flatten().collect();
+    let text = serde_json::to_string(&sorted).expect("plain data");
+    let fail = |source| tensor_file::Error::Layout { file: NAME.into(), source };
+    Ok(to_bytes(tensors, &[(KEY.to_owned(), text)].into()).map_err(fail)?)
 }
 
 /// The model in the bytes of such a file.
@@ -35,27 +32,43 @@ pub fn write<T: Real>(model: &Llama<T>) -> Result<Vec<u8>> {
 /// # Errors
 /// It is not such a file, or a tensor is missing or has another shape than the configuration says.
 pub fn read<T: Real>(bytes: &[u8]) -> Result<Llama<T>> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(damaged)?;
-    let config = header.metadata().as_ref().and_then(|metadata| metadata.get(KEY));
-    let config: Config = serde_json::from_str(config.ok_or_else(|| damaged("no configuration"))?)
-        .map_err(damaged)?;
+    let mut file = TensorFile::from_bytes(NAME, bytes)?;
+    let config = file.metadata().get(KEY);
+    let config = config.ok_or_else(|| bad(NAME.as_ref(), "no configuration"))?;
+    let config: Config =
+        serde_json::from_str(config).map_err(refused(format!("{NAME}: no configuration")))?;
     Llama::build(config, |name, shape| {
-        let view = tensors.tensor(name).map_err(damaged)?;
-        adapter::check_shape(name.to_owned(), view.shape(), shape, "by the configuration")?;
-        if view.dtype() != Dtype::F32 {
-            return Err(damaged(format!("{name} is {:?}, not F32", view.dtype())));
-        }
-        let numbers = view.data().chunks_exact(4);
-        let number = |b: &[u8]| f32::from_le_bytes(b.try_into().expect("four bytes"));
-        Ok(numbers.map(|bytes| T::from_f64(number(bytes).into())).collect())
+        let found = &file.info(name)?.shape;
+        adapter::check_shape(name.to_owned(), found, shape, "by the configuration")?;
+        file.check_dtype(name, StorageDtype::F32)?;
+        Ok(file.numbers(name)?)
     })
 }
 
-fn to_bytes<T: Real>(tensor: &ArrayViewD<'_, T>) -> Vec<u8> {
-    tensor.iter().flat_map(|value| (value.to_f64() as f32).to_le_bytes()).collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn damaged(reason: impl ToString) -> Error {
-    Error::File { path: "the embedded model".into(), reason: reason.to_string() }
+    #[test]
+    fn the_shipped_model_is_written_as_it_is() {
+        let bytes = include_bytes!("../assets/tiny.safetensors");
+        assert!(write(&read::<f32>(bytes).unwrap()).unwrap() == bytes, "not byte for byte");
+        assert!(write(&read::<f64>(bytes).unwrap()).unwrap() == bytes, "not byte for byte");
+    }
+
+    #[test]
+    fn a_file_that_is_no_model_is_refused() {
+        let says = |metadata: &[(&str, &str)], expected: &str| {
+            let metadata = metadata.iter().map(|(key, text)| (key.to_string(), text.to_string()));
+            let x = ndarray::Array2::<f64>::zeros((16, 96));
+            let tensors = [("model.embed_tokens.weight", Stored::new(x.view(), StorageDtype::F64))];
+            let bytes = to_bytes(tensors, &metadata.collect()).unwrap();
+            let error = read::<f64>(&bytes).map(|_| ()).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        says(&[], "the embedded model: no configuration");
+        says(&[(KEY, "[]")], "the embedded model: no configuration");
+        let config = serde_json::to_string(&crate::tiny::config()).unwrap();
+        says(&[(KEY, &config)], "model.embed_tokens.weight is F64: F32 is needed");
+    }
 }

@@ -5,6 +5,7 @@ mod attention;
 mod batch;
 #[cfg(feature = "tokenizer")]
 mod chat;
+mod checkpoint;
 mod config;
 pub mod data;
 mod decoder;
@@ -12,6 +13,7 @@ pub mod embedded;
 mod error;
 mod generate;
 pub mod load;
+mod merge;
 mod mlp;
 mod model;
 mod norm;
@@ -26,12 +28,15 @@ mod train;
 
 pub use adapters::{Adapters, Grads, Masks, ModelGrads, Site};
 pub use batch::Batch;
+pub use checkpoint::Checkpoint;
 pub use config::{Config, Llama3Scaling};
 pub use decoder::{Saved, Train};
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use generate::{Cache, Sampling};
+pub use merge::{MergeReport, merge};
 pub use model::{Layer, Llama, Projection};
 pub use objective::{Outcome, Score};
+pub use tensor_file::StorageDtype;
 #[cfg(feature = "tokenizer")]
 pub use tokenizer::Tokenizer;
 pub use train::{Report, Settings, Trainer};

@@ -9,8 +9,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::vocabulary::Vocabulary;
+use crate::Result;
 use crate::chat::{self, Message};
-use crate::{Error, Result};
+use crate::error::{io, refused};
 
 /// A tokenizer, its special tokens and its chat template.
 #[derive(Clone, Debug)]
@@ -28,12 +29,9 @@ impl Tokenizer {
     /// # Errors
     /// It cannot be read, or is no such file.
     pub fn from_file(path: &Path) -> Result<Self> {
-        let bytes =
-            std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| Error::File {
-            path: path.to_owned(),
-            reason: format!("not a tokenizer: {error}"),
-        })?;
+        let bytes = std::fs::read(path).map_err(io(path))?;
+        let inner = tokenizers::Tokenizer::from_bytes(bytes)
+            .map_err(refused(format!("{}: not a tokenizer", path.display())))?;
         Ok(Self::new(inner))
     }
 
@@ -62,8 +60,7 @@ impl Tokenizer {
         }
         let path = folder.join("chat_template.jinja");
         if path.is_file() {
-            let text = std::fs::read_to_string(&path)
-                .map_err(|source| Error::Io { path: path.clone(), source })?;
+            let text = std::fs::read_to_string(&path).map_err(io(&path))?;
             tokenizer.template = Some(text);
         }
         tokenizer.stops.extend(tokenizer.eos());
@@ -105,7 +102,7 @@ impl Tokenizer {
 
     fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, special);
-        let encoding = encoding.map_err(|error| Error::Data(format!("tokenizer: {error}")))?;
+        let encoding = encoding.map_err(refused(TOKENIZER))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -115,7 +112,7 @@ impl Tokenizer {
     /// The tokenizer's decoder fails.
     pub fn decode(&self, tokens: &[u32]) -> Result<String> {
         let text = self.inner.decode(tokens, false);
-        text.map_err(|error| Error::Data(format!("tokenizer: {error}")))
+        text.map_err(refused(TOKENIZER))
     }
 
     /// The token that begins a text, if the model has one.
@@ -158,7 +155,7 @@ impl Tokenizer {
     /// Never for a tokenizer that was read.
     pub(crate) fn files(&self) -> Result<BTreeMap<String, Vec<u8>>> {
         let tokenizer = self.inner.to_string(true);
-        let tokenizer = tokenizer.map_err(|error| Error::Data(format!("tokenizer: {error}")))?;
+        let tokenizer = tokenizer.map_err(refused(TOKENIZER))?;
         let mut config: Map<String, Value> =
             self.special.iter().map(|(role, text)| (role.clone(), json!(text))).collect();
         config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
@@ -179,6 +176,9 @@ impl Tokenizer {
     }
 }
 
+/// What errors of the library are about.
+const TOKENIZER: &str = "data: tokenizer";
+
 const ROLES: [&str; 4] = ["bos_token", "eos_token", "unk_token", "pad_token"];
 
 /// The object in a file; empty if there is no such file.
@@ -186,12 +186,9 @@ fn read_json(path: &Path) -> Result<Map<String, Value>> {
     if !path.is_file() {
         return Ok(Map::new());
     }
-    let bytes =
-        std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::File {
-        path: path.to_owned(),
-        reason: format!("not a JSON object: {error}"),
-    })
+    let bytes = std::fs::read(path).map_err(io(path))?;
+    serde_json::from_slice(&bytes)
+        .map_err(refused(format!("{}: not a JSON object", path.display())))
 }
 
 /// A template, or of several named ones the one called `default`.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use adapter::{Full, Real};
 use llama::load::load;
-use llama::save::{StorageDtype, save, save_checkpoint};
-use llama::{Adapters, Batch, Config, Llama, Masks, Train};
+use llama::save::{save, save_checkpoint};
+use llama::{Adapters, Batch, Config, Llama, Masks, StorageDtype, Train};
 use ndarray::Array2;
 use serde_json::Value;
 

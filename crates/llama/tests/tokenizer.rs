@@ -55,7 +55,7 @@ fn smollm2() {
     let checkpoint = load::<f32>(&path).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let saved = folder.path().join("saved");
-    llama::save::save_checkpoint(&checkpoint, llama::save::StorageDtype::Bf16, &saved).unwrap();
+    llama::save::save_checkpoint(&checkpoint, llama::StorageDtype::Bf16, &saved).unwrap();
     let again = load::<f32>(&saved).unwrap();
     assert_eq!(again.model.config, checkpoint.model.config);
     for tokenizer in [checkpoint.tokenizer.unwrap(), again.tokenizer.unwrap()] {

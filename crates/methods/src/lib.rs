@@ -32,6 +32,10 @@ pub use field::{Field, Options, Setting, Shown, set};
 pub use trained::Trained;
 pub use tunable::{Row, Tunable, Visitor};
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 methods! {
     /// Full fine-tuning: every number of the model is trained.
     Full = adapter::Full, "full", "full", None;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::Result;
-use crate::error::wrong;
+use crate::error::{refused, wrong};
 
 /// The kinds of adapter that are read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Fields {
 
 pub(crate) fn typed<T: DeserializeOwned>(name: &str, value: Value) -> Result<T> {
     let text = short(&value);
-    serde_json::from_value(value).map_err(|error| wrong(format!("{name} is {text}: {error}")))
+    serde_json::from_value(value).map_err(refused(format!("{name} is {text}")))
 }
 
 fn is_off(value: &Value) -> bool {

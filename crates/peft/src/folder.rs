@@ -1,15 +1,13 @@
 //! The two files of a folder: found, opened, and replaced together. Of either kind of adapter.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use adapter::Real;
 use ndarray::ArrayViewD;
-use tempfile::NamedTempFile;
+use tensor_file::{Staging, StorageDtype, Stored, TensorFile};
 
 use crate::error::{at, io, wrong};
-use crate::tensors::{TensorFile, serialize};
 use crate::{Kind, Result};
 
 const CONFIG: &str = "adapter_config.json";
@@ -81,57 +79,18 @@ pub(crate) fn pair_up(
     Ok((pairs, others))
 }
 
+/// Both files, the configuration last: it is there only if its tensors are.
 pub(crate) fn write_files<T: Real>(
     folder: &Path,
     config: &str,
     tensors: &BTreeMap<String, ArrayViewD<'_, T>>,
 ) -> Result<()> {
-    let tensors = serialize(tensors).map_err(at(folder))?;
-    replace(folder, &[(TENSORS, &tensors), (CONFIG, config.as_bytes())])
-}
-
-/// Put all of the files into the folder, or none.
-fn replace(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
-    let fresh = !folder.exists();
-    std::fs::create_dir_all(folder).map_err(io(folder))?;
-    let staged: Result<Vec<(NamedTempFile, PathBuf)>> =
-        files.iter().map(|(name, bytes)| stage(folder.join(name), bytes)).collect();
-    if staged.is_err() && fresh {
-        let _ = std::fs::remove_dir(folder); // the first error is the one to report
-    }
-    for (file, path) in staged? {
-        file.persist(&path).map_err(|error| io(&path)(error.error))?;
-    }
-    Ok(())
-}
-
-fn stage(path: PathBuf, bytes: &[u8]) -> Result<(NamedTempFile, PathBuf)> {
-    let mut builder = tempfile::Builder::new();
-    // Like any other new file: readable by whom the umask allows. A temporary file is its owner's alone.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(path.with_file_name("")).map_err(io(&path))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(io(&path))?;
-    Ok((file, path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The second file cannot be made: the first one does not take its place either.
-    #[test]
-    fn all_files_or_none() {
-        let directory = tempfile::tempdir().unwrap();
-        let files: [(&str, &[u8]); 2] = [("first", b"new"), ("missing/second", b"new")];
-        std::fs::write(directory.path().join("first"), "old").unwrap();
-        let error = replace(directory.path(), &files).unwrap_err();
-        assert!(error.to_string().contains("second: "), "{error}");
-        assert_eq!(std::fs::read_to_string(directory.path().join("first")).unwrap(), "old");
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
-
-        let fresh = directory.path().join("fresh");
-        assert!(replace(&fresh, &files).is_err());
-        assert!(!fresh.exists());
-    }
+    let dtype = StorageDtype::of::<T>()?;
+    let tensors = tensors.iter().map(|(name, array)| (name, Stored::new(array.view(), dtype)));
+    // PEFT writes this; transformers refuses a file without it.
+    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    let mut staging = Staging::new(folder)?;
+    staging.write_tensors(TENSORS, tensors, &metadata)?;
+    staging.write(CONFIG, config.as_bytes())?;
+    Ok(staging.commit()?)
 }

@@ -10,7 +10,8 @@
 //! - `lora_config.rs`, `vera_config.rs`: the fields of `adapter_config.json`.
 //! - `lora_pattern.rs`: which rank, α and scale a module has.
 //! - `note.rs`: which of our methods made a LoRA folder.
-//! - `config.rs`, `folder.rs`, `tensors.rs`: what both kinds share: fields, files, tensors.
+//! - `config.rs`, `folder.rs`, `tensors.rs`: what both kinds share: fields, files, tensors. The crate `tensor_file` reads
+//!   and writes safetensors.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -42,7 +43,7 @@ mod vera_folder;
 mod vera_read;
 
 pub use config::Kind;
-pub use error::{Error, Result};
+pub use error::{Cause, Error, Result};
 pub use folder::kind;
 pub use lora_config::LoraConfig;
 pub use lora_folder::{LoraFolder, read, write};

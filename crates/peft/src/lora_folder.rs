@@ -6,12 +6,13 @@ use std::path::Path;
 use adapter::{Real, check_shape};
 use lora::Lora;
 use ndarray::Array2;
+use tensor_file::TensorFile;
 
 use crate::config::{check_target, fill_targets};
-use crate::error::{at, wrong};
+use crate::error::{at, refused, wrong};
 use crate::folder::{PREFIX, pair_up, read_config, read_tensors, write_files};
 use crate::lora_pattern::{alpha_for, exactly};
-use crate::tensors::{TensorFile, check_finite};
+use crate::tensors::{array, check_finite};
 use crate::{LoraConfig, Result};
 
 /// A LoRA adapter: its configuration, and A, B and the scale of each module.
@@ -75,8 +76,7 @@ impl<T: Real> LoraFolder<T> {
                 b.shape(),
                 &[b.nrows(), said.rank],
                 "[out, r], with r from A [r, in]",
-            )
-            .map_err(wrong)?;
+            )?;
             check_finite(&format!("{module}: A"), a.view())?;
             check_finite(&format!("{module}: B"), b.view())?;
             check_target(&self.config.target_modules, module)?;
@@ -118,7 +118,7 @@ fn modules<T: Real>(
     let resolver = config.resolver()?;
     let mut modules = BTreeMap::new();
     for (module, [key_a, key_b]) in pairs {
-        let (a, b): (Array2<T>, Array2<T>) = (file.array(&key_a)?, file.array(&key_b)?);
+        let (a, b): (Array2<T>, Array2<T>) = (array(file, &key_a)?, array(file, &key_b)?);
         check_target(&config.target_modules, &module)?;
         let said = resolver.resolve(&module)?;
         if a.nrows() != said.rank || b.ncols() != said.rank {
@@ -130,7 +130,7 @@ fn modules<T: Real>(
             )));
         }
         let lora = Lora::new(a, b, T::from_f64(said.scale));
-        let lora = lora.map_err(|error| wrong(format!("{module}: {error}")))?;
+        let lora = lora.map_err(refused(&module))?;
         modules.insert(module, lora);
     }
     Ok(modules)

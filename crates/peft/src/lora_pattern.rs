@@ -5,7 +5,7 @@ use lora::Scaling;
 use regex::Regex;
 
 use crate::config::check_rank;
-use crate::error::wrong;
+use crate::error::{refused, wrong};
 use crate::{LoraConfig, Result};
 
 /// Rank, α and scale of one module.
@@ -55,7 +55,7 @@ impl<'a> Resolver<'a> {
         let rank = find(&self.ranks, module).unwrap_or(self.config.r);
         let alpha = find(&self.alphas, module).unwrap_or(self.config.lora_alpha);
         let scale = self.config.scaling().scale(alpha, rank);
-        let scale = scale.map_err(|error| wrong(format!("{module}: {error}")))?;
+        let scale = scale.map_err(refused(module))?;
         Ok(Resolved { rank, alpha, scale })
     }
 }

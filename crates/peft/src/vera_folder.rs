@@ -82,7 +82,7 @@ impl<T: Real> VeraFolder<T> {
         let [name_b, name_d] = ["lambda_b", "lambda_d"].map(|name| format!("{module}: {name}"));
         check_finite(&name_b, lambda_b.view())?;
         check_finite(&name_d, lambda_d.view())?;
-        check_shape(name_d, lambda_d.shape(), &[self.config.r], OF_D).map_err(wrong)
+        Ok(check_shape(name_d, lambda_d.shape(), &[self.config.r], OF_D)?)
     }
 
     fn check_projections(&self, module: &str, pair: &Projections<T>, shape: Shape) -> Result<()> {
@@ -92,7 +92,7 @@ impl<T: Real> VeraFolder<T> {
         check_finite(&names[1], pair.b())?;
         check_shapes(names, pair, r, shape)?;
         // Whoever reads the folder draws A and B from the key: will they be the same?
-        if !save_projection && *pair != Projections::peft(key, r, shape).map_err(wrong)? {
+        if !save_projection && *pair != Projections::peft(key, r, shape)? {
             return Err(wrong(format!(
                 "{module}: A and B are not what projection_prng_key {key} gives for [out, in] = {shape:?}: \
                  set save_projection, so that they are written"
@@ -114,8 +114,8 @@ pub(crate) fn check_shapes<T: Real>(
     let [name_a, name_b] = names;
     let hint =
         "r from the configuration, and the largest in and out of the modules that share them";
-    check_shape(name_a, pair.a().shape(), &[rank, inputs], hint).map_err(wrong)?;
-    check_shape(name_b, pair.b().shape(), &[out, rank], hint).map_err(wrong)
+    check_shape(name_a, pair.a().shape(), &[rank, inputs], hint)?;
+    Ok(check_shape(name_b, pair.b().shape(), &[out, rank], hint)?)
 }
 
 /// Which shape the A and B of a module of this shape must serve: PEFT's one pair that of the largest out and in.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use adapter::{Real, check_shape};
 use ndarray::{Array1, Array2};
+use tensor_file::TensorFile;
 use vera::{Projections, Vera};
 
 use crate::config::{check_target, short};
-use crate::error::wrong;
+use crate::error::{refused, wrong};
 use crate::folder::{PREFIX, pair_up, read_config, read_tensors};
-use crate::tensors::TensorFile;
+use crate::tensors::array;
 use crate::vera_folder::{OF_D, Shape, check_shapes, projection_keys, served};
 use crate::{Result, VeraConfig, VeraFolder};
 
@@ -59,10 +60,10 @@ fn modules<T: Real>(
     let (mut shared, mut modules) = (BTreeMap::new(), BTreeMap::new());
     for ((module, [key_b, key_d]), &[out, inputs]) in pairs.into_iter().zip(&shapes) {
         let (lambda_b, lambda_d): (Array1<T>, Array1<T>) =
-            (file.array(&key_b)?, file.array(&key_d)?);
+            (array(file, &key_b)?, array(file, &key_d)?);
         let of_b = "[out], with out from the model's weight";
-        check_shape(key_b, lambda_b.shape(), &[out], of_b).map_err(wrong)?;
-        check_shape(key_d, lambda_d.shape(), &[config.r], OF_D).map_err(wrong)?;
+        check_shape(key_b, lambda_b.shape(), &[out], of_b)?;
+        check_shape(key_d, lambda_d.shape(), &[config.r], OF_D)?;
         // Only now: r is a length that the file has, so no number in the configuration alone fills the memory.
         let shape = served([out, inputs]);
         let pair = match shared.entry(shape) {
@@ -70,7 +71,7 @@ fn modules<T: Real>(
             Entry::Vacant(entry) => entry.insert(Arc::new(projections(file, config, shape)?)),
         };
         let vera = Vera::new(lambda_b, lambda_d, inputs, Arc::clone(pair));
-        let vera = vera.map_err(|error| wrong(format!("{module}: {error}")))?;
+        let vera = vera.map_err(refused(&module))?;
         modules.insert(module, vera);
     }
     Ok(modules)
@@ -111,11 +112,11 @@ fn projections<T: Real>(
     shape: Shape,
 ) -> Result<Projections<T>> {
     if !config.save_projection {
-        return Projections::peft(config.projection_prng_key, config.r, shape).map_err(wrong);
+        return Ok(Projections::peft(config.projection_prng_key, config.r, shape)?);
     }
     let keys = projection_keys(config.sharing, shape);
-    let (a, b): (Array2<T>, Array2<T>) = (file.array(&keys[0])?, file.array(&keys[1])?);
-    let pair = Projections::new(a, b).map_err(wrong)?;
+    let (a, b): (Array2<T>, Array2<T>) = (array(file, &keys[0])?, array(file, &keys[1])?);
+    let pair = Projections::new(a, b)?;
     check_shapes(keys, &pair, config.r, shape)?;
     Ok(pair)
 }

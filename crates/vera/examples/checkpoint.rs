@@ -4,18 +4,17 @@
 //! key that A and B were drawn from; reading draws them again and gets the same ΔW to the last bit. Then the rank that so
 //! few numbers reach. Not here: PEFT's own folder, which `crates/peft` reads and writes.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 
 use adapter::Adapter;
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, s};
 use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::StandardNormal;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use tensor_file::{StorageDtype, Stored, TensorFile, to_bytes};
 use vera::{Pool, Projections, Sharing, Vera};
 
 type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
@@ -89,41 +88,26 @@ fn trained() -> Result<Vec<(String, Vera<f32>)>> {
 // ANCHOR: save
 /// b and d of every layer, and the key as metadata.
 fn save(path: &Path, adapters: &[(String, Vera<f32>)], key: u64) -> Result {
-    let bytes = |vector: &Array1<f32>| -> Vec<u8> {
-        vector.iter().flat_map(|value| value.to_le_bytes()).collect()
-    };
-    let tensors: Vec<(String, usize, Vec<u8>)> = adapters
-        .iter()
-        .flat_map(|(name, vera)| {
-            [("vera_lambda_b", &vera.lambda_b), ("vera_lambda_d", &vera.lambda_d)]
-                .map(|(which, vector)| (format!("{name}.{which}"), vector.len(), bytes(vector)))
-        })
-        .collect();
-    let views: Vec<_> = tensors
-        .iter()
-        .map(|(name, length, bytes)| Ok((name, TensorView::new(Dtype::F32, vec![*length], bytes)?)))
-        .collect::<Result<_>>()?;
-    let metadata = HashMap::from([("projection_prng_key".to_owned(), key.to_string())]);
-    Ok(safetensors::serialize_to_file(views, Some(metadata), path)?)
+    let tensors = adapters.iter().flat_map(|(name, vera)| {
+        [("vera_lambda_b", &vera.lambda_b), ("vera_lambda_d", &vera.lambda_d)].map(
+            |(which, vector)| {
+                (format!("{name}.{which}"), Stored::new(vector.view(), StorageDtype::F32))
+            },
+        )
+    });
+    let metadata = BTreeMap::from([("projection_prng_key".to_owned(), key.to_string())]);
+    Ok(std::fs::write(path, to_bytes(tensors, &metadata)?)?)
 }
 
 /// The adapters of a file: A and B are drawn from its key.
 fn load(path: &Path) -> Result<Vec<(String, Vera<f32>)>> {
-    let bytes = std::fs::read(path)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes)?;
-    let metadata = header.metadata().as_ref().ok_or("the file has no metadata")?;
-    let key = metadata.get("projection_prng_key").ok_or("the file has no key")?.parse()?;
-    let file = SafeTensors::deserialize(&bytes)?;
-    let vector = |name: String| -> Result<Array1<f32>> {
-        let tensor = file.tensor(&name)?;
-        let numbers = tensor.data().chunks_exact(4);
-        Ok(numbers.map(|b| f32::from_le_bytes(b.try_into().expect("four bytes"))).collect())
-    };
-    let pool = pool(RANK, key)?;
+    let mut file = TensorFile::open(path)?;
+    let key = file.metadata().get("projection_prng_key").ok_or("the file has no key")?;
+    let pool = pool(RANK, key.parse()?)?;
     let make = |(name, shape @ [_, inputs]): (String, [usize; 2])| {
-        let b = vector(format!("{name}.vera_lambda_b"))?;
-        let d = vector(format!("{name}.vera_lambda_d"))?;
-        Ok((name, Vera::new(b, d, inputs, pool.get(shape)?)?))
+        let b = file.numbers(&format!("{name}.vera_lambda_b"))?;
+        let d = file.numbers(&format!("{name}.vera_lambda_d"))?;
+        Ok((name, Vera::new(b.into(), d.into(), inputs, pool.get(shape)?)?))
     };
     shapes().map(make).collect()
 }
@@ -131,19 +115,14 @@ fn load(path: &Path) -> Result<Vec<(String, Vera<f32>)>> {
 
 /// LoRA's file for the same weights: only its size matters, so it holds zeros.
 fn save_lora(path: &Path, rank: usize) -> Result {
-    let tensors: Vec<(String, [usize; 2])> = shapes()
-        .flat_map(|(name, [out, inputs])| {
-            [(format!("{name}.lora_A"), [rank, inputs]), (format!("{name}.lora_B"), [out, rank])]
+    let zeros = Array2::<f32>::zeros((256, 256));
+    let tensors = shapes().flat_map(|(name, [out, inputs])| {
+        [("lora_A", rank, inputs), ("lora_B", out, rank)].map(|(which, rows, columns)| {
+            let tensor = zeros.slice(s![..rows, ..columns]);
+            (format!("{name}.{which}"), Stored::new(tensor, StorageDtype::F32))
         })
-        .collect();
-    let zeros = vec![0; 4 * RANK * 256];
-    let views: Vec<_> = tensors
-        .iter()
-        .map(|(name, [m, n])| {
-            Ok((name, TensorView::new(Dtype::F32, vec![*m, *n], &zeros[..4 * m * n])?))
-        })
-        .collect::<Result<_>>()?;
-    Ok(safetensors::serialize_to_file(views, None, path)?)
+    });
+    Ok(std::fs::write(path, to_bytes(tensors, &BTreeMap::new())?)?)
 }
 
 // ANCHOR: ranks

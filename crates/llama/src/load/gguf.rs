@@ -1,21 +1,26 @@
 //! A GGUF file, versions 2 and 3: llama.cpp's format, weights, configuration and tokenizer in one.
 
 mod file;
+mod problem;
+mod source;
 
 use std::collections::BTreeSet;
 
 use adapter::Real;
+use tensor_file::StorageDtype;
 
 pub(super) use self::file::Gguf;
-use self::file::Outcome;
-use super::bad;
+use self::problem::{Outcome, wrong};
 use super::dequantise::Format;
-use crate::{Config, Error, Llama, Llama3Scaling, Result};
+use crate::error::bad;
+use crate::{Config, Llama, Llama3Scaling, Result};
 
 impl Gguf {
     /// How most of the weights are stored.
     pub fn format(&self) -> Format {
-        self.tensors.get("blk.0.attn_q.weight").map_or(Format::F32, |tensor| tensor.format)
+        self.tensors
+            .get("blk.0.attn_q.weight")
+            .map_or(Format::Plain(StorageDtype::F32), |tensor| tensor.format)
     }
 
     /// Build the model.
@@ -23,16 +28,13 @@ impl Gguf {
     /// # Errors
     /// It is not a Llama, or a number or a tensor is missing or wrong.
     pub fn model<T: Real>(&mut self) -> Result<Llama<T>> {
-        let mut config = self.config().map_err(|reason| bad(&self.path, reason))?;
-        config.validate().map_err(|error| match error {
-            Error::Config(reason) => bad(&self.path, reason),
-            other => other,
-        })?;
+        let mut config = self.config().map_err(|problem| problem.at(&self.path))?;
+        config.validate().map_err(|error| error.in_file(&self.path))?;
         let mut left: BTreeSet<String> = self.tensors.keys().cloned().collect();
         if left.remove(ROPE_FACTORS) {
             let factors = self.read::<f64>(ROPE_FACTORS, &[config.head_dim / 2])?;
             config.rope_scaling =
-                llama3_scaling(&config, &factors).map_err(|reason| bad(&self.path, reason))?;
+                llama3_scaling(&config, &factors).map_err(|problem| problem.at(&self.path))?;
         }
         let (heads, key_heads) = (config.num_attention_heads, config.num_key_value_heads);
         let model = Llama::build(config, |name, shape| {
@@ -58,9 +60,9 @@ impl Gguf {
         if !self.metadata.contains_key("tokenizer.ggml.model") {
             return Ok(None);
         }
-        let vocabulary = self.vocabulary().map_err(|reason| bad(&self.path, reason))?;
+        let vocabulary = self.vocabulary().map_err(|problem| problem.at(&self.path))?;
         let tokenizer = crate::Tokenizer::from_vocabulary(vocabulary);
-        tokenizer.map(Some).map_err(|reason| bad(&self.path, reason))
+        tokenizer.map(Some).map_err(|error| error.in_file(&self.path))
     }
 
     #[cfg(feature = "tokenizer")]
@@ -93,13 +95,13 @@ impl Gguf {
         match self.text("general.architecture")?.as_deref() {
             Some("llama") => {}
             Some(name) => {
-                return Err(format!("architecture {name:?} is unknown: only \"llama\" is read"));
+                return wrong(format!("architecture {name:?} is unknown: only \"llama\" is read"));
             }
             None => return Err("general.architecture is missing".into()),
         }
         let size = |name: &str| {
             let key = format!("llama.{name}");
-            self.optional_size(&key)?.ok_or_else(|| format!("{key} is missing"))
+            self.optional_size(&key)?.map_or_else(|| wrong(format!("{key} is missing")), Ok)
         };
         let optional = |name: &str| self.optional_size(&format!("llama.{name}"));
         if optional("expert_count")?.is_some_and(|count| count > 0) {
@@ -107,7 +109,9 @@ impl Gguf {
         }
         match self.text("llama.rope.scaling.type")?.as_deref() {
             None | Some("none") => {}
-            Some(kind) => return Err(format!("llama.rope.scaling.type {kind:?} is not computed")),
+            Some(kind) => {
+                return wrong(format!("llama.rope.scaling.type {kind:?} is not computed"));
+            }
         }
         let hidden_size = size("embedding_length")?;
         let heads = size("attention.head_count")?;
@@ -115,14 +119,14 @@ impl Gguf {
             Some(head_dim) => head_dim,
             None if heads > 0 && hidden_size.is_multiple_of(heads) => hidden_size / heads,
             None => {
-                return Err(format!(
+                return wrong(format!(
                     "llama.embedding_length is {hidden_size}, not a multiple of llama.attention.head_count, {heads}"
                 ));
             }
         };
         for name in ["attention.value_length", "rope.dimension_count"] {
             if let Some(other) = optional(name)?.filter(|&other| other != head_dim) {
-                return Err(format!(
+                return wrong(format!(
                     "llama.{name} is {other} and the width of a head {head_dim}: they must be equal"
                 ));
             }
@@ -219,7 +223,7 @@ fn llama3_scaling(config: &Config, factors: &[f64]) -> Outcome<Option<Llama3Scal
     };
     match plain.iter().zip(&scaled).zip(factors).all(same) {
         true => Ok(Some(scaling)),
-        false => Err(format!(
+        false => wrong(format!(
             "{ROPE_FACTORS} is not the RoPE scaling of Llama 3: give the Hugging Face folder"
         )),
     }
@@ -252,9 +256,9 @@ mod tests {
         let scaled = Config { rope_scaling: Some(scaling), ..plain.clone() }.frequencies();
         let mut factors: Vec<f64> =
             plain.frequencies().iter().zip(scaled).map(|(plain, scaled)| plain / scaled).collect();
-        assert_eq!(llama3_scaling(&plain, &factors), Ok(Some(scaling)));
+        assert_eq!(llama3_scaling(&plain, &factors).unwrap(), Some(scaling));
         factors[16] *= 1.01;
         assert!(llama3_scaling(&plain, &factors).is_err());
-        assert_eq!(llama3_scaling(&plain, &[1.0; 32]), Ok(None));
+        assert_eq!(llama3_scaling(&plain, &[1.0; 32]).unwrap(), None);
     }
 }

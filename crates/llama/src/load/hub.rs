@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use hf_hub::Cache;
 use hf_hub::api::sync::{Api, ApiBuilder};
 
-use super::bad;
 use crate::Result;
+use crate::error::{Cause, bad, refused};
 
 /// The folder with the model's files, downloaded unless the cache has them.
 ///
@@ -14,7 +14,7 @@ use crate::Result;
 /// The hub cannot be reached, does not know the id, or does not let us in.
 pub(super) fn fetch(id: &str) -> Result<PathBuf> {
     let api = ApiBuilder::from_env().build();
-    let api = api.map_err(|error| bad(Path::new(id), format!("the hub's cache: {error}")))?;
+    let api = api.map_err(refused(format!("{id}: the hub's cache")))?;
     fetch_from(&api, &Cache::from_env(), id)
 }
 
@@ -25,7 +25,7 @@ fn fetch_from(api: &Api, cache: &Cache, id: &str) -> Result<PathBuf> {
         // Without a network, what was downloaded before will do.
         Err(error) => {
             let folder = cache.model(id.to_owned()).get("config.json").and_then(parent);
-            return folder.ok_or_else(|| unreachable_hub(id, &error));
+            return folder.ok_or_else(|| unreachable_hub(id, error));
         }
     };
     let mut folder = None;
@@ -36,7 +36,7 @@ fn fetch_from(api: &Api, cache: &Cache, id: &str) -> Result<PathBuf> {
         if whole && name != "model.safetensors" && name.contains(".safetensors") {
             continue;
         }
-        let path = repository.get(name).map_err(|error| unreachable_hub(id, &error))?;
+        let path = repository.get(name).map_err(|error| unreachable_hub(id, error))?;
         folder = folder.or(parent(path));
     }
     folder.ok_or_else(|| bad(Path::new(id), "it has no config.json and no safetensors on the hub"))
@@ -60,14 +60,9 @@ fn parent(path: PathBuf) -> Option<PathBuf> {
     path.parent().map(Path::to_owned)
 }
 
-fn unreachable_hub(id: &str, error: &impl std::fmt::Display) -> crate::Error {
-    bad(
-        Path::new(id),
-        format!(
-            "no such folder, and the hub did not give it ({error}): download the model's folder and give its path, or \
-             set HF_TOKEN for a model behind a licence"
-        ),
-    )
+fn unreachable_hub(id: &str, error: impl Into<Cause>) -> crate::Error {
+    let hint = "download the model's folder and give its path, or set HF_TOKEN for a model behind a licence";
+    refused(format!("{id}: no such folder, and the hub did not give it: {hint}"))(error)
 }
 
 #[cfg(test)]

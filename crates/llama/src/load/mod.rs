@@ -8,49 +8,15 @@ mod gguf;
 mod hf;
 #[cfg(feature = "hub")]
 mod hub;
-mod safetensors;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use adapter::Real;
 
 #[cfg(feature = "tokenizer")]
 use crate::Tokenizer;
-use crate::save::StorageDtype;
-use crate::{Error, Llama, Result};
-
-/// A model and what came with it.
-#[derive(Clone, Debug)]
-pub struct Checkpoint<T> {
-    /// The weights.
-    pub model: Llama<T>,
-    /// Its tokenizer, if it has one.
-    #[cfg(feature = "tokenizer")]
-    pub tokenizer: Option<Tokenizer>,
-    /// What the weights are stored as; F32 for a quantised file.
-    pub dtype: StorageDtype,
-    /// The folder or the file it was read from.
-    pub path: PathBuf,
-}
-
-impl<T> Checkpoint<T> {
-    /// The files that belong beside the weights in a Hugging Face folder, by name: the tokenizer's, and
-    /// `generation_config.json`, which names the tokens that end a text.
-    ///
-    /// # Errors
-    /// A file of the folder it came from cannot be read.
-    pub fn files(&self) -> Result<BTreeMap<String, Vec<u8>>> {
-        if self.path.is_dir() {
-            return hf::files(&self.path);
-        }
-        #[cfg(feature = "tokenizer")]
-        if let Some(tokenizer) = &self.tokenizer {
-            return tokenizer.files();
-        }
-        Ok(BTreeMap::new())
-    }
-}
+use crate::error::bad;
+use crate::{Checkpoint, Result};
 
 /// Load a model: a Hugging Face folder, a `.gguf` file, or a hub id `owner/name`. What exists on disk goes before the
 /// hub.
@@ -61,12 +27,12 @@ pub fn load<T: Real>(source: impl AsRef<Path>) -> Result<Checkpoint<T>> {
     let source = source.as_ref();
     let path = if source.exists() { source.to_owned() } else { fetch(source)? };
     if path.is_dir() {
-        let (model, format) = hf::load(&path)?;
+        let (model, dtype) = hf::load(&path)?;
         return Ok(Checkpoint {
             model,
             #[cfg(feature = "tokenizer")]
             tokenizer: Tokenizer::from_folder(&path)?,
-            dtype: format.into(),
+            dtype,
             path,
         });
     }
@@ -74,7 +40,7 @@ pub fn load<T: Real>(source: impl AsRef<Path>) -> Result<Checkpoint<T>> {
     Ok(Checkpoint {
         #[cfg(feature = "tokenizer")]
         tokenizer: file.tokenizer()?,
-        dtype: file.format().into(),
+        dtype: file.format().storage_dtype(),
         model: file.model()?,
         path,
     })
@@ -107,31 +73,9 @@ fn is_hub_id(text: &str) -> bool {
     })
 }
 
-/// A file whose content is wrong.
-fn bad(path: &Path, reason: impl Into<String>) -> Error {
-    Error::File { path: path.to_owned(), reason: reason.into() }
-}
-
-/// A file that cannot be read.
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    move |source| Error::Io { path: path.to_owned(), source }
-}
-
 fn check_shape(path: &Path, name: &str, got: &[usize], want: &[usize]) -> Result<()> {
     if got == want {
         return Ok(());
     }
     Err(bad(path, format!("{name} has shape {got:?} where the configuration asks for {want:?}")))
-}
-
-impl From<dequantise::Format> for StorageDtype {
-    fn from(format: dequantise::Format) -> Self {
-        use dequantise::Format;
-        match format {
-            Format::F64 => Self::F64,
-            Format::F16 => Self::F16,
-            Format::Bf16 => Self::Bf16,
-            Format::F32 | Format::Q8_0 | Format::Q4_0 | Format::Q4_1 => Self::F32,
-        }
-    }
 }

@@ -17,6 +17,8 @@ use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
 use super::{ROLES, Tokenizer};
+use crate::error::refused;
+use crate::{Error, Result};
 
 /// The tokenizer of a GGUF file, by llama.cpp's names.
 pub(crate) struct Vocabulary {
@@ -43,14 +45,14 @@ const USER_DEFINED: f64 = 4.0;
 
 impl Tokenizer {
     /// Build the tokenizer that a GGUF file describes, or say what about it is unknown.
-    pub(crate) fn from_vocabulary(vocabulary: Vocabulary) -> Result<Self, String> {
+    pub(crate) fn from_vocabulary(vocabulary: Vocabulary) -> Result<Self> {
         for (name, length) in [
             ("scores", vocabulary.scores.as_ref().map(Vec::len)),
             ("token_type", vocabulary.types.as_ref().map(Vec::len)),
         ] {
             if let Some(length) = length.filter(|&length| length != vocabulary.tokens.len()) {
                 let tokens = vocabulary.tokens.len();
-                return Err(format!(
+                return wrong(format!(
                     "tokenizer.ggml.{name} has {length} entries for {tokens} tokens"
                 ));
             }
@@ -59,7 +61,7 @@ impl Tokenizer {
             "gpt2" => byte_level(&vocabulary)?,
             "llama" => sentence_piece(&vocabulary)?,
             other => {
-                return Err(format!(
+                return wrong(format!(
                     "tokenizer.ggml.model {other:?} is unknown: only \"gpt2\" and \"llama\" are read"
                 ));
             }
@@ -76,18 +78,16 @@ impl Tokenizer {
         for (role, name) in ROLES.into_iter().zip(["bos", "eos", "unknown", "padding"]) {
             if let Some(&id) = vocabulary.ids.get(name) {
                 let text = vocabulary.tokens.get(id as usize);
-                let text = text.ok_or_else(|| {
-                    format!(
-                        "{name}_token_id is {id} and there are {} tokens",
-                        vocabulary.tokens.len()
-                    )
-                })?;
+                let Some(text) = text else {
+                    let tokens = vocabulary.tokens.len();
+                    return wrong(format!("{name}_token_id is {id} and there are {tokens} tokens"));
+                };
                 special.insert(role.to_owned(), text.clone());
             }
         }
         let around = |role: &str, add: bool| special.get(role).filter(|_| add).cloned();
         let bos_by_default = vocabulary.model == "llama"
-            || Words::of(vocabulary.pre.as_deref()) == Ok(Words::Llama3);
+            || matches!(Words::of(vocabulary.pre.as_deref()), Ok(Words::Llama3));
         let bos = around("bos_token", vocabulary.add_bos.unwrap_or(bos_by_default));
         let eos = around("eos_token", vocabulary.add_eos.unwrap_or(false));
         if bos.is_some() || eos.is_some() {
@@ -98,16 +98,24 @@ impl Tokenizer {
             let template: Vec<&str> = template.iter().map(String::as_str).collect();
             let processor = TemplateProcessing::builder()
                 .try_single(template)
-                .map_err(|error| format!("the tokens around a text: {error}"))?
+                .map_err(refused("the tokens around a text"))?
                 .special_tokens(special)
                 .build()
-                .map_err(|error| format!("the tokens around a text: {error}"))?;
+                .map_err(refused("the tokens around a text"))?;
             inner.with_post_processor(Some(processor));
         }
         let stops = ["eos", "eot", "eom"];
         let stops = stops.iter().filter_map(|name| vocabulary.ids.get(name).copied()).collect();
         Ok(Self { special, stops, template: vocabulary.chat_template, ..Self::new(inner) })
     }
+}
+
+/// What a regular expression of this file is, should the library refuse it.
+const RULE: &str = "a rule of the tokenizer";
+
+/// What is wrong with a vocabulary; the reader of its file says which file it is.
+fn wrong<V>(reason: impl Into<String>) -> Result<V> {
+    Err(Error::Config(reason.into()))
 }
 
 /// How text is split into words before BPE merges bytes within them.
@@ -131,24 +139,24 @@ const LLAMA3: &str = concat!(
 
 impl Words {
     /// By `tokenizer.ggml.pre`.
-    fn of(name: Option<&str>) -> Result<Self, String> {
+    fn of(name: Option<&str>) -> Result<Self> {
         match name {
             None | Some("default") => Ok(Self::Default),
             Some("gpt-2") => Ok(Self::Gpt2),
             Some("smollm" | "starcoder" | "refact" | "command-r") => Ok(Self::Gpt2Digits),
             Some("llama-bpe" | "llama3" | "llama-v3") => Ok(Self::Llama3),
-            Some(other) => Err(format!(
+            Some(other) => wrong(format!(
                 "tokenizer.ggml.pre {other:?} is unknown: give the Hugging Face folder, whose tokenizer.json says all"
             )),
         }
     }
 
-    fn pre_tokenizer(self) -> Result<PreTokenizerWrapper, String> {
+    fn pre_tokenizer(self) -> Result<PreTokenizerWrapper> {
         let split = |pattern: &str| {
             let pattern = SplitPattern::Regex(pattern.to_owned());
             Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
                 .map(PreTokenizerWrapper::from)
-                .map_err(|error| error.to_string())
+                .map_err(refused(RULE))
         };
         let bytes = |words: bool| PreTokenizerWrapper::from(ByteLevel::new(false, true, words));
         let parts = match self {
@@ -172,19 +180,20 @@ fn ids(tokens: &[String]) -> Vocab {
 }
 
 /// BPE over bytes, written as printable characters.
-fn byte_level(vocabulary: &Vocabulary) -> Result<tokenizers::Tokenizer, String> {
+fn byte_level(vocabulary: &Vocabulary) -> Result<tokenizers::Tokenizer> {
     let words = Words::of(vocabulary.pre.as_deref())?;
-    let merges = vocabulary.merges.as_ref().ok_or("tokenizer.ggml.merges is missing")?;
+    let merges = vocabulary.merges.as_ref();
+    let merges = merges.map_or_else(|| wrong("tokenizer.ggml.merges is missing"), Ok)?;
     let pair = |merge: &String| match merge.split_once(' ') {
         Some((left, right)) => Ok((left.to_owned(), right.to_owned())),
-        None => Err(format!("the merge {merge:?} is not two tokens with a space between")),
+        None => wrong(format!("the merge {merge:?} is not two tokens with a space between")),
     };
     let merges: Merges = merges.iter().map(pair).collect::<Result<_, _>>()?;
     let model = BPE::builder()
         .vocab_and_merges(ids(&vocabulary.tokens), merges)
         .ignore_merges(words == Words::Llama3)
         .build()
-        .map_err(|error| format!("tokenizer.ggml.merges: {error}"))?;
+        .map_err(refused("tokenizer.ggml.merges"))?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
     tokenizer.with_pre_tokenizer(Some(words.pre_tokenizer()?));
     tokenizer.with_decoder(Some(ByteLevel::new(false, true, true)));
@@ -193,8 +202,9 @@ fn byte_level(vocabulary: &Vocabulary) -> Result<tokenizers::Tokenizer, String> 
 
 /// SentencePiece's BPE: spaces are `▁`, characters that are no token fall apart into bytes, and of two neighbours whose
 /// union is a token those merge first whose union has the highest score.
-fn sentence_piece(vocabulary: &Vocabulary) -> Result<tokenizers::Tokenizer, String> {
-    let scores = vocabulary.scores.as_ref().ok_or("tokenizer.ggml.scores is missing")?;
+fn sentence_piece(vocabulary: &Vocabulary) -> Result<tokenizers::Tokenizer> {
+    let scores = vocabulary.scores.as_ref();
+    let scores = scores.map_or_else(|| wrong("tokenizer.ggml.scores is missing"), Ok)?;
     let ids = ids(&vocabulary.tokens);
     let mut merges: Vec<(f64, &str, &str)> = Vec::new();
     for (token, &score) in vocabulary.tokens.iter().zip(scores) {
@@ -212,12 +222,10 @@ fn sentence_piece(vocabulary: &Vocabulary) -> Result<tokenizers::Tokenizer, Stri
     {
         model = model.unk_token(unknown.clone());
     }
-    let model = model
-        .vocab_and_merges(ids, merges)
-        .build()
-        .map_err(|error| format!("tokenizer.ggml.tokens: {error}"))?;
+    let model =
+        model.vocab_and_merges(ids, merges).build().map_err(refused("tokenizer.ggml.tokens"))?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
-    let replace = |from: &str, to: &str| Replace::new(from, to).map_err(|error| error.to_string());
+    let replace = |from: &str, to: &str| Replace::new(from, to).map_err(refused(RULE));
     let prefix = vocabulary.add_space_prefix.unwrap_or(true);
     let mut normalizers: Vec<NormalizerWrapper> = Vec::new();
     let mut decoders: Vec<DecoderWrapper> =

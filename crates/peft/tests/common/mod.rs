@@ -5,8 +5,13 @@ use std::path::Path;
 use proptest::prelude::*;
 
 #[track_caller]
-pub fn assert_says(error: impl ToString, expected: &str) {
-    let text = error.to_string();
+pub fn assert_says(error: impl std::error::Error, expected: &str) {
+    // The message and those of its causes, as a program prints them.
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
     assert!(text.contains(expected), "{expected:?} is not in {text:?}");
     assert!(!text.contains('\n'), "more than one line: {text:?}");
 }

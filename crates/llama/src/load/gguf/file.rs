@@ -6,16 +6,21 @@
 //! Every count, length and offset is compared with what is left of the file before anything is allocated for it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use adapter::Real;
+use tensor_file::StorageDtype;
 
+use super::super::check_shape;
 use super::super::dequantise::Format;
-use super::super::{bad, check_shape, io};
+use super::problem::{Outcome, wrong};
+#[cfg(feature = "tokenizer")]
+use super::source::{STRING, kind_name};
+use super::source::{Source, Value};
 use crate::Result;
+use crate::error::{bad, io};
 
 /// An open file, its metadata and its table of tensors.
 pub struct Gguf {
@@ -25,29 +30,6 @@ pub struct Gguf {
     pub tensors: BTreeMap<String, Tensor>,
     /// Where the tensors' bytes begin.
     start: u64,
-}
-
-/// A metadata value. Arrays (the vocabulary is one) stay in the file until they are asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Value {
-    Whole(i128),
-    Float(f64),
-    Bool(bool),
-    Text(String),
-    Array { kind: u32, count: u64, at: u64 },
-}
-
-/// For a message: numbers as they are, and of what may be long only what it is.
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole(value) => value.fmt(f),
-            Self::Float(value) => value.fmt(f),
-            Self::Bool(value) => value.fmt(f),
-            Self::Text(_) => f.write_str("a text"),
-            Self::Array { .. } => f.write_str("an array"),
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -76,7 +58,7 @@ impl Gguf {
             check_extent(&tensors, start, size)?;
             Ok((metadata, tensors, start))
         };
-        let (metadata, tensors, start) = parse().map_err(|reason| bad(path, reason))?;
+        let (metadata, tensors, start) = parse().map_err(|problem| problem.at(path))?;
         Ok(Self { path: path.to_owned(), source, metadata, tensors, start })
     }
 
@@ -98,9 +80,9 @@ impl Gguf {
             None => Ok(None),
             Some(&Value::Whole(size)) if usize::try_from(size).is_ok() => Ok(Some(size as usize)),
             Some(Value::Array { .. }) => {
-                Err(format!("{key} differs by layer: all layers of a Llama have the same"))
+                wrong(format!("{key} differs by layer: all layers of a Llama have the same"))
             }
-            Some(other) => Err(format!("{key} is {other}: it must be a whole number")),
+            Some(other) => wrong(format!("{key} is {other}: it must be a whole number")),
         }
     }
 
@@ -108,7 +90,7 @@ impl Gguf {
         match self.metadata.get(key) {
             None => Ok(None),
             Some(&Value::Float(value)) => Ok(Some(value)),
-            Some(other) => Err(format!("{key} is {other}: it must be a float")),
+            Some(other) => wrong(format!("{key} is {other}: it must be a float")),
         }
     }
 
@@ -116,7 +98,7 @@ impl Gguf {
         match self.metadata.get(key) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text.clone())),
-            Some(other) => Err(format!("{key} is {other}: it must be a text")),
+            Some(other) => wrong(format!("{key} is {other}: it must be a text")),
         }
     }
 
@@ -125,7 +107,7 @@ impl Gguf {
         match self.metadata.get(key) {
             None => Ok(None),
             Some(&Value::Bool(flag)) => Ok(Some(flag)),
-            Some(other) => Err(format!("{key} is {other}: it must be true or false")),
+            Some(other) => wrong(format!("{key} is {other}: it must be true or false")),
         }
     }
 
@@ -135,7 +117,10 @@ impl Gguf {
             return Ok(None);
         };
         if kind != STRING {
-            return Err(format!("{key} is an array of {}: it must hold strings", kind_name(kind)));
+            return wrong(format!(
+                "{key} is an array of {}: it must hold strings",
+                kind_name(kind)
+            ));
         }
         let mut strings = Vec::new();
         for _ in 0..count {
@@ -155,7 +140,7 @@ impl Gguf {
                 Value::Whole(value) => value as f64,
                 Value::Float(value) => value,
                 _ => {
-                    return Err(format!(
+                    return wrong(format!(
                         "{key} is an array of {}: it must hold numbers",
                         kind_name(kind)
                     ));
@@ -170,27 +155,13 @@ impl Gguf {
         match self.metadata.get(key) {
             None => Ok(None),
             Some(&Value::Array { kind, count, at }) => {
-                self.source.reader.seek(SeekFrom::Start(at)).map_err(|error| error.to_string())?;
+                self.source.reader.seek(SeekFrom::Start(at))?;
                 self.source.at = at;
                 Ok(Some((kind, count)))
             }
-            Some(other) => Err(format!("{key} is {other}: it must be an array")),
+            Some(other) => wrong(format!("{key} is {other}: it must be an array")),
         }
     }
-}
-
-/// Or the reason why not.
-pub type Outcome<V> = Result<V, String>;
-
-const STRING: u32 = 8;
-const ARRAY: u32 = 9;
-
-fn kind_name(kind: u32) -> String {
-    const NAMES: [&str; 13] = [
-        "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64",
-        "f64",
-    ];
-    NAMES.get(kind as usize).map_or_else(|| format!("the unknown type {kind}"), ToString::to_string)
 }
 
 /// (tensors, metadata entries).
@@ -203,7 +174,7 @@ fn header(source: &mut Source) -> Outcome<(u64, u64)> {
         version if version.swap_bytes() <= 3 => {
             return Err("a big-endian GGUF file: only little-endian ones are read".into());
         }
-        version => return Err(format!("GGUF version {version}: only 2 and 3 are read")),
+        version => return wrong(format!("GGUF version {version}: only 2 and 3 are read")),
     }
     let (tensors, entries) = (source.u64()?, source.u64()?);
     // A tensor takes at least 24 bytes in its table, an entry 13.
@@ -217,9 +188,9 @@ fn metadata(source: &mut Source, count: u64) -> Outcome<BTreeMap<String, Value>>
     for _ in 0..count {
         let key = source.string()?;
         let kind = source.u32()?;
-        let value = source.value(kind).map_err(|reason| format!("metadata {key:?}: {reason}"))?;
+        let value = source.value(kind).map_err(|problem| problem.of("metadata", &key))?;
         if metadata.insert(key.clone(), value).is_some() {
-            return Err(format!("metadata {key:?} is there twice"));
+            return wrong(format!("metadata {key:?} is there twice"));
         }
     }
     Ok(metadata)
@@ -232,7 +203,7 @@ fn alignment(metadata: &BTreeMap<String, Value>) -> Outcome<u64> {
             Ok(alignment as u64)
         }
         Some(other) => {
-            Err(format!("general.alignment is {other}: it must be a power of two up to 65536"))
+            wrong(format!("general.alignment is {other}: it must be a power of two up to 65536"))
         }
     }
 }
@@ -245,10 +216,9 @@ fn tensor_table(
     let mut tensors = BTreeMap::new();
     for _ in 0..count {
         let name = source.string()?;
-        let tensor =
-            tensor(source, alignment).map_err(|reason| format!("tensor {name:?}: {reason}"))?;
+        let tensor = tensor(source, alignment).map_err(|problem| problem.of("tensor", &name))?;
         if tensors.insert(name.clone(), tensor).is_some() {
-            return Err(format!("tensor {name:?} is there twice"));
+            return wrong(format!("tensor {name:?} is there twice"));
         }
     }
     Ok(tensors)
@@ -257,7 +227,7 @@ fn tensor_table(
 fn tensor(source: &mut Source, alignment: u64) -> Outcome<Tensor> {
     let dimensions = source.u32()?;
     if dimensions > 4 {
-        return Err(format!("{dimensions} dimensions: at most 4 are possible"));
+        return wrong(format!("{dimensions} dimensions: at most 4 are possible"));
     }
     let mut shape = Vec::new();
     for _ in 0..dimensions {
@@ -267,12 +237,12 @@ fn tensor(source: &mut Source, alignment: u64) -> Outcome<Tensor> {
     let format = format(source.u32()?)?;
     let row = shape.first().copied().unwrap_or(1);
     if !row.is_multiple_of(format.block().0) {
-        return Err(format!("rows of {row} numbers do not fill the blocks of {format}"));
+        return wrong(format!("rows of {row} numbers do not fill the blocks of {format}"));
     }
     shape.reverse();
     let offset = source.u64()?;
     if !offset.is_multiple_of(alignment) {
-        return Err(format!("offset {offset} is not a multiple of the alignment, {alignment}"));
+        return wrong(format!("offset {offset} is not a multiple of the alignment, {alignment}"));
     }
     Ok(Tensor { shape, format, offset })
 }
@@ -297,7 +267,7 @@ fn check_extent(tensors: &BTreeMap<String, Tensor>, start: u64, size: u64) -> Ou
     }
     spans.sort_unstable();
     match spans.windows(2).find(|pair| pair[0].1 > pair[1].0) {
-        Some(pair) => Err(format!("tensors {:?} and {:?} overlap", pair[0].2, pair[1].2)),
+        Some(pair) => wrong(format!("tensors {:?} and {:?} overlap", pair[0].2, pair[1].2)),
         None => Ok(()),
     }
 }
@@ -305,13 +275,13 @@ fn check_extent(tensors: &BTreeMap<String, Tensor>, start: u64, size: u64) -> Ou
 /// ggml's number for a type of tensor.
 fn format(number: u32) -> Outcome<Format> {
     let name = match number {
-        0 => return Ok(Format::F32),
-        1 => return Ok(Format::F16),
+        0 => return Ok(Format::Plain(StorageDtype::F32)),
+        1 => return Ok(Format::Plain(StorageDtype::F16)),
         2 => return Ok(Format::Q4_0),
         3 => return Ok(Format::Q4_1),
         8 => return Ok(Format::Q8_0),
-        28 => return Ok(Format::F64),
-        30 => return Ok(Format::Bf16),
+        28 => return Ok(Format::Plain(StorageDtype::F64)),
+        30 => return Ok(Format::Plain(StorageDtype::Bf16)),
         6 => "Q5_0",
         7 => "Q5_1",
         9 => "Q8_1",
@@ -337,110 +307,9 @@ fn format(number: u32) -> Outcome<Format> {
         34 => "TQ1_0",
         35 => "TQ2_0",
         39 => "MXFP4",
-        _ => return Err(format!("the type number {number} is unknown: {READABLE}")),
+        _ => return wrong(format!("the type number {number} is unknown: {READABLE}")),
     };
-    Err(format!("the type {name} is not read: {READABLE}"))
+    wrong(format!("the type {name} is not read: {READABLE}"))
 }
 
 const READABLE: &str = "give a file in F32, F16, BF16, Q8_0, Q4_0 or Q4_1";
-
-/// A file read from front to back, with what is left of it.
-struct Source {
-    reader: BufReader<File>,
-    at: u64,
-    size: u64,
-}
-
-impl Source {
-    fn array<const N: usize>(&mut self) -> Outcome<[u8; N]> {
-        self.check_count("bytes", N as u64, 1)?;
-        let mut bytes = [0; N];
-        self.reader.read_exact(&mut bytes).map_err(|error| error.to_string())?;
-        self.at += N as u64;
-        Ok(bytes)
-    }
-
-    fn u32(&mut self) -> Outcome<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Outcome<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn string(&mut self) -> Outcome<String> {
-        let length = self.u64()?;
-        self.check_count("bytes of a string", length, 1)?;
-        let mut bytes = vec![0; length as usize];
-        self.reader.read_exact(&mut bytes).map_err(|error| error.to_string())?;
-        self.at += length;
-        String::from_utf8(bytes).map_err(|error| format!("a string is not UTF-8: {error}"))
-    }
-
-    fn skip(&mut self, bytes: u64) -> Outcome<()> {
-        self.check_count("bytes", bytes, 1)?;
-        // Less than a file's size, which an i64 holds.
-        self.reader.seek_relative(bytes as i64).map_err(|error| error.to_string())?;
-        self.at += bytes;
-        Ok(())
-    }
-
-    /// Could `count` things of at least `bytes` each still follow?
-    fn check_count(&self, what: &str, count: u64, bytes: u64) -> Outcome<()> {
-        let left = self.size - self.at;
-        if count.checked_mul(bytes).is_some_and(|bytes| bytes <= left) {
-            return Ok(());
-        }
-        Err(format!(
-            "{count} {what} are claimed at byte {} and {left} bytes are left: cut off, or a lie",
-            self.at
-        ))
-    }
-
-    fn value(&mut self, kind: u32) -> Outcome<Value> {
-        let whole = |value: i128| Ok(Value::Whole(value));
-        match kind {
-            0 => whole(u8::from_le_bytes(self.array()?).into()),
-            1 => whole(i8::from_le_bytes(self.array()?).into()),
-            2 => whole(u16::from_le_bytes(self.array()?).into()),
-            3 => whole(i16::from_le_bytes(self.array()?).into()),
-            4 => whole(self.u32()?.into()),
-            5 => whole(i32::from_le_bytes(self.array()?).into()),
-            6 => Ok(Value::Float(f32::from_le_bytes(self.array()?).into())),
-            7 => match self.array()? {
-                [0] => Ok(Value::Bool(false)),
-                [1] => Ok(Value::Bool(true)),
-                [other] => Err(format!("a bool of {other}")),
-            },
-            STRING => self.string().map(Value::Text),
-            ARRAY => self.skip_array(),
-            10 => whole(self.u64()?.into()),
-            11 => whole(i64::from_le_bytes(self.array()?).into()),
-            12 => Ok(Value::Float(f64::from_le_bytes(self.array()?))),
-            _ => Err(format!("{} of metadata", kind_name(kind))),
-        }
-    }
-
-    fn skip_array(&mut self) -> Outcome<Value> {
-        let (kind, count) = (self.u32()?, self.u64()?);
-        let at = self.at;
-        let size = match kind {
-            0 | 1 | 7 => 1,
-            2 | 3 => 2,
-            4..=6 => 4,
-            10..=12 => 8,
-            STRING => {
-                self.check_count("strings", count, 8)?;
-                for _ in 0..count {
-                    let length = self.u64()?;
-                    self.skip(length)?;
-                }
-                return Ok(Value::Array { kind, count, at });
-            }
-            _ => return Err(format!("an array of {}", kind_name(kind))),
-        };
-        self.check_count("numbers of an array", count, size)?;
-        self.skip(count * size)?;
-        Ok(Value::Array { kind, count, at })
-    }
-}

@@ -1,0 +1,125 @@
+//! Adapters merged into the weights, and what rounding leaves of them.
+
+use adapter::{Adapter, check_shape};
+use tensor_file::StorageDtype;
+
+use crate::error::refused;
+use crate::{Adapters, Llama, Result};
+
+/// What becomes of ΔW when W + ΔW is stored.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MergeReport {
+    /// The numbers in the weights that have an adapter.
+    pub numbers: usize,
+    /// ‖round(W + ΔW) − (W + ΔW)‖ / ‖ΔW‖ over all these weights, in the Frobenius norm. It can be above 1: W is rounded
+    /// too.
+    pub lost: f64,
+    /// The share of the numbers with round(W + ΔW) = W although ΔW is not 0 there.
+    pub unchanged: f64,
+}
+
+/// W ← W + ΔW for each weight that has an adapter, and how much of ΔW will be left once the weights are rounded to
+/// `dtype`. The rounding itself is for [`save_checkpoint`](crate::save::save_checkpoint) to do: the model keeps the sums.
+///
+/// # Errors
+/// An adapter does not fit its weight, or a sum is not finite in `dtype`: the weight is named, and the model is to be
+/// loaded again.
+pub fn merge<A: Adapter<f64>>(
+    model: &mut Llama<f64>,
+    adapters: &Adapters<A>,
+    dtype: StorageDtype,
+) -> Result<MergeReport> {
+    let (mut lost, mut whole) = (0.0, 0.0);
+    let (mut unchanged, mut numbers) = (0, 0);
+    for ((layer, projection), adapter) in adapters.iter() {
+        let name = format!("{}.weight", projection.module(layer));
+        let weight = model.layers[layer].weight_mut(projection);
+        let delta = adapter.delta_weight(weight.view()).map_err(refused(&name))?;
+        check_shape(format!("ΔW of {name}"), delta.shape(), weight.shape(), "[out, in] of W")?;
+        for (weight, delta) in weight.iter_mut().zip(&delta) {
+            let merged = *weight + delta;
+            let stored = dtype.round(merged);
+            if !stored.is_finite() {
+                let hint = format!("choose another dtype than {dtype}, or another adapter");
+                let name = format!("merged {name}").into();
+                return Err(adapter::Error::NotFinite { name, hint: hint.into() }.into());
+            }
+            lost += (stored - merged).powi(2);
+            whole += delta.powi(2);
+            unchanged += usize::from(*delta != 0.0 && stored == *weight);
+            numbers += 1;
+            *weight = merged;
+        }
+    }
+    let lost = if whole > 0.0 { f64::sqrt(lost / whole) } else { 0.0 };
+    let unchanged = unchanged as f64 / numbers.max(1) as f64;
+    Ok(MergeReport { numbers, lost, unchanged })
+}
+
+#[cfg(test)]
+mod tests {
+    use lora::Lora;
+    use ndarray::{Array2, array};
+
+    use super::*;
+    use crate::{Config, Projection};
+
+    /// W = 1 everywhere, and ΔW on one weight of 2 × 2.
+    fn merged(delta: Array2<f64>, dtype: StorageDtype) -> Result<(Array2<f64>, MergeReport)> {
+        let config = Config {
+            vocab_size: 2,
+            hidden_size: 2,
+            intermediate_size: 1,
+            num_hidden_layers: 1,
+            num_attention_heads: 1,
+            num_key_value_heads: 1,
+            head_dim: 2,
+            ..crate::tiny::config()
+        };
+        let mut model =
+            Llama::build(config, |_, shape| Ok(vec![1.0; shape.iter().product()])).unwrap();
+        let lora = Lora::new(Array2::eye(2), delta, 1.0).unwrap();
+        let adapters = Adapters::at(&model.config, [((0, Projection::V), lora)].into()).unwrap();
+        let report = merge(&mut model, &adapters, dtype)?;
+        assert!(model.layers[0].weight(Projection::Q).iter().all(|&weight| weight == 1.0));
+        Ok((model.layers[0].weight(Projection::V).clone(), report))
+    }
+
+    /// Between 1 and 2 the numbers of bf16 are 2⁻⁷ apart, which is 4u for u = 2⁻⁹:
+    ///
+    /// | ΔW | 1 + ΔW is rounded to | the error |
+    /// |---|---|---|
+    /// | 4u | 1 + 4u | 0 |
+    /// | u | 1, as it was | u |
+    /// | 0 | 1, as it should be | 0 |
+    /// | 3u | 1 + 4u | u |
+    ///
+    /// Of ‖ΔW‖² = (16 + 1 + 9) u² that is 2u², and one number of four stays as it was.
+    #[test]
+    fn a_report_by_hand() {
+        let u = 2f64.powi(-9);
+        let delta = array![[4.0 * u, u], [0.0, 3.0 * u]];
+        let (weight, report) = merged(delta.clone(), StorageDtype::Bf16).unwrap();
+        assert_eq!(weight, 1.0 + &delta, "the model keeps the sums");
+        assert_eq!(report.numbers, 4);
+        assert!((report.lost - (2.0_f64 / 26.0).sqrt()).abs() < 1e-15, "{report:?}");
+        assert_eq!(report.unchanged, 0.25);
+
+        let all = MergeReport { numbers: 4, lost: 0.0, unchanged: 0.0 };
+        assert_eq!(merged(delta, StorageDtype::F32).unwrap().1, all);
+        assert_eq!(merged(Array2::zeros((2, 2)), StorageDtype::Bf16).unwrap().1, all);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let error = merged(array![[0.0, 0.0], [1e6, 0.0]], StorageDtype::F16).unwrap_err();
+        let expected = "merged model.layers.0.self_attn.v_proj.weight is not finite: choose another dtype than f16";
+        assert!(error.to_string().starts_with(expected), "{error}");
+        let error = merged(array![[0.0, f64::NAN], [0.0, 0.0]], StorageDtype::F64).unwrap_err();
+        assert!(error.to_string().contains("not finite"), "{error}");
+        let error = merged(Array2::zeros((3, 2)), StorageDtype::F64).unwrap_err();
+        assert_eq!(error.to_string(), "model.layers.0.self_attn.v_proj.weight");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("weight has shape [2, 2] where [3, 2] is needed"), "{cause}");
+    }
+}
