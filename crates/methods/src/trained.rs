@@ -8,7 +8,7 @@ use adapter::Real;
 use llama::{Adapters, Llama};
 use peft::Kind;
 
-use crate::{Result, Tunable, lora_family, vera};
+use crate::{Error, Result, Tunable, lora_family, vera};
 
 /// What ΔW is made of.
 pub enum Trained<T> {
@@ -26,6 +26,10 @@ impl<T: Real> Trained<T> {
     pub fn load(model: &Llama<T>, folder: &Path) -> Result<Self> {
         Ok(match peft::kind(folder)? {
             Kind::Lora => Self::Lora(lora_family::load(&model.config, folder)?.0),
+            Kind::Dora => {
+                let reason = "an adapter of DoRA, which is not used from a folder yet".to_owned();
+                return Err(Error::File { path: folder.to_owned(), reason });
+            }
             Kind::Vera => Self::Vera(Vera::load(model, &mut vera::VeraOptions::default(), folder)?),
         })
     }
