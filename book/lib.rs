@@ -25,6 +25,7 @@ chapters! {
     Vera = "src/vera.md";
     DeltaLora = "src/delta-lora.md";
     LoraPlus = "src/lora-plus.md";
+    Dora = "src/dora.md";
     SideBySide = "src/side-by-side.md";
     Claims = "src/claims.md";
     Gpu = "src/gpu.md";

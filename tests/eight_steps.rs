@@ -4,9 +4,11 @@
 use std::path::Path;
 
 use adapter::{AdamVariant, AdamW, Adapter, Decay, Group, Real, Schedule};
+use dora::Dora;
 use llama::load::load;
 use llama::{
-    Adapters, Batch, Checkpoint, Config, Projection, Report, Result, Settings, Train, Trainer,
+    Adapters, Batch, Checkpoint, Config, Llama, Projection, Report, Result, Settings, Train,
+    Trainer,
 };
 use lora::{Lora, Scaling};
 use lora_fa::{LoraFa, Variant};
@@ -46,7 +48,7 @@ impl<T: Real, A: Adapter<T>> EightSteps<T, A> {
         path: &Path,
         golden: &str,
         variant: AdamVariant,
-        adapters: impl FnOnce(&Value, &Config) -> Result<Adapters<A>>,
+        adapters: impl FnOnce(&Value, &Llama<T>) -> Result<Adapters<A>>,
     ) -> Result<Self> {
         let golden = golden_json(golden);
         let settings = &golden["settings"];
@@ -56,7 +58,7 @@ impl<T: Real, A: Adapter<T>> EightSteps<T, A> {
         let mut tokens = tokenizer.expect("a GGUF has its tokenizer").encode(&text)?;
         tokens.truncate(192);
 
-        let adapters = adapters(settings, &model.config)?;
+        let adapters = adapters(settings, &model)?;
         let group =
             Group { lr: number(settings, "lr"), weight_decay: number(settings, "weight_decay") };
         let run = Settings {
@@ -76,9 +78,11 @@ impl<T: Real, A: Adapter<T>> EightSteps<T, A> {
 /// LoRA with `torch.optim.AdamW`.
 ///
 /// # Errors
-/// The model at `path` cannot be read; so for the other three.
+/// The model at `path` cannot be read; so for the other four.
 pub fn lora<T: Real>(path: &Path) -> Result<EightSteps<T, Lora<T>>> {
-    EightSteps::new(path, "smollm2_lora.json", AdamVariant::Torch, factors)
+    EightSteps::new(path, "smollm2_lora.json", AdamVariant::Torch, |settings, model| {
+        factors(settings, &model.config)
+    })
 }
 
 /// LoRA-FA, projected, with the AdamW of PEFT's LoRA-FA.
@@ -86,9 +90,9 @@ pub fn lora<T: Real>(path: &Path) -> Result<EightSteps<T, Lora<T>>> {
 /// # Errors
 /// As [`lora()`].
 pub fn lora_fa<T: Real>(path: &Path) -> Result<EightSteps<T, LoraFa<T>>> {
-    EightSteps::new(path, "smollm2_lora_fa.json", AdamVariant::Hf, |settings, config| {
+    EightSteps::new(path, "smollm2_lora_fa.json", AdamVariant::Hf, |settings, model| {
         let freeze = |_, Lora { a, b, scale }| LoraFa::new(a, b, scale, Variant::Projected);
-        Ok(factors(settings, config)?.try_map(freeze)?)
+        Ok(factors(settings, &model.config)?.try_map(freeze)?)
     })
 }
 
@@ -97,9 +101,23 @@ pub fn lora_fa<T: Real>(path: &Path) -> Result<EightSteps<T, LoraFa<T>>> {
 /// # Errors
 /// As [`lora()`].
 pub fn lora_plus<T: Real>(path: &Path) -> Result<EightSteps<T, LoraPlus<T>>> {
-    EightSteps::new(path, "smollm2_lora_plus.json", AdamVariant::Torch, |settings, config| {
+    EightSteps::new(path, "smollm2_lora_plus.json", AdamVariant::Torch, |settings, model| {
         let groups = Groups::new(number(settings, "lr_ratio"))?;
-        factors(settings, config)?.try_map(|_, lora| Ok(LoraPlus { lora, groups }))
+        factors(settings, &model.config)?.try_map(|_, lora| Ok(LoraPlus { lora, groups }))
+    })
+}
+
+/// DoRA with `torch.optim.AdamW`.
+///
+/// # Errors
+/// As [`lora()`].
+pub fn dora<T: Real>(path: &Path) -> Result<EightSteps<T, Dora<T>>> {
+    EightSteps::new(path, "smollm2_dora.json", AdamVariant::Torch, |settings, model| {
+        factors(settings, &model.config)?.try_map(|(layer, projection), lora| {
+            let weight = model.layers[layer].weight(projection).mapv(T::to_f64);
+            let lengths = weight.rows().into_iter().map(|row| rounded(row.dot(&row).sqrt()));
+            Ok(Dora::new(lora, lengths.collect())?)
+        })
     })
 }
 
@@ -108,14 +126,14 @@ pub fn lora_plus<T: Real>(path: &Path) -> Result<EightSteps<T, LoraPlus<T>>> {
 /// # Errors
 /// As [`lora()`].
 pub fn vera<T: Real>(path: &Path) -> Result<EightSteps<T, Vera<T>>> {
-    EightSteps::new(path, "smollm2_vera.json", AdamVariant::Torch, |settings, config| {
+    EightSteps::new(path, "smollm2_vera.json", AdamVariant::Torch, |settings, model| {
         let rank = number(settings, "rank") as usize;
         let key = settings["projection_prng_key"].as_u64().expect("a key");
-        let shapes = TARGETS.map(|target| target.shape(config));
+        let shapes = TARGETS.map(|target| target.shape(&model.config));
         let draw = |largest| Projections::peft(key, rank, largest);
         let pool = Pool::new(shapes, Sharing::MaxSlice, draw)?;
         let d = Array1::from_elem(rank, rounded(number(settings, "d_initial")));
-        on_each(config, |module, [out, inputs]| {
+        on_each(&model.config, |module, [out, inputs]| {
             let b = grid(module).take(out).map(|n| rounded(n / 10_000.0)).collect();
             Vera::new(b, d.clone(), inputs, pool.get([out, inputs])?)
         })

@@ -1,5 +1,5 @@
-//! Parity on a real model, SmolLM2-135M-Instruct: logits with transformers, and eight steps of LoRA, LoRA-FA, LoRA+ and
-//! VeRA with PEFT, in f32 as people train and in f64 where rounding hides nothing.
+//! Parity on a real model, SmolLM2-135M-Instruct: logits with transformers, and eight steps of LoRA, LoRA-FA, LoRA+,
+//! DoRA and VeRA with PEFT, in f32 as people train and in f64 where rounding hides nothing.
 //!
 //! The expected numbers are in golden/smollm2_*.json; tests/parity/smollm2.py made them. `cargo xtask parity` runs the
 //! other side again.
@@ -97,6 +97,15 @@ fn eight_lora_plus_steps_agree_with_peft() {
     assert_eq!(sha256_of_trained(&run), run.golden["initial_sha256"]);
     in_f32(run, "LoRA+");
     in_f64(eight_steps::lora_plus(&path).unwrap(), "lora_plus", F64);
+}
+
+#[test]
+fn eight_dora_steps_agree_with_peft() {
+    let Some(path) = smollm2("eight_dora_steps_agree_with_peft") else { return };
+    let run = eight_steps::dora(&path).unwrap();
+    assert_eq!(sha256_of_trained(&run), run.golden["initial_sha256"]);
+    in_f32(run, "DoRA");
+    in_f64(eight_steps::dora(&path).unwrap(), "dora", F64);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use anyhow::Result;
 use book::Page;
 
 /// The example and its page.
-const EXAMPLES: [(&str, &str); 12] = [
+const EXAMPLES: [(&str, &str); 15] = [
     ("rank-spectrum", "rank-spectrum.txt"),
     ("lora-quickstart", "lora-quickstart.txt"),
     ("anatomy", "lora-anatomy.txt"),
@@ -17,6 +17,9 @@ const EXAMPLES: [(&str, &str); 12] = [
     ("delta-lora-spectrum", "delta-lora-spectrum.txt"),
     ("lora-plus-quickstart", "lora-plus-quickstart.txt"),
     ("rates", "lora-plus-rates.txt"),
+    ("dora-quickstart", "dora-quickstart.txt"),
+    ("detached", "dora-detached.txt"),
+    ("costs", "dora-costs.txt"),
     ("judge", "oracle-judge.txt"),
 ];
 

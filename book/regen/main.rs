@@ -12,6 +12,7 @@ mod kills;
 mod outlines;
 mod parity;
 mod picture;
+mod row;
 mod side_by_side;
 mod spectra;
 mod training;
@@ -33,10 +34,11 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 14] = [
+const SOURCES: [(&str, Source); 15] = [
     ("what training keeps in memory", Source::Anywhere(costs::pages)),
     ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
     ("a picture, rank by rank", Source::Anywhere(picture::pages)),
+    ("a row of a weight under DoRA", Source::Anywhere(row::pages)),
     ("what the examples print", Source::Anywhere(examples::pages)),
     ("what the papers claim", Source::Anywhere(claims::pages)),
     ("the roofline of a GPU", Source::Anywhere(gpu::roofline)),

@@ -22,6 +22,7 @@ pub fn pages(path: &Path) -> Result<Vec<Page>> {
         ("LoRA", lora),
         ("LoRA-FA", losses(eight_steps::lora_fa(path)?)?),
         ("LoRA+", losses(eight_steps::lora_plus(path)?)?),
+        ("DoRA", losses(eight_steps::dora(path)?)?),
         ("VeRA", losses(eight_steps::vera(path)?)?),
     ];
     let mut all = String::from("| step |");

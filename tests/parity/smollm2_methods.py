@@ -7,9 +7,10 @@ order layer 0 q_proj, layer 0 v_proj, layer 1 q_proj, ...; j runs over a tensor 
     lora_B of module m:         n(2m + 1, j) / 100000
     vera_lambda_b of module m:  n(m, j) / 10000
     vera_lambda_d:              d_initial, as PEFT makes it
+    lora_magnitude_vector:      the lengths of the rows of W, computed in f64, as PEFT makes it but for rounding
 
 B and lambda_b are not zero, so that the gradients of A and d are tested from the first step. `initial_sha256` is taken
-over the f32 values, little endian, module by module, A before B and b before d.
+over the f32 values, little endian, module by module, A before B before the magnitude, and b before d.
 """
 
 import hashlib
@@ -46,9 +47,9 @@ class Method:
     settings: dict
 
 
-def lora_config(rank: int = RANK, alpha: int = ALPHA) -> LoraConfig:
+def lora_config(rank: int = RANK, alpha: int = ALPHA, **options) -> LoraConfig:
     return LoraConfig(
-        r=rank, lora_alpha=alpha, target_modules=TARGETS, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM"
+        r=rank, lora_alpha=alpha, target_modules=TARGETS, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM", **options
     )
 
 
@@ -96,6 +97,11 @@ METHODS = {
         | {"grouping": "peft.optimizers.create_loraplus_optimizer"}
         | {"rank": RANK, "alpha": ALPHA, "lr": PLUS_RATE, "lr_ratio": PLUS_RATIO, "weight_decay": DECAY},
     ),
+    "dora": Method(
+        partial(lora_config, use_dora=True),
+        partial(adamw, lr=RATE),
+        COMMON | TORCH_ADAMW | {"rank": RANK, "alpha": ALPHA, "lr": RATE, "weight_decay": 0.0},
+    ),
     "vera": Method(
         vera_config,
         partial(adamw, lr=VERA_RATE),
@@ -119,11 +125,12 @@ def modules(model) -> list[tuple]:
 def tensors(layer) -> dict:
     """What PEFT adds to a layer, by the names it has on disk."""
     if hasattr(layer, "lora_A"):
-        return {"lora_A": layer.lora_A["default"].weight, "lora_B": layer.lora_B["default"].weight}
+        factors = {"lora_A": layer.lora_A["default"].weight, "lora_B": layer.lora_B["default"].weight}
+        return factors | {"lora_magnitude_vector": dora.weight for dora in layer.lora_magnitude_vector.values()}
     return {"vera_lambda_b": layer.vera_lambda_b["default"], "vera_lambda_d": layer.vera_lambda_d["default"]}
 
 
-def start(name: str, module: int, parameter) -> np.ndarray | None:
+def start(name: str, module: int, layer, parameter) -> np.ndarray | None:
     """The recipe's numbers for a tensor, row by row; None: PEFT's own."""
     count = parameter.numel()
     match name:
@@ -133,6 +140,8 @@ def start(name: str, module: int, parameter) -> np.ndarray | None:
             return grid(2 * module + 1, count) / 100000.0
         case "vera_lambda_b":
             return grid(module, count) / 10000.0
+        case "lora_magnitude_vector":
+            return layer.get_base_layer().weight.double().norm(dim=1).numpy()
     return None
 
 
@@ -149,7 +158,7 @@ def adapt(model, config: PeftConfig):
     with torch.no_grad():
         for number, (_, layer) in enumerate(modules(model)):
             for name, parameter in tensors(layer).items():
-                values = start(name, number, parameter)
+                values = start(name, number, layer, parameter)
                 if values is not None:
                     parameter.copy_(torch.from_numpy(values.astype("<f4")).reshape(parameter.shape))
     return model, sha256(p for _, layer in modules(model) for p in tensors(layer).values())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use adapter::{Adapter, Full};
 use anyhow::Result;
 use llama::{Adapters, Llama, Sampling};
-use methods::Trained;
+use methods::{AdapterUser, Trained};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -19,7 +19,7 @@ pub struct Args {
     /// Model: a Hugging Face folder, a .gguf file, or a hub id [default: the embedded model]
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     model: Option<String>,
-    /// An adapter to put on the model: a folder of PEFT's, LoRA or VeRA
+    /// An adapter to put on the model: a folder of PEFT's, LoRA, DoRA or VeRA
     #[arg(long, value_name = "DIR")]
     adapter: Option<PathBuf>,
     /// Text to continue; for the embedded model digits and '>', as in 31415926>
@@ -45,44 +45,49 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<()> {
     threads::set(args.threads)?;
     let Source { model, words } = Source::<f32>::load(args.model.as_deref())?;
+    let generate = Generate { args, model: &model, words: &words };
     match &args.adapter {
-        None => generate(args, &model, &words, &Adapters::<Full>::none()),
-        Some(folder) => match Trained::load(&model, folder)? {
-            Trained::Lora(adapters) => generate(args, &model, &words, &adapters),
-            Trained::Vera(adapters) => generate(args, &model, &words, &adapters),
-        },
+        None => generate.with(&Adapters::<Full>::none()),
+        Some(folder) => Trained::load(&model, folder)?.visit(generate),
     }
 }
 
-fn generate<A: Adapter<f32>>(
-    args: &Args,
-    model: &Llama<f32>,
-    words: &Words,
-    adapters: &Adapters<A>,
-) -> Result<()> {
-    let prompt = if args.raw { words.encode(&args.prompt)? } else { words.prompt(&args.prompt)? };
-    let count = match args.model {
-        Some(_) => args.tokens,
-        // The embedded model was never taught to stop.
-        None => args.tokens.min(llama::tiny::DIGITS),
-    };
-    let sampling = Sampling { count, temperature: args.temperature, stop: words.stop() };
-    let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
-    let (mut tokens, mut shown) = (Vec::new(), String::new());
-    let mut failed = None;
-    model.generate(adapters, &prompt, &sampling, &mut rng, |token| {
-        tokens.push(token);
-        match words.decode(&tokens) {
-            // A character can be spread over several tokens: wait until it is whole.
-            Ok(text) if !text.ends_with('\u{fffd}') => {
-                let new = text.strip_prefix(&shown).unwrap_or_default();
-                crate::output::say(format_args!("{new}"));
-                shown = text;
+struct Generate<'a> {
+    args: &'a Args,
+    model: &'a Llama<f32>,
+    words: &'a Words,
+}
+
+impl AdapterUser<f32> for Generate<'_> {
+    type Output = Result<()>;
+
+    fn with<A: Adapter<f32>>(self, adapters: &Adapters<A>) -> Result<()> {
+        let Self { args, model, words } = self;
+        let prompt =
+            if args.raw { words.encode(&args.prompt)? } else { words.prompt(&args.prompt)? };
+        let count = match args.model {
+            Some(_) => args.tokens,
+            // The embedded model was never taught to stop.
+            None => args.tokens.min(llama::tiny::DIGITS),
+        };
+        let sampling = Sampling { count, temperature: args.temperature, stop: words.stop() };
+        let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
+        let (mut tokens, mut shown) = (Vec::new(), String::new());
+        let mut failed = None;
+        model.generate(adapters, &prompt, &sampling, &mut rng, |token| {
+            tokens.push(token);
+            match words.decode(&tokens) {
+                // A character can be spread over several tokens: wait until it is whole.
+                Ok(text) if !text.ends_with('\u{fffd}') => {
+                    let new = text.strip_prefix(&shown).unwrap_or_default();
+                    crate::output::say(format_args!("{new}"));
+                    shown = text;
+                }
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
             }
-            Ok(_) => {}
-            Err(error) => failed = Some(error),
-        }
-    })?;
-    say!("");
-    failed.map_or(Ok(()), Err)
+        })?;
+        say!("");
+        failed.map_or(Ok(()), Err)
+    }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use adapter::Adapter;
 use anyhow::Result;
 use llama::{Adapters, Checkpoint, MergeReport, StorageDtype};
-use methods::Trained;
+use methods::{AdapterUser, Trained};
 
 use crate::output;
 use crate::threads;
@@ -16,7 +16,7 @@ pub struct Args {
     /// Model: a Hugging Face folder, a .gguf file, or a hub id
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     model: String,
-    /// The adapter to merge: a folder of PEFT's, LoRA or VeRA
+    /// The adapter to merge: a folder of PEFT's, LoRA, DoRA or VeRA
     #[arg(long, value_name = "DIR")]
     adapter: PathBuf,
     /// Folder to write; must not exist, or be empty
@@ -34,27 +34,31 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<()> {
     threads::set(args.threads)?;
     let checkpoint = llama::load::load::<f64>(&args.model)?;
-    match Trained::load(&checkpoint.model, &args.adapter)? {
-        Trained::Lora(adapters) => merge(args, checkpoint, &adapters),
-        Trained::Vera(adapters) => merge(args, checkpoint, &adapters),
-    }
+    let trained = Trained::load(&checkpoint.model, &args.adapter)?;
+    trained.visit(Merge { args, checkpoint })
 }
 
-fn merge<A: Adapter<f64>>(
-    args: &Args,
-    mut checkpoint: Checkpoint<f64>,
-    adapters: &Adapters<A>,
-) -> Result<()> {
-    let dtype = args.dtype.unwrap_or(checkpoint.dtype);
-    let MergeReport { numbers, lost, unchanged } =
-        llama::merge(&mut checkpoint.model, adapters, dtype)?;
-    llama::save::save_checkpoint(&checkpoint, dtype, &args.out)?;
-    say!(
-        "merged {numbers} numbers into {} as {dtype}: rounding lost {} of ΔW (Frobenius norm); {} of its entries left \
+struct Merge<'a> {
+    args: &'a Args,
+    checkpoint: Checkpoint<f64>,
+}
+
+impl AdapterUser<f64> for Merge<'_> {
+    type Output = Result<()>;
+
+    fn with<A: Adapter<f64>>(self, adapters: &Adapters<A>) -> Result<()> {
+        let Self { args, mut checkpoint } = self;
+        let dtype = args.dtype.unwrap_or(checkpoint.dtype);
+        let MergeReport { numbers, lost, unchanged } =
+            llama::merge(&mut checkpoint.model, adapters, dtype)?;
+        llama::save::save_checkpoint(&checkpoint, dtype, &args.out)?;
+        say!(
+            "merged {numbers} numbers into {} as {dtype}: rounding lost {} of ΔW (Frobenius norm); {} of its entries left \
          their weight as it was",
-        args.out.display(),
-        output::percent(lost),
-        output::percent(unchanged),
-    );
-    Ok(())
+            args.out.display(),
+            output::percent(lost),
+            output::percent(unchanged),
+        );
+        Ok(())
+    }
 }

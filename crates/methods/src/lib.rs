@@ -8,11 +8,12 @@
 //! | [`Row`] | a method as a comparison shows it: LoRA-FA has two variants |
 //! | [`Trained`] | the adapters of a folder, whoever made them |
 //!
-//! `full.rs`, `lora.rs`, `lora_fa.rs`, `vera.rs`, `delta_lora.rs` and `lora_plus.rs` have one method each;
+//! `full.rs`, `lora.rs`, `lora_fa.rs`, `vera.rs`, `delta_lora.rs`, `lora_plus.rs` and `dora.rs` have one method each;
 //! `lora_family.rs` has what those built on LoRA share. One more is a file beside them, its `mod`, and an entry in the
 //! list below.
 
 mod delta_lora;
+mod dora;
 mod error;
 mod field;
 mod full;
@@ -29,7 +30,7 @@ mod vera;
 
 pub use error::{Error, Result};
 pub use field::{Field, Options, Setting, Shown, set};
-pub use trained::Trained;
+pub use trained::{AdapterUser, Trained};
 pub use tunable::{Row, Tunable, Visitor};
 
 #[cfg(doctest)]
@@ -49,4 +50,6 @@ methods! {
     DeltaLora = ::delta_lora::DeltaLora<T>, "delta-lora", "Delta-LoRA", Some("2309.02411");
     /// LoRA+: A and B are trained, B faster.
     LoraPlus = ::lora_plus::LoraPlus<T>, "lora-plus", "LoRA+", Some("2402.12354");
+    /// DoRA: A, B and the length of each row of W are trained.
+    Dora = ::dora::Dora<T>, "dora", "DoRA", Some("2402.09353");
 }

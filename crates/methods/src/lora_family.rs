@@ -61,6 +61,29 @@ impl Options for LoraOptions {
     }
 }
 
+impl LoraOptions {
+    /// What a folder decides, from its configuration and the adapters in it.
+    pub(crate) fn take<A>(&mut self, settings: &LoraConfig, adapters: &Adapters<A>) {
+        self.rank = settings.r;
+        self.alpha = settings.lora_alpha;
+        self.scaling = if settings.use_rslora { Scaling::RsLora } else { Scaling::AlphaOverR };
+        self.targets = place::targets(adapters);
+    }
+
+    /// A folder's configuration. Ranks and α are for `peft` to find from the modules: an adapter that was loaded may have
+    /// several.
+    pub(crate) fn config(&self, base: Option<&str>) -> LoraConfig {
+        LoraConfig {
+            use_rslora: self.scaling == Scaling::RsLora,
+            lora_dropout: self.dropout,
+            target_modules: self.targets.iter().map(ToString::to_string).collect(),
+            base_model_name_or_path: base.map(str::to_owned),
+            task_type: Some("CAUSAL_LM".to_owned()),
+            ..LoraConfig::default()
+        }
+    }
+}
+
 /// What `targets` means, of every method that has it.
 pub const TARGETS: &str =
     "Projections to adapt, of q_proj k_proj v_proj o_proj gate_proj up_proj down_proj";
@@ -115,8 +138,8 @@ pub fn load_for<T: Real>(
     folder: &Path,
 ) -> Result<Adapters<Lora<T>>> {
     let (adapters, settings) = load(&model.config, folder)?;
-    if let Some(MethodNote { method: made_by, .. }) = settings.lowrank_method
-        && made_by != method.name()
+    if let Some(MethodNote { method: made_by, .. }) = &settings.lowrank_method
+        && *made_by != method.name()
     {
         return Err(Error::File {
             path: folder.to_owned(),
@@ -126,10 +149,7 @@ pub fn load_for<T: Real>(
             ),
         });
     }
-    options.rank = settings.r;
-    options.alpha = settings.lora_alpha;
-    options.scaling = if settings.use_rslora { Scaling::RsLora } else { Scaling::AlphaOverR };
-    options.targets = place::targets(&adapters);
+    options.take(&settings, &adapters);
     Ok(adapters)
 }
 
@@ -147,18 +167,16 @@ pub fn save<'a, T: Real>(
 ) -> Result<()> {
     let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let note = MethodNote { method: method.name().to_owned(), settings };
-    let config = LoraConfig {
-        use_rslora: options.scaling == Scaling::RsLora,
-        lora_dropout: options.dropout,
-        target_modules: options.targets.iter().map(ToString::to_string).collect(),
-        base_model_name_or_path: base.map(str::to_owned),
-        task_type: Some("CAUSAL_LM".to_owned()),
-        lowrank_method: (method != Method::Lora).then_some(note),
-        ..LoraConfig::default()
-    };
-    let module =
-        |((layer, projection), lora): (Site, &Lora<T>)| (projection.module(layer), lora.clone());
-    let modules = adapters.into_iter().map(module).collect();
-    // Ranks and α are found from the modules: an adapter that was loaded may have several.
-    Ok(peft::write(folder, &LoraFolder::new(config, modules)?)?)
+    let lowrank_method = (method != Method::Lora).then_some(note);
+    let config = LoraConfig { lowrank_method, ..options.config(base) };
+    Ok(peft::write(folder, &LoraFolder::new(config, by_module(adapters))?)?)
+}
+
+/// Adapters by the names of their modules.
+pub fn by_module<'a, A: Clone + 'a>(
+    adapters: impl IntoIterator<Item = (Site, &'a A)>,
+) -> BTreeMap<String, A> {
+    let named =
+        |((layer, projection), adapter): (Site, &A)| (projection.module(layer), adapter.clone());
+    adapters.into_iter().map(named).collect()
 }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use ::dora::Dora;
 use ::lora::Lora;
 use ::vera::Vera;
-use adapter::Real;
+use adapter::{Adapter, Real};
 use llama::{Adapters, Llama};
 use peft::Kind;
 
@@ -14,6 +15,8 @@ use crate::{Result, Tunable, lora_family, vera};
 pub enum Trained<T> {
     /// s B A: LoRA, and what LoRA-FA, LoRA+ and Delta-LoRA leave behind.
     Lora(Adapters<Lora<T>>),
+    /// m/‖W + s B A‖ ⊙ (W + s B A) − W.
+    Dora(Adapters<Dora<T>>),
     /// Λ_b B Λ_d A.
     Vera(Adapters<Vera<T>>),
 }
@@ -26,7 +29,25 @@ impl<T: Real> Trained<T> {
     pub fn load(model: &Llama<T>, folder: &Path) -> Result<Self> {
         Ok(match peft::kind(folder)? {
             Kind::Lora => Self::Lora(lora_family::load(&model.config, folder)?.0),
+            Kind::Dora => Self::Dora(crate::dora::load(&model.config, folder)?.0),
             Kind::Vera => Self::Vera(Vera::load(model, &mut vera::VeraOptions::default(), folder)?),
         })
     }
+
+    /// Does what `user` does with the adapters.
+    pub fn visit<U: AdapterUser<T>>(&self, user: U) -> U::Output {
+        match self {
+            Self::Lora(adapters) => user.with(adapters),
+            Self::Dora(adapters) => user.with(adapters),
+            Self::Vera(adapters) => user.with(adapters),
+        }
+    }
+}
+
+/// Something that can be done with trained adapters, whatever their kind.
+pub trait AdapterUser<T: Real> {
+    /// What comes of it.
+    type Output;
+    /// Do it with adapters of the kind `A`.
+    fn with<A: Adapter<T>>(self, adapters: &Adapters<A>) -> Self::Output;
 }

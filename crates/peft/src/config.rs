@@ -1,4 +1,4 @@
-//! `adapter_config.json`, as far as LoRA and VeRA have the same fields; and a refusal of those we do not have.
+//! `adapter_config.json`, as far as LoRA, DoRA and VeRA have the same fields; and a refusal of those we do not have.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ pub enum Kind {
     /// `LORA`: [`read()`](crate::read()) and [`write()`](crate::write()). LoRA-FA, Delta-LoRA and LoRA+ too leave such
     /// a folder: see [`MethodNote`](crate::MethodNote).
     Lora,
+    /// `LORA` with `use_dora`: [`read_dora`](crate::read_dora) and [`write_dora`](crate::write_dora).
+    Dora,
     /// `VERA`: [`read_vera`](crate::read_vera) and [`write_vera`](crate::write_vera).
     Vera,
 }
@@ -27,7 +29,7 @@ impl Kind {
     /// As `peft_type` has it.
     fn peft_type(self) -> &'static str {
         match self {
-            Self::Lora => "LORA",
+            Self::Lora | Self::Dora => "LORA",
             Self::Vera => "VERA",
         }
     }
@@ -53,11 +55,19 @@ impl Fields {
     /// Of an adapter of this kind.
     pub fn parse(text: &str, wanted: Kind) -> Result<Self> {
         let (kind, fields) = Self::any(text)?;
-        if kind != wanted {
-            let [kind, wanted] = [kind, wanted].map(Kind::peft_type);
-            return Err(wrong(format!("peft_type is {kind}: a {wanted} adapter is needed here")));
+        match (kind, wanted) {
+            _ if kind == wanted => Ok(fields),
+            (Kind::Dora, Kind::Lora) => {
+                Err(wrong("use_dora is true: this is an adapter of the method dora, not of LoRA"))
+            }
+            (Kind::Lora, Kind::Dora) => {
+                Err(wrong("use_dora is false: this is an adapter of LoRA, not of the method dora"))
+            }
+            _ => {
+                let [kind, wanted] = [kind, wanted].map(Kind::peft_type);
+                Err(wrong(format!("peft_type is {kind}: a {wanted} adapter is needed here")))
+            }
         }
-        Ok(fields)
     }
 
     fn any(text: &str) -> Result<(Kind, Self)> {
@@ -66,12 +76,16 @@ impl Fields {
         let Some(peft_type) = fields.take::<String>("peft_type")? else {
             return Err(wrong("peft_type is missing: is this PEFT's adapter_config.json?"));
         };
-        let known = [Kind::Lora, Kind::Vera].into_iter().find(|kind| kind.peft_type() == peft_type);
-        let refuse = || {
-            let found = short(format!("{peft_type:?}"));
-            wrong(format!("peft_type is {found}: LORA and VERA are supported"))
+        let kind = match peft_type.as_str() {
+            "LORA" if fields.take("use_dora")? == Some(true) => Kind::Dora,
+            "LORA" => Kind::Lora,
+            "VERA" => Kind::Vera,
+            _ => {
+                let found = short(format!("{peft_type:?}"));
+                return Err(wrong(format!("peft_type is {found}: LORA and VERA are supported")));
+            }
         };
-        known.map(|kind| (kind, fields)).ok_or_else(refuse)
+        Ok((kind, fields))
     }
 
     /// A field, which may be absent or null.
@@ -130,6 +144,9 @@ pub(crate) fn to_text<const N: usize>(kind: Kind, fields: [(&str, Value); N]) ->
     sorted.insert("fan_in_fan_out", false.into());
     sorted.insert("inference_mode", true.into());
     sorted.insert("peft_type", kind.peft_type().into());
+    if kind == Kind::Dora {
+        sorted.insert("use_dora", true.into());
+    }
     // A note is there only if there is something to note; null says the same of the other fields.
     sorted.retain(|name, value| *name != NOTE || !value.is_null());
     let text = serde_json::to_string_pretty(&sorted).expect("keys are strings");

@@ -1,4 +1,4 @@
-//! The two files of a folder: found, opened, and replaced together. Of either kind of adapter.
+//! The two files of a folder: found, opened, and replaced together. Of any kind of adapter.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,7 +15,7 @@ const TENSORS: &str = "adapter_model.safetensors";
 /// Of the key of a module's tensor.
 pub(crate) const PREFIX: &str = "base_model.model.";
 
-/// Which kind of adapter a folder holds, by the `peft_type` of its `adapter_config.json`.
+/// Which kind of adapter a folder holds, by `peft_type` and `use_dora` of its `adapter_config.json`.
 ///
 /// # Errors
 /// The file is missing or no JSON, or the kind is another: it is named.

@@ -1,16 +1,17 @@
 //! Hugging Face PEFT's adapter folders, read and written.
 //!
 //! A folder holds `adapter_config.json` and `adapter_model.safetensors`. Of LoRA: `base_model.model.<module>.lora_A.weight`
-//! \[r, in\] and `.lora_B.weight` \[out, r\]. Of VeRA: `base_model.model.<module>.vera_lambda_b` \[out\] and
+//! \[r, in\] and `.lora_B.weight` \[out, r\]; of DoRA also `.lora_magnitude_vector` \[out\]. Of VeRA: `base_model.model.<module>.vera_lambda_b` \[out\] and
 //! `.vera_lambda_d` \[r\], and for all modules `base_model.vera_A` \[r, largest in\] and `base_model.vera_B`
-//! \[largest out, r\], or only the seed they are drawn from. What PEFT knows and these crates do not (DoRA, quantised
+//! \[largest out, r\], or only the seed they are drawn from. What PEFT knows and these crates do not (quantised
 //! bases, …) is refused by name. Checked against PEFT 0.21.
 //!
-//! - `lora_folder.rs`: [`read()`] and [`write()`]; `vera_folder.rs` and `vera_read.rs`: [`write_vera`] and [`read_vera`].
+//! - `lora_folder.rs`: [`read()`] and [`write()`]; `dora_folder.rs`: [`read_dora`] and [`write_dora`]; `vera_folder.rs` and
+//!   `vera_read.rs`: [`write_vera`] and [`read_vera`].
 //! - `lora_config.rs`, `vera_config.rs`: the fields of `adapter_config.json`.
 //! - `lora_pattern.rs`: which rank, α and scale a module has.
 //! - `note.rs`: which of our methods made a LoRA folder.
-//! - `config.rs`, `folder.rs`, `tensors.rs`: what both kinds share: fields, files, tensors. The crate `tensor_file` reads
+//! - `config.rs`, `folder.rs`, `tensors.rs`: what all kinds share: fields, files, tensors. The crate `tensor_file` reads
 //!   and writes safetensors.
 //!
 //! ```
@@ -31,6 +32,7 @@
 //! ```
 
 mod config;
+mod dora_folder;
 mod error;
 mod folder;
 mod lora_config;
@@ -43,6 +45,7 @@ mod vera_folder;
 mod vera_read;
 
 pub use config::Kind;
+pub use dora_folder::{DoraFolder, read_dora, write_dora};
 pub use error::{Cause, Error, Result};
 pub use folder::kind;
 pub use lora_config::LoraConfig;

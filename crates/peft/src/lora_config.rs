@@ -1,4 +1,4 @@
-//! `adapter_config.json` of LoRA: the fields that mean something mathematically.
+//! `adapter_config.json` of LoRA and of DoRA: the fields that mean something mathematically.
 
 use lora::Scaling;
 use serde::de::DeserializeOwned;
@@ -81,7 +81,12 @@ impl LoraConfig {
     /// Names the field that is wrong or asks for something these crates do not compute. A field that is not known
     /// here must be null, false, `"none"` or empty.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut fields = Fields::parse(text, Kind::Lora)?;
+        Self::parse_as(Kind::Lora, text)
+    }
+
+    /// The same, of this kind.
+    pub(crate) fn parse_as(kind: Kind, text: &str) -> Result<Self> {
+        let mut fields = Fields::parse(text, kind)?;
         let default = Self::default();
         let config = Self {
             r: fields.take("r")?.unwrap_or(default.r),
@@ -113,6 +118,11 @@ impl LoraConfig {
 
     /// The text of an `adapter_config.json` that PEFT 0.21 loads: sorted by field, as PEFT does.
     pub fn to_json(&self) -> String {
+        self.to_json_as(Kind::Lora)
+    }
+
+    /// The same, of this kind.
+    pub(crate) fn to_json_as(&self, kind: Kind) -> String {
         let ranks = self.rank_pattern.iter().map(|(text, rank)| (text, (*rank).into()));
         let alphas = self.alpha_pattern.iter().map(|(text, alpha)| (text, number(*alpha)));
         let fields = [
@@ -129,7 +139,7 @@ impl LoraConfig {
             ("task_type", json!(self.task_type)),
             ("use_rslora", self.use_rslora.into()),
         ];
-        to_text(Kind::Lora, fields)
+        to_text(kind, fields)
     }
 
     /// Rank, α and scale of a module.

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use adapter::{Real, check_shape};
 use lora::Lora;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayViewD};
 use tensor_file::TensorFile;
 
 use crate::config::{check_target, fill_targets};
 use crate::error::{at, refused, wrong};
-use crate::folder::{PREFIX, pair_up, read_config, read_tensors, write_files};
+use crate::folder::{PREFIX, Pairs, pair_up, read_config, read_tensors, write_files};
 use crate::lora_pattern::{alpha_for, exactly};
 use crate::tensors::{array, check_finite};
 use crate::{LoraConfig, Result};
@@ -31,58 +31,70 @@ impl<T: Real> LoraFolder<T> {
     ///
     /// # Errors
     /// No α gives a module's scale at its rank, to the last bit: make scales with [`lora::Scaling::scale`].
-    pub fn new(mut config: LoraConfig, modules: BTreeMap<String, Lora<T>>) -> Result<Self> {
-        let mut numbers = Vec::new();
-        for (module, lora) in &modules {
-            let rank = lora.a.nrows();
-            let alpha = alpha_for(lora.scale, rank, config.scaling()).ok_or_else(|| {
-                wrong(format!("{module}: no α gives the scale {} at rank {rank}", lora.scale))
-            })?;
-            numbers.push((module, rank, alpha));
-        }
-        let default = LoraConfig::default();
-        config.r = commonest(numbers.iter().map(|(_, rank, _)| *rank)).unwrap_or(default.r);
-        config.lora_alpha =
-            commonest(numbers.iter().map(|(.., alpha)| *alpha)).unwrap_or(default.lora_alpha);
-        let ranks = numbers.iter().filter(|(_, rank, _)| *rank != config.r);
-        config.rank_pattern = ranks.map(|(module, rank, _)| (exactly(module), *rank)).collect();
-        let alphas = numbers.iter().filter(|(.., alpha)| *alpha != config.lora_alpha);
-        config.alpha_pattern = alphas.map(|(module, _, alpha)| (exactly(module), *alpha)).collect();
-        Ok(Self { config, modules })
+    pub fn new(config: LoraConfig, modules: BTreeMap<String, Lora<T>>) -> Result<Self> {
+        Ok(Self { config: fitted(config, modules.iter())?, modules })
     }
+}
 
-    /// Do the modules have the ranks and scales that the configuration gives them, and only finite numbers?
-    fn check(&self) -> Result<()> {
-        let resolver = self.config.resolver()?;
-        if self.modules.is_empty() {
-            return Err(wrong("the adapter is empty: it has no modules"));
-        }
-        for (module, Lora { a, b, scale }) in &self.modules {
-            if module.is_empty() {
-                return Err(wrong("a module has no name"));
-            }
-            let said = resolver.resolve(module)?;
-            if a.nrows() != said.rank || *scale != T::from_f64(said.scale) {
-                return Err(wrong(format!(
-                    "{module} has rank {} and scale {scale}, but the configuration says {} and {}: \
-                     LoraFolder::new finds the configuration",
-                    a.nrows(),
-                    said.rank,
-                    said.scale
-                )));
-            }
-            check_shape(
-                format!("{module}: B"),
-                b.shape(),
-                &[b.nrows(), said.rank],
-                "[out, r], with r from A [r, in]",
-            )?;
-            check_finite(&format!("{module}: A"), a.view())?;
-            check_finite(&format!("{module}: B"), b.view())?;
-            check_target(&self.config.target_modules, module)?;
-        }
-        Ok(())
+/// The configuration with the ranks and scales of these modules.
+pub(crate) fn fitted<'a, T: Real>(
+    mut config: LoraConfig,
+    modules: impl Iterator<Item = (&'a String, &'a Lora<T>)>,
+) -> Result<LoraConfig> {
+    let mut numbers = Vec::new();
+    for (module, lora) in modules {
+        let rank = lora.a.nrows();
+        let alpha = alpha_for(lora.scale, rank, config.scaling()).ok_or_else(|| {
+            wrong(format!("{module}: no α gives the scale {} at rank {rank}", lora.scale))
+        })?;
+        numbers.push((module, rank, alpha));
     }
+    let default = LoraConfig::default();
+    config.r = commonest(numbers.iter().map(|(_, rank, _)| *rank)).unwrap_or(default.r);
+    config.lora_alpha =
+        commonest(numbers.iter().map(|(.., alpha)| *alpha)).unwrap_or(default.lora_alpha);
+    let ranks = numbers.iter().filter(|(_, rank, _)| *rank != config.r);
+    config.rank_pattern = ranks.map(|(module, rank, _)| (exactly(module), *rank)).collect();
+    let alphas = numbers.iter().filter(|(.., alpha)| *alpha != config.lora_alpha);
+    config.alpha_pattern = alphas.map(|(module, _, alpha)| (exactly(module), *alpha)).collect();
+    Ok(config)
+}
+
+/// Do the modules have the ranks and scales that the configuration gives them, and only finite numbers?
+pub(crate) fn check<'a, T: Real>(
+    config: &LoraConfig,
+    modules: impl Iterator<Item = (&'a String, &'a Lora<T>)>,
+) -> Result<()> {
+    let resolver = config.resolver()?;
+    let mut modules = modules.peekable();
+    if modules.peek().is_none() {
+        return Err(wrong("the adapter is empty: it has no modules"));
+    }
+    for (module, Lora { a, b, scale }) in modules {
+        if module.is_empty() {
+            return Err(wrong("a module has no name"));
+        }
+        let said = resolver.resolve(module)?;
+        if a.nrows() != said.rank || *scale != T::from_f64(said.scale) {
+            return Err(wrong(format!(
+                "{module} has rank {} and scale {scale}, but the configuration says {} and {}: \
+                 the folder's `new` finds the configuration",
+                a.nrows(),
+                said.rank,
+                said.scale
+            )));
+        }
+        check_shape(
+            format!("{module}: B"),
+            b.shape(),
+            &[b.nrows(), said.rank],
+            "[out, r], with r from A [r, in]",
+        )?;
+        check_finite(&format!("{module}: A"), a.view())?;
+        check_finite(&format!("{module}: B"), b.view())?;
+        check_target(&config.target_modules, module)?;
+    }
+    Ok(())
 }
 
 /// The first of the most frequent values.
@@ -98,20 +110,24 @@ fn commonest<N: Copy + PartialEq>(values: impl Iterator<Item = N> + Clone) -> Op
 /// not finite, or the adapter needs something these crates do not compute, which is named.
 pub fn read<T: Real>(folder: &Path) -> Result<LoraFolder<T>> {
     let config = read_config(folder, LoraConfig::parse)?;
-    let modules = read_tensors(folder, |file| modules(file, &config))?;
+    let modules = read_tensors(folder, |file| {
+        // The names first: a file with something that is not supported is refused before its numbers are read.
+        let (pairs, others) = pair_up(file.names(), parse_key)?;
+        if let Some(key) = others.first() {
+            let expected = format!("{PREFIX}<module>.lora_A.weight and .lora_B.weight");
+            return Err(wrong(format!("{key} is not supported: only {expected} are")));
+        }
+        factors(file, &config, pairs)
+    })?;
     Ok(LoraFolder { config, modules })
 }
 
-fn modules<T: Real>(
+/// A, B and the scale of each module.
+pub(crate) fn factors<T: Real>(
     file: &mut TensorFile,
     config: &LoraConfig,
+    pairs: Pairs,
 ) -> Result<BTreeMap<String, Lora<T>>> {
-    // The names first: a file with something that is not supported is refused before its numbers are read.
-    let (pairs, others) = pair_up(file.names(), parse_key)?;
-    if let Some(key) = others.first() {
-        let expected = format!("{PREFIX}<module>.lora_A.weight and .lora_B.weight");
-        return Err(wrong(format!("{key} is not supported: only {expected} are")));
-    }
     if pairs.is_empty() {
         return Err(wrong("the adapter is empty: it has no tensors"));
     }
@@ -137,13 +153,22 @@ fn modules<T: Real>(
 }
 
 /// `base_model.model.<module>.lora_A.weight` → the module, and 0 for A or 1 for B.
-fn parse_key(key: &str) -> Option<(&str, usize)> {
+pub(crate) fn parse_key(key: &str) -> Option<(&str, usize)> {
     let key = key.strip_prefix(PREFIX)?.strip_suffix(".weight")?;
     // peft-rs leaves the adapter's name in.
     let key = key.strip_suffix(".default").unwrap_or(key);
     let (module, name) = key.rsplit_once('.')?;
     let which = ["lora_A", "lora_B"].iter().position(|known| *known == name)?;
     (!module.is_empty()).then_some((module, which))
+}
+
+/// A and B under their keys.
+pub(crate) fn keyed<'a, T: Real>(
+    module: &str,
+    lora: &'a Lora<T>,
+) -> [(String, ArrayViewD<'a, T>); 2] {
+    [("lora_A", &lora.a), ("lora_B", &lora.b)]
+        .map(|(name, matrix)| (format!("{PREFIX}{module}.{name}.weight"), matrix.view().into_dyn()))
 }
 
 /// Write a folder that PEFT 0.21 loads, the same bytes for the same adapter. Tensors are F32, or F64 when `T` is, so
@@ -157,12 +182,8 @@ fn parse_key(key: &str) -> Option<(&str, usize)> {
 /// An adapter's rank or scale is not what the configuration resolves to, a number is not finite, `target_modules` does
 /// not cover a module, or the disk is full or read-only.
 pub fn write<T: Real>(folder: &Path, adapter: &LoraFolder<T>) -> Result<()> {
-    adapter.check().map_err(at(folder))?;
-    let mut tensors = BTreeMap::new();
-    for (module, lora) in &adapter.modules {
-        tensors.insert(format!("{PREFIX}{module}.lora_A.weight"), lora.a.view().into_dyn());
-        tensors.insert(format!("{PREFIX}{module}.lora_B.weight"), lora.b.view().into_dyn());
-    }
+    check(&adapter.config, adapter.modules.iter()).map_err(at(folder))?;
+    let tensors = adapter.modules.iter().flat_map(|(module, lora)| keyed(module, lora)).collect();
     let mut config = adapter.config.clone();
     fill_targets(&mut config.target_modules, &adapter.modules);
     write_files(folder, &config.to_json(), &tensors)

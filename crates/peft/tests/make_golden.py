@@ -7,11 +7,15 @@ Six linear layers of three shapes, with out != in.
 LoRA: alpha != r, ranks and alphas by pattern (two patterns fit layers.0.v_proj: the first decides); once α/r with a
 list of targets, once α/√r with a regular expression for them.
 
+DoRA: a LoRA whose scales are fractions with powers of two below, over weights that are multiples of 1/64: their lengths
+are roots of exact sums, and weight.json has them.
+
 VeRA: one A and B for the three shapes, the largest out of one and the largest in of another; no entry of b and d is 0.
 Once with A and B in the folder, and not those that the key gives; once with the key only, larger than the 32 bits that
 count.
 """
 
+import copy
 import json
 import os
 import sys
@@ -50,7 +54,7 @@ def randomize(tensor):
     tensor.data = torch.randint(-64, 65, tensor.shape).double() / 64
 
 
-def lora(rslora, targets):
+def lora(rslora, targets, **options):
     config = LoraConfig(
         r=2,
         lora_alpha=3,
@@ -59,12 +63,31 @@ def lora(rslora, targets):
         target_modules=targets,
         rank_pattern={"down": 1, "layers.1.q_proj": 3},
         alpha_pattern={r"layers\.0\.(down|v_proj)": 7, "v_proj": 5},
+        **options,
     )
     model = get_peft_model(Model(), config)
     for layer in adapted(model).values():
         for factor in (layer.lora_A, layer.lora_B):
             randomize(factor["default"].weight)
     return model
+
+
+def dora(targets):
+    model = lora(False, targets, use_dora=True)
+    for layer in adapted(model).values():
+        randomize(layer.get_base_layer().weight)
+        m = layer.lora_magnitude_vector["default"].weight
+        m.data = torch.randint(16, 129, m.shape).double() / 64
+    return model
+
+
+def delta_weight(layer):
+    """What merging adds to W. `get_delta_weight` knows nothing of DoRA."""
+    if not getattr(layer, "lora_magnitude_vector", None):
+        return layer.get_delta_weight("default")
+    merged = copy.deepcopy(layer)
+    merged.merge()
+    return merged.get_base_layer().weight - layer.get_base_layer().weight
 
 
 def vera(save_projection, targets):
@@ -88,23 +111,30 @@ def vera(save_projection, targets):
     return model
 
 
+def write(path, matrices):
+    lists = {name: matrix.tolist() for name, matrix in matrices.items()}
+    path.write_text(json.dumps(lists, indent=1, sort_keys=True) + "\n")
+
+
 def main():
     # PEFT's advice to save A and B.
     warnings.filterwarnings("ignore", "Specified to not save vera_A and vera_B")
     cases = {
         "alpha_over_r": lambda: lora(False, ["q_proj", "v_proj", "down"]),
         "rslora": lambda: lora(True, r"layers\.\d\.(q_proj|v_proj|down)"),
+        "dora": lambda: dora(["q_proj", "v_proj", "down"]),
         "vera_saved": lambda: vera(True, ["q_proj", "v_proj", "up"]),
         "vera_key": lambda: vera(False, r"layers\.\d\.(q_proj|v_proj|up)"),
     }
     for name, make in cases.items():
         torch.manual_seed(7)
         model = make()
-        deltas = {path: layer.get_delta_weight("default").tolist() for path, layer in adapted(model).items()}
         folder = GOLDEN / name
         model.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)
-        (folder / "delta_weight.json").write_text(json.dumps(deltas, indent=1, sort_keys=True) + "\n")
+        write(folder / "delta_weight.json", {path: delta_weight(layer) for path, layer in adapted(model).items()})
+        if name == "dora":
+            write(folder / "weight.json", {path: layer.get_base_layer().weight for path, layer in adapted(model).items()})
     # No tensors: what a field is if nobody says.
     for config in (LoraConfig(), VeraConfig()):
         config.save_pretrained(GOLDEN / f"{config.peft_type.lower()}_defaults")

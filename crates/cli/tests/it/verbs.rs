@@ -67,7 +67,7 @@ fn the_embedded_model_learns_and_the_numbers_add_up() {
     assert_eq!(score("before", "exact"), 0.0);
 }
 
-const METHODS: [&str; 6] = ["full", "lora", "lora-fa", "vera", "delta-lora", "lora-plus"];
+const METHODS: [&str; 7] = ["full", "lora", "lora-fa", "vera", "delta-lora", "lora-plus", "dora"];
 
 /// A run that stops half-way and goes on ends bit for bit where a run in one go does: moments, data order, dropout, and
 /// what Delta-LoRA moved in W.
@@ -154,6 +154,7 @@ fn merged_models_are_the_trained_ones() {
         ("vera", "--rank 32 --save-projections"),
         ("delta-lora", "--start-step 5"),
         ("lora-plus", ""),
+        ("dora", ""),
     ] {
         let [adapter, merged] = ["adapter", "merged"].map(|name| path(directory.path(), name));
         let mut arguments = vec!["finetune", "--method", method, "--steps", "20", "--batch", "8"];
@@ -203,7 +204,7 @@ fn example(row: &llama::data::Row) -> llama::data::Example {
 fn a_checkpoint_of_another_method_or_rank_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let folder = |name: &str| path(directory.path(), name);
-    for method in ["lora", "lora-fa", "vera", "delta-lora", "lora-plus"] {
+    for method in ["lora", "lora-fa", "vera", "delta-lora", "lora-plus", "dora"] {
         let out = folder(method);
         lines(&lowrank(&[
             "finetune", "--method", method, "--steps", "1", "--rank", "4", "--out", &out,
@@ -219,7 +220,7 @@ fn a_checkpoint_of_another_method_or_rank_is_refused() {
     for method in ["lora", "lora-fa", "delta-lora", "lora-plus"] {
         assert!(start(method, "lora", &[]).status.success(), "{method}");
     }
-    for method in ["lora-fa", "vera", "lora-plus"] {
+    for method in ["lora-fa", "vera", "lora-plus", "dora"] {
         assert!(start(method, method, &[]).status.success(), "{method}");
     }
     for (method, from, expected) in [
@@ -230,6 +231,8 @@ fn a_checkpoint_of_another_method_or_rank_is_refused() {
         ("delta-lora", "delta-lora", "go on with --resume"),
         ("vera", "lora", "peft_type is LORA"),
         ("lora", "vera", "peft_type is VERA"),
+        ("lora", "dora", "use_dora is true: this is an adapter of the method dora"),
+        ("dora", "lora", "use_dora is false: this is an adapter of LoRA"),
         ("full", "lora", "no adapter to start from"),
     ] {
         let text = String::from_utf8(start(method, from, &[]).stderr).unwrap();
@@ -309,7 +312,7 @@ fn bad_arguments_get_one_line() {
         (&["--lambda", "2"], "--lambda is for delta-lora: the method is lora"),
         (
             &["--method", "vera", "--alpha", "2"],
-            "--alpha is for lora, lora-fa, delta-lora, lora-plus",
+            "--alpha is for lora, lora-fa, delta-lora, lora-plus, dora",
         ),
         (&["--method", "full", "--rank", "2"], "--rank is for lora"),
         (&["--method", "full", "--dropout", "0.1"], "full fine-tuning has no adapter"),
@@ -348,14 +351,14 @@ fn an_output_folder_that_cannot_be_written() {
 
 /// All seven rows, from the same start, at the committed rates; the plots; and finished runs are not made again.
 #[test]
-fn compare_shows_seven_rows_and_keeps_its_runs() {
+fn compare_shows_every_row_and_keeps_its_runs() {
     let directory = tempfile::tempdir().unwrap();
     let out = path(directory.path(), "new/folder");
     let compare = |more: &[&str]| {
         lowrank(&[&["compare", "--steps", "4", "--batch", "4", "--out", &out], more].concat())
     };
     let rows = lines(&compare(&["--seeds", "2", "--format", "json"]));
-    assert_eq!(rows.len(), 14);
+    assert_eq!(rows.len(), 2 * 8);
     for row in &rows {
         // The same model and the same data, and a start that changes nothing.
         assert_eq!(row["before"], rows[0]["before"], "{row}");
@@ -371,6 +374,7 @@ fn compare_shows_seven_rows_and_keeps_its_runs() {
         row["bytes"][what].as_u64().or(row[what].as_u64()).unwrap()
     };
     assert_eq!(of("lora", "trainable"), 8064);
+    assert_eq!(of("dora", "trainable"), 8064 + 3 * (96 + 48));
     assert_eq!(of("vera", "trainable"), 3 * (96 + 256 + 48 + 256));
     assert_eq!(of("lora-fa-plain", "trainable"), 3 * 8 * (96 + 48));
     // LoRA-FA's backward does without what q and v read: 4 sequences of 17 tokens, 3 layers.
@@ -383,11 +387,13 @@ fn compare_shows_seven_rows_and_keeps_its_runs() {
         String::from_utf8(output.stdout).unwrap()
     };
     let text = table(compare(&["--seeds", "2"]));
-    for label in ["full", "LoRA-FA, projected", "VeRA", "Delta-LoRA", "LoRA+", "306,336", "8,064"] {
+    for label in
+        ["full", "LoRA-FA, projected", "VeRA", "Delta-LoRA", "LoRA+", "DoRA", "306,336", "8,064"]
+    {
         assert!(text.contains(label), "{label}: {text}");
     }
     let runs: Vec<_> = std::fs::read_dir(Path::new(&out).join("runs")).unwrap().collect();
-    assert_eq!(runs.len(), 14);
+    assert_eq!(runs.len(), 2 * 8);
     let lora = runs.iter().map(|run| run.as_ref().unwrap().path());
     let lora = lora.filter(|path| path.to_str().unwrap().contains("run-lora-lr"));
     for path in lora {

@@ -6,9 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use adapter::{Adapter, Real};
+use dora::Dora;
 use lora::{Lora, Scaling};
 use ndarray::{Array1, Array2};
-use peft::{Kind, LoraConfig, LoraFolder, MethodNote, VeraConfig, VeraFolder};
+use peft::{DoraFolder, Kind, LoraConfig, LoraFolder, MethodNote, VeraConfig, VeraFolder};
 use vera::{Projections, Sharing, Vera};
 
 const LORA: [&str; 2] = ["alpha_over_r", "rslora"];
@@ -34,6 +35,8 @@ fn shape(module: &str) -> Option<[usize; 2]> {
 /// - LoRA: A and B are multiples of 1/64 below 8. B A is exact, and the scale adds the same one rounding to both.
 /// - VeRA: b and d have two bits, A and B at most the 24 of an f32. So b·B·d·A has 52, which is exact in whatever order
 ///   it is made. There are r = 2 such products in an entry, and their sum is rounded once.
+/// - DoRA: W, A and B are multiples of 1/64 and the scales of 1/2, so that V and the sums of its squares are exact. A root,
+///   a quotient, a product and a difference follow, each rounded once.
 type Deltas = BTreeMap<String, Vec<Vec<f64>>>;
 
 fn deltas<T: Real, A: Adapter<T>>(
@@ -47,6 +50,17 @@ fn deltas<T: Real, A: Adapter<T>>(
     modules.iter().map(|(module, adapter)| (module.clone(), rows(adapter))).collect()
 }
 
+/// ΔW of DoRA, which depends on W: by module too.
+fn dora_deltas<T: Real>(modules: &BTreeMap<String, Dora<T>>, weights: &Deltas) -> Deltas {
+    let delta = |module: &String, dora: &Dora<T>| {
+        let rows = &weights[module];
+        let weight = Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap();
+        let delta = dora.delta_weight(weight.mapv(T::from_f64).view()).unwrap();
+        delta.outer_iter().map(|row| row.iter().map(|x| x.to_f64()).collect()).collect()
+    };
+    modules.iter().map(|(module, dora)| (module.clone(), delta(module, dora))).collect()
+}
+
 /// \[out, in\] of the weight that it adapts.
 fn of_lora<T: Real>(lora: &Lora<T>) -> (usize, usize) {
     lora.shape().into()
@@ -58,8 +72,11 @@ fn of_vera<T: Real>(vera: &Vera<T>) -> (usize, usize) {
 }
 
 fn expected(name: &str) -> Deltas {
-    let text = std::fs::read_to_string(golden(name).join("delta_weight.json")).unwrap();
-    serde_json::from_str(&text).unwrap()
+    matrices(&golden(name).join("delta_weight.json"))
+}
+
+fn matrices(path: &Path) -> Deltas {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// ΔW of every module, with patterns and both scalings, as PEFT computes it in f64.
@@ -76,6 +93,16 @@ fn reads_the_lora_that_peft_wrote() {
     assert_eq!(targets("alpha_over_r"), ["down", "v_proj", "q_proj"]);
     // A regular expression: only the model can say which modules it means.
     assert_eq!(targets("rslora"), [""; 0]);
+}
+
+/// ΔW of every module, with ranks and scales by pattern, as PEFT's merge computes it in f64.
+#[test]
+fn reads_the_dora_that_peft_wrote() {
+    assert_eq!(peft::kind(&golden("dora")).unwrap(), Kind::Dora);
+    let folder = peft::read_dora::<f64>(&golden("dora")).unwrap();
+    let weights = matrices(&golden("dora/weight.json"));
+    assert_eq!(dora_deltas(&folder.modules, &weights), expected("dora"));
+    assert_eq!((folder.config.r, folder.config.lora_dropout), (2, 0.1));
 }
 
 /// ΔW of every module, with A and B from the folder and from the key, as PEFT computes it in f64.
@@ -153,6 +180,13 @@ impl Folders {
         peft::write(&self.add(name, "delta_weight.json", want), folder).unwrap();
     }
 
+    fn dora<T: Real>(&mut self, name: &str, folder: &DoraFolder<T>) {
+        let want = serde_json::to_string(&expected("dora")).unwrap();
+        let path = self.add(name, "delta_weight.json", want);
+        std::fs::copy(golden("dora/weight.json"), path.join("weight.json")).unwrap();
+        peft::write_dora(&path, folder).unwrap();
+    }
+
     fn vera<T: Real>(&mut self, name: &str, folder: &VeraFolder<T>, want: Deltas) {
         let want = serde_json::to_string(&want).unwrap();
         peft::write_vera(&self.add(name, "delta_weight.json", want), folder).unwrap();
@@ -195,6 +229,15 @@ fn add_lora(folders: &mut Folders) {
     folders.lora("noted", &noted, expected("rslora"));
 }
 
+fn add_dora(folders: &mut Folders) {
+    let folder = peft::read_dora::<f64>(&golden("dora")).unwrap();
+    folders.dora("dora_f64", &folder);
+    folders.dora("dora_f32", &peft::read_dora::<f32>(&golden("dora")).unwrap());
+    // With patterns of our own.
+    let config = LoraConfig::default();
+    folders.dora("dora_new", &DoraFolder::new(config, folder.modules).unwrap());
+}
+
 fn add_vera(folders: &mut Folders) {
     for name in VERA {
         let folder = peft::read_vera::<f64>(&golden(name), shape).unwrap();
@@ -227,6 +270,7 @@ fn peft_loads_what_we_write() {
     };
     let mut folders = Folders { directory: tempfile::tempdir().unwrap(), paths: Vec::new() };
     add_lora(&mut folders);
+    add_dora(&mut folders);
     add_vera(&mut folders);
     let script = golden("../load_ours.py");
     // -B: no __pycache__ in the source tree.

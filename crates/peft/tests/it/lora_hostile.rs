@@ -15,7 +15,10 @@ fn configurations_are_refused_by_name() {
         (r#"{"peft_type":"IA3"}"#, r#"peft_type is "IA3": LORA and VERA are supported"#),
         (r#"{"peft_type":7}"#, "peft_type is 7: invalid type"),
         (r#"{"r":2}"#, "peft_type is missing"),
-        (r#"{"peft_type":"LORA","use_dora":true}"#, "use_dora is true: not supported"),
+        (
+            r#"{"peft_type":"LORA","use_dora":true}"#,
+            "use_dora is true: this is an adapter of the method dora",
+        ),
         (r#"{"peft_type":"LORA","use_qalora":true}"#, "use_qalora"),
         (r#"{"peft_type":"LORA","use_bdlora":{"nblocks":2}}"#, "use_bdlora"),
         (r#"{"peft_type":"LORA","bias":"all"}"#, r#"bias is "all""#),

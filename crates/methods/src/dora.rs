@@ -1,0 +1,64 @@
+//! DoRA: starts as LoRA does, with the lengths of W's rows, and leaves PEFT's DoRA folder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ::dora::Dora;
+use adapter::{Real, check_shape};
+use llama::{Adapters, Config, Llama, Site};
+use peft::{DoraFolder, LoraConfig};
+use rand_chacha::ChaCha8Rng;
+
+use crate::lora_family::{self, LoraOptions};
+use crate::place::site_of;
+use crate::{Method, Result, Tunable};
+
+impl<T: Real> Tunable<T> for Dora<T> {
+    const METHOD: Method = Method::Dora;
+    type Options = LoraOptions;
+
+    fn start(
+        model: &Llama<T>,
+        options: &LoraOptions,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Adapters<Self>> {
+        lora_family::start(model, options, rng, |(layer, projection), lora| {
+            let weight = model.layers[layer].weight(projection);
+            Ok(Self::init(weight.view(), lora)?)
+        })
+    }
+
+    fn load(model: &Llama<T>, options: &mut LoraOptions, folder: &Path) -> Result<Adapters<Self>> {
+        let (adapters, settings) = load(&model.config, folder)?;
+        options.take(&settings, &adapters);
+        Ok(adapters)
+    }
+
+    fn save(
+        _: &Llama<T>,
+        adapters: &Adapters<Self>,
+        options: &LoraOptions,
+        base: Option<&str>,
+        folder: &Path,
+    ) -> Result<()> {
+        let modules = lora_family::by_module(adapters.iter());
+        let folder_of_dora = DoraFolder::new(options.config(base), modules)?;
+        Ok(peft::write_dora(folder, &folder_of_dora)?)
+    }
+}
+
+/// The adapters of a folder, and its configuration.
+///
+/// # Errors
+/// The folder is damaged, or does not fit the model.
+pub fn load<T: Real>(config: &Config, folder: &Path) -> Result<(Adapters<Dora<T>>, LoraConfig)> {
+    let DoraFolder { config: settings, modules } = peft::read_dora::<T>(folder)?;
+    let mut sites: BTreeMap<Site, Dora<T>> = BTreeMap::new();
+    for (module, dora) in modules {
+        let site = site_of(config, &module, folder)?;
+        let (got, want) = (dora.lora.shape(), site.1.shape(config));
+        check_shape(module, &got, &want, "[out, in] of the model's weight")?;
+        sites.insert(site, dora);
+    }
+    Ok((Adapters::at(config, sites)?, settings))
+}
