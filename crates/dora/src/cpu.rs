@@ -31,15 +31,12 @@ pub struct Dora<T> {
 }
 // ANCHOR_END: struct
 
-/// What [`Dora::forward`](Adapter::forward) keeps: what LoRA keeps, and beside it u, for ∂L/∂m alone. To compute u again
-/// from x would take a product as large as the frozen layer's.
+/// What [`Dora::forward`](Adapter::forward) keeps: what LoRA does, u = x̃ Vᵀ \[tokens, out\] for ∂L/∂m alone, and ‖V‖ \[out\].
+/// To compute u again from x would take a product as large as the frozen layer's.
 #[derive(Debug)]
 pub struct Saved<T> {
-    /// x, h and the mask.
     lora: lora::Saved<T>,
-    /// u = x̃ Vᵀ \[tokens, out\], the output before it is scaled.
     u: Array2<T>,
-    /// ‖V‖ \[out\].
     norm: Array1<T>,
 }
 
@@ -65,8 +62,7 @@ impl<T: Real> Dora<T> {
         Ok(Self { lora, magnitude })
     }
 
-    // ANCHOR: init
-    /// A fresh adapter: m = ‖W + s B A‖, so that it changes no length. With B = 0 it changes nothing.
+    /// A fresh adapter: m = ‖W + s B A‖, so that W′ is LoRA's W + s B A. With B = 0 that is W.
     ///
     /// # Errors
     /// `weight` \[out, in\] does not fit, or a row of W + s B A is zero or not finite.
@@ -74,7 +70,6 @@ impl<T: Real> Dora<T> {
         let magnitude = row_norms(&(lora.delta_weight(weight)? + weight))?;
         Self::new(lora, magnitude)
     }
-    // ANCHOR_END: init
 
     /// V = W + s B A \[out, in\], and the norms of its rows \[out\].
     pub(crate) fn direction(&self, weight: ArrayView2<'_, T>) -> Result<(Array2<T>, Array1<T>)> {
