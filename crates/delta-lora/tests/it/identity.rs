@@ -9,10 +9,10 @@
 //! that is LoRA with the scale c s on another frozen weight. Its gradients of A and B are c times Delta-LoRA's. An
 //! optimiser that undoes the factor c takes the same steps. With K = 0 and B₀ = 0 the frozen weight is W₀ itself.
 
+use crate::problem::{Problem, SCALE};
 use adapter::{AdamVariant, AdamW, Adapter, Group, Optimizer, Sgd};
 use delta_lora::{DeltaLora, Settings};
 use ndarray::Array2;
-use crate::problem::{Problem, SCALE};
 
 const UPDATES: u64 = 50;
 

@@ -1,11 +1,11 @@
 //! Gradients, resuming, what dropout would break, and what is refused.
 
+use crate::problem::{INPUTS, OUT, Problem, RANK};
 use adapter::gradcheck::{Layer, SHAPES, integers};
 use adapter::{AdamVariant, AdamW, Adapter, Dropout, Full, Group, Ledger, Sgd, tensors};
 use delta_lora::{DeltaLora, Settings};
 use lora::Lora;
 use ndarray::{Array1, Array2};
-use crate::problem::{INPUTS, OUT, Problem, RANK};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
