@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::process::{capture, command};
+use crate::tally::Tally;
 use crate::workspace::{entries, relative, root, target};
 
 /// What a step depends on, hashed as it is named.
@@ -55,18 +56,20 @@ impl Inputs {
         capture(command).ok().hash(&mut self.hasher);
     }
 
-    /// How many checks passed when the step last did, if these were its inputs.
-    pub fn passed(&self) -> Option<usize> {
+    /// What the step counted when it last passed, if these were its inputs.
+    pub fn passed(&self) -> Option<Tally> {
         let kept = std::fs::read_to_string(self.file()).ok()?;
-        kept.strip_prefix(&self.digest())?.trim().parse().ok()
+        let (passed, skipped) = kept.strip_prefix(&self.digest())?.trim().split_once(' ')?;
+        Some(Tally { passed: passed.parse().ok()?, failed: 0, skipped: skipped.parse().ok()? })
     }
 
-    /// Keeps that so many checks have passed.
-    pub fn keep(&self, passed: usize) -> Result<()> {
+    /// Keeps that it has passed. What it skipped, it would skip again: what is missing here is among the inputs.
+    pub fn keep(&self, counted: Tally) -> Result<()> {
         let file = self.file();
         let folder = file.parent().context("a file lies in a folder")?;
+        let line = format!("{} {} {}\n", self.digest(), counted.passed, counted.skipped);
         std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&file, format!("{} {passed}\n", self.digest())))
+            .and_then(|()| std::fs::write(&file, line))
             .with_context(|| format!("cannot write {}", file.display()))
     }
 
@@ -87,6 +90,18 @@ mod tests {
         let mut inputs = Inputs::of("test of unchanged").unwrap();
         inputs.path(folder).unwrap();
         inputs.digest()
+    }
+
+    #[test]
+    fn what_passed_is_kept_for_the_same_inputs_alone() {
+        let inputs = Inputs::of("test of what is kept").unwrap();
+        let counted = Tally { passed: 410, failed: 0, skipped: 1 };
+        inputs.keep(counted).unwrap();
+        assert_eq!(inputs.passed(), Some(counted));
+        let mut others = Inputs::of("test of what is kept").unwrap();
+        others.paths(["Cargo.toml"]).unwrap();
+        assert_eq!(others.passed(), None);
+        std::fs::remove_file(inputs.file()).unwrap();
     }
 
     #[test]

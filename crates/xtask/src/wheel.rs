@@ -106,6 +106,11 @@ pub fn inputs() -> Result<Inputs> {
     let requirements = "tests/parity/requirements.txt";
     inputs.paths(["crates/oracle/python", "tests/vectors", requirements])?;
     inputs.output(&mut command("python3", ["--version"]));
+    // Without torch, what needs it is skipped.
+    let torch = root().join(".cache/venv/requirements.txt");
+    if torch.is_file() {
+        inputs.path(&torch)?;
+    }
     Ok(inputs)
 }
 

@@ -25,8 +25,8 @@ struct Step {
 /// How a step that did not fail ended. A failure is an `Err`.
 enum Outcome {
     Passed,
-    /// So many checks passed before, and nothing that they depend on has changed since.
-    Unchanged(usize),
+    /// It counted this when it last passed, and nothing that it depends on has changed since.
+    Unchanged(Tally),
     Skipped(String),
     /// A run of tests, with what it counted and, if it failed, why.
     Counted(Tally, Result<()>),
@@ -83,18 +83,18 @@ fn row(name: &str, start: Instant, cpu_start: Option<f64>) -> String {
 
 fn run_step(step: &Step, anew: bool) -> Result<Outcome> {
     let Some(inputs) = step.inputs else { return (step.run)() };
-    if let Some(passed) = if anew { None } else { inputs()?.passed() } {
-        return Ok(Outcome::Unchanged(passed));
+    if let Some(counted) = if anew { None } else { inputs()?.passed() } {
+        return Ok(Outcome::Unchanged(counted));
     }
     let outcome = (step.run)()?;
-    let passed = match &outcome {
-        Outcome::Passed => Some(1),
-        Outcome::Counted(tally, Ok(())) if tally.failed + tally.skipped == 0 => Some(tally.passed),
+    let counted = match &outcome {
+        Outcome::Passed => Some(Tally { passed: 1, ..Tally::default() }),
+        Outcome::Counted(tally, Ok(())) if tally.failed == 0 => Some(*tally),
         _ => None,
     };
-    if let Some(passed) = passed {
+    if let Some(counted) = counted {
         // Asked for again: the step may have built or fetched some of it.
-        inputs()?.keep(passed)?;
+        inputs()?.keep(counted)?;
     }
     Ok(outcome)
 }
@@ -103,9 +103,7 @@ fn run_step(step: &Step, anew: bool) -> Result<Outcome> {
 fn judge(outcome: Result<Outcome>) -> (Tally, String) {
     match outcome {
         Ok(Outcome::Passed) => (Tally { passed: 1, ..Tally::default() }, "ok".into()),
-        Ok(Outcome::Unchanged(passed)) => {
-            (Tally { passed, ..Tally::default() }, format!("unchanged since {passed} passed"))
-        }
+        Ok(Outcome::Unchanged(tally)) => (tally, format!("unchanged: {tally}")),
         Ok(Outcome::Skipped(why)) => {
             (Tally { skipped: 1, ..Tally::default() }, format!("SKIPPED {why}"))
         }
@@ -139,7 +137,9 @@ mod tests {
     fn other_steps_count_as_one_check() {
         let one = Tally { passed: 1, failed: 0, skipped: 0 };
         assert_eq!(judge(Ok(Outcome::Passed)).0, one);
-        assert_eq!(judge(Ok(Outcome::Unchanged(1))), (one, "unchanged since 1 passed".into()));
+        let (tally, verdict) = judge(Ok(Outcome::Unchanged(one)));
+        assert_eq!(tally, one);
+        assert_eq!(verdict, "unchanged: 1 passed, 0 failed, 0 skipped");
         assert_eq!(judge(Err(anyhow!("no"))).0, Tally { passed: 0, failed: 1, skipped: 0 });
         let (tally, verdict) = judge(Ok(Outcome::Skipped("no network".into())));
         assert_eq!(tally, Tally { passed: 0, failed: 0, skipped: 1 });
