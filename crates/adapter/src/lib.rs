@@ -34,8 +34,10 @@ pub mod gradcheck;
 pub mod linear;
 mod loss;
 mod optimizer;
+pub mod parallel;
 mod real;
 mod schedule;
+mod softmax;
 pub mod tensors;
 
 pub use crate::adapter::Adapter;
@@ -44,10 +46,11 @@ pub use dropout::Dropout;
 pub use dual::Dual;
 pub use error::{Error, Result, check_shape};
 pub use full::{Full, FullGrads, FullSaved};
-pub use loss::cross_entropy;
+pub use loss::{cross_entropy, cross_entropy_loss};
 pub use optimizer::{AdamVariant, AdamW, Group, Moments, Optimizer, Scope, Sgd};
 pub use real::Real;
 pub use schedule::{Decay, Schedule};
+pub use softmax::exponentials;
 pub use tensors::Tensors;
 
 // Links OpenBLAS: `ndarray/blas` declares the routines but names no library.
