@@ -86,19 +86,25 @@ fn start(
     script: &str,
     options: &[(&str, String)],
 ) -> Result<[Side; 3]> {
+    let threads = args.threads.to_string();
     let program = std::env::current_exe()?;
     let [floor, ours] = ours.map(|side| {
         let mut command = Command::new(&program);
-        command.args(["--serve", side]);
+        command.args(["--serve", side, "--threads", &threads]);
+        // As `lowrank` sets them for itself: crates/cli/src/threads.rs.
+        command.env("MALLOC_MMAP_THRESHOLD_", "4294967296");
+        command.env("MALLOC_TRIM_THRESHOLD_", "4294967296");
+        // The floor has no threads but those of BLAS; in ours the rows and the products are divided.
+        let blas = if side.ends_with("floor") { &threads } else { "1" };
+        command.env("OPENBLAS_NUM_THREADS", blas);
         command
     });
-    let threads = args.threads.to_string();
     let mut peft = Command::new(&args.python);
     peft.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script));
     peft.args(["--threads", &threads]);
     let side = |mut command: Command| {
         command.args(options.iter().flat_map(|(option, value)| [*option, value.as_str()]));
-        Side::start(command, &threads)
+        Side::start(command)
     };
     Ok([side(floor)?, side(ours)?, side(peft)?])
 }
@@ -150,10 +156,10 @@ struct Side {
 }
 
 impl Side {
-    fn start(mut command: Command, threads: &str) -> Result<Self> {
+    fn start(mut command: Command) -> Result<Self> {
         let name = format!("{command:?}");
         // An idle side must not spin: it would slow the other one down.
-        command.env("OMP_WAIT_POLICY", "PASSIVE").env("OPENBLAS_NUM_THREADS", threads);
+        command.env("OMP_WAIT_POLICY", "PASSIVE");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {name}"))?;
         let input = child.stdin.take().context("its input")?;

@@ -46,7 +46,12 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     match args.serve {
-        Some(side) => serve::serve(side, args.shape, args.model.as_deref()),
+        Some(side) => {
+            // This thread is one of them, so that nothing has to be handed over to the first.
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads);
+            pool.use_current_thread().build_global()?;
+            serve::serve(side, args.shape, args.model.as_deref())
+        }
         None => driver::drive(&args),
     }
 }
