@@ -32,10 +32,10 @@ pub fn map<I: Send, R: Send>(
 /// thread (`OPENBLAS_NUM_THREADS=1`): its own threads wait for each other by spinning, and when the machine is busy with
 /// something else they do little but that.
 pub fn multiply<T: Real>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Array2<T> {
-    // BLAS copies a once for each block, so blocks are wide; below 2²³ multiplications, a tenth of a millisecond, one
-    // thread is as fast.
+    // BLAS copies a once for each block, so blocks are wide; and an even number, since most machines have so many cores.
+    // Below 2²³ multiplications, a tenth of a millisecond, one thread is as fast.
     let large = a.len() * b.ncols() >= 1 << 23;
-    let blocks = if large { (b.ncols() / 256).clamp(2, 16) } else { 1 };
+    let blocks = if large { (b.ncols() / 512).next_power_of_two().clamp(2, 16) } else { 1 };
     if cfg!(not(feature = "threads")) || blocks < 2 {
         return a.dot(&b);
     }
