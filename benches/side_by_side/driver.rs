@@ -1,13 +1,17 @@
-//! Starts both sides and lets them run in turns.
+//! Starts the sides and lets them run in turns.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
+
+use crate::Args;
 
 const LAYERS: [(usize, usize, usize, usize, &str); 5] = [
     (256, 576, 576, 8, "f32"),
@@ -17,11 +21,17 @@ const LAYERS: [(usize, usize, usize, usize, &str); 5] = [
     (512, 2048, 2048, 16, "f64"),
 ];
 
-pub fn drive(python: &Path, model: Option<&Path>, runs: usize, threads: usize) -> Result<()> {
-    let runs = runs.max(3);
+/// Threads of a BLAS may spin for a while after the work is done and slow the next side down.
+const PAUSE: Duration = Duration::from_millis(30);
+
+pub fn drive(args: &Args) -> Result<()> {
+    let runs = args.runs.max(3);
     let mut rows = Vec::new();
-    let threads = threads.to_string();
     for (tokens, out, inputs, rank, dtype) in LAYERS {
+        let name = format!("layer {tokens}x{out}x{inputs} r={rank} {dtype}");
+        if !name.contains(&args.only) {
+            continue;
+        }
         let options = [
             ("--tokens", tokens.to_string()),
             ("--out", out.to_string()),
@@ -29,15 +39,17 @@ pub fn drive(python: &Path, model: Option<&Path>, runs: usize, threads: usize) -
             ("--rank", rank.to_string()),
             ("--dtype", dtype.to_owned()),
         ];
-        let name = format!("layer {tokens}x{out}x{inputs} r={rank} {dtype}");
+        let sides = start(args, ["layer-floor", "layer"], "lora_layer.py", &options)?;
         // A layer takes milliseconds: more runs cost nothing.
-        rows.push(duel(&name, python, "lora_layer.py", "layer", &options, 10 * runs, &threads)?);
+        rows.push(in_turns(name, sides, 10 * runs)?);
     }
-    match model {
+    let name = "SmolLM2-135M step, LoRA r=8 on q,v, 192 tokens, f32";
+    match &args.model {
+        _ if !name.contains(&args.only) => {}
         Some(model) => {
             let options = [("--model", model.display().to_string())];
-            let name = "SmolLM2-135M step, LoRA r=8 on q,v, 192 tokens, f32";
-            rows.push(duel(name, python, "smollm2_step.py", "step", &options, runs, &threads)?);
+            let sides = start(args, ["step-floor", "step"], "smollm2_step.py", &options)?;
+            rows.push(in_turns(name.to_owned(), sides, runs)?);
         }
         None => println!("SKIPPED the SmolLM2 step: give --model FILE.gguf"),
     }
@@ -45,9 +57,11 @@ pub fn drive(python: &Path, model: Option<&Path>, runs: usize, threads: usize) -
     table.load_style(presets::ASCII_MARKDOWN);
     table.set_header([
         "",
+        "floor ms",
         "ours ms",
         "PEFT ms",
-        "time ratio",
+        "ours / floor",
+        "ours / PEFT",
         "ours MiB",
         "PEFT MiB",
         "memory ratio",
@@ -58,54 +72,73 @@ pub fn drive(python: &Path, model: Option<&Path>, runs: usize, threads: usize) -
     }
     println!("{table}");
     println!(
-        "Medians of runs taken in turns, {threads} threads each; memory is each process's peak."
+        "Medians of runs taken in turns, {} threads each. The floor is the products with the frozen weights alone; \
+         memory is each process's peak.",
+        args.threads
     );
     Ok(())
 }
 
-fn duel(
-    name: &str,
-    python: &Path,
+/// The floor, ours and PEFT.
+fn start(
+    args: &Args,
+    ours: [&str; 2],
     script: &str,
-    side: &str,
     options: &[(&str, String)],
-    runs: usize,
-    threads: &str,
-) -> Result<Vec<String>> {
-    let mut ours = Command::new(std::env::current_exe()?);
-    ours.args(["--serve", side]);
-    let mut peft = Command::new(python);
+) -> Result<[Side; 3]> {
+    let threads = args.threads.to_string();
+    let program = std::env::current_exe()?;
+    let [floor, ours] = ours.map(|side| {
+        let mut command = Command::new(&program);
+        command.args(["--serve", side, "--threads", &threads]);
+        // As `lowrank` sets them for itself: crates/cli/src/threads.rs.
+        command.env("MALLOC_MMAP_THRESHOLD_", "4294967296");
+        command.env("MALLOC_TRIM_THRESHOLD_", "4294967296");
+        // The floor has no threads but those of BLAS; in ours the rows and the products are divided.
+        let blas = if side.ends_with("floor") { &threads } else { "1" };
+        command.env("OPENBLAS_NUM_THREADS", blas);
+        command
+    });
+    let mut peft = Command::new(&args.python);
     peft.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(script));
-    peft.args(["--threads", threads]);
-    for (option, value) in options {
-        ours.args([option, value.as_str()]);
-        peft.args([option, value.as_str()]);
-    }
-    let mut sides = [Side::start(ours, threads)?, Side::start(peft, threads)?];
+    peft.args(["--threads", &threads]);
+    let side = |mut command: Command| {
+        command.args(options.iter().flat_map(|(option, value)| [*option, value.as_str()]));
+        Side::start(command)
+    };
+    Ok([side(floor)?, side(ours)?, side(peft)?])
+}
+
+/// A row of the table.
+fn in_turns(name: String, mut sides: [Side; 3], runs: usize) -> Result<Vec<String>> {
     let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} {eta}")?;
-    let bar = ProgressBar::new(runs as u64).with_style(style).with_message(name.to_owned());
-    let mut seconds = [Vec::new(), Vec::new()];
+    let bar = ProgressBar::new(runs as u64).with_style(style).with_message(name.clone());
+    let mut seconds = [const { Vec::new() }; 3];
     for _ in 0..runs {
         for (side, seconds) in sides.iter_mut().zip(&mut seconds) {
+            sleep(PAUSE);
             seconds.push(side.number("run", "seconds")?);
         }
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let [ours, peft] = seconds.map(median);
-    let [ours_bytes, peft_bytes] = {
-        let [a, b] = &mut sides;
-        [a.number("quit", "peak_rss_bytes")?, b.number("quit", "peak_rss_bytes")?]
-    };
+    let [floor, ours, peft] = seconds.map(median);
+    let [_, our_side, peft_side] = &mut sides;
+    let our_bytes = our_side.number("quit", "peak_rss_bytes")?;
+    let peft_bytes = peft_side.number("quit", "peak_rss_bytes")?;
+    let ms = |seconds: f64| format!("{:.2}", 1e3 * seconds);
     let mib = |bytes: f64| format!("{:.0}", bytes / 1024.0 / 1024.0);
+    let ratio = |one: f64, other: f64| format!("{:.2}", one / other);
     Ok(vec![
-        name.to_owned(),
-        format!("{:.2}", 1e3 * ours),
-        format!("{:.2}", 1e3 * peft),
-        format!("{:.2}", ours / peft),
-        mib(ours_bytes),
+        name,
+        ms(floor),
+        ms(ours),
+        ms(peft),
+        ratio(ours, floor),
+        ratio(ours, peft),
+        mib(our_bytes),
         mib(peft_bytes),
-        format!("{:.2}", ours_bytes / peft_bytes),
+        ratio(our_bytes, peft_bytes),
     ])
 }
 
@@ -123,10 +156,10 @@ struct Side {
 }
 
 impl Side {
-    fn start(mut command: Command, threads: &str) -> Result<Self> {
+    fn start(mut command: Command) -> Result<Self> {
         let name = format!("{command:?}");
         // An idle side must not spin: it would slow the other one down.
-        command.env("OMP_WAIT_POLICY", "PASSIVE").env("OPENBLAS_NUM_THREADS", threads);
+        command.env("OMP_WAIT_POLICY", "PASSIVE");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {name}"))?;
         let input = child.stdin.take().context("its input")?;

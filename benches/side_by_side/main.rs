@@ -1,7 +1,8 @@
-//! Ours and PEFT, in turns on the same machine: ratios of medians.
+//! The bare matrix products, ours and PEFT, in turns on the same machine: ratios of medians.
 //!
 //! ```text
 //! cargo run --release -p lowrank-benches --bin side-by-side -- --python PYTHON [--model FILE.gguf] [--runs 15]
+//!     [--only TEXT]
 //! ```
 //!
 //! PYTHON is an interpreter with tests/parity/requirements.txt installed (`cargo xtask parity` makes one in
@@ -9,6 +10,7 @@
 //! program is the driver, and with `--serve` one of the sides.
 
 mod driver;
+mod floor;
 mod serve;
 
 use std::path::PathBuf;
@@ -31,6 +33,9 @@ struct Args {
     /// Threads of each side
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Measure only the rows whose name contains this, for example `step` or `f64`
+    #[arg(long, default_value = "")]
+    only: String,
     /// Be one of the sides
     #[arg(long, hide = true)]
     serve: Option<serve::Side>,
@@ -41,7 +46,12 @@ struct Args {
 fn main() -> Result<()> {
     let args = Args::parse();
     match args.serve {
-        Some(side) => serve::serve(side, args.shape, args.model.as_deref()),
-        None => driver::drive(&args.python, args.model.as_deref(), args.runs, args.threads),
+        Some(side) => {
+            // This thread is one of them, so that nothing has to be handed over to the first.
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(args.threads);
+            pool.use_current_thread().build_global()?;
+            serve::serve(side, args.shape, args.model.as_deref())
+        }
+        None => driver::drive(&args),
     }
 }

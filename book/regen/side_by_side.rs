@@ -158,7 +158,7 @@ fn spectra(runs: &Runs) -> Result<String> {
         lines: runs.iter().map(line).collect(),
     };
     figure(
-        "LoRA's curves end at r = 8, Delta-LoRA's at 2r = 16; VeRA and full fine-tuning reach all 96.",
+        "LoRA's curves end at r = 8, Delta-LoRA's at 2r = 16; VeRA, DoRA and full fine-tuning reach all 96.",
         &[chart],
     )
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ndarray::{ArcArray2, Array2, ArrayView2, ArrayViewD, ArrayViewMutD};
 
+use crate::parallel::multiply;
 use crate::{Adapter, Bytes, Dropout, Ledger, Optimizer, Real, Result, Tensors, check_shape};
 
 /// Trains W itself, so it owns no tensors.
@@ -76,7 +77,7 @@ impl<T: Real> Adapter<T> for Full {
             "the shape of y",
         )?;
         let grad_x = crate::linear::backward(weight, grad_y)?; // [tokens, out]·[out, in] → [tokens, in]
-        let weight = grad_y.t().dot(&saved.x); // [out, tokens]·[tokens, in] → [out, in]
+        let weight = multiply(grad_y.t(), saved.x.view()); // [out, tokens]·[tokens, in] → [out, in]
         Ok((grad_x, FullGrads { weight }))
     }
     // ANCHOR_END: backward

@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
+use crate::parallel::multiply;
 use crate::{Real, Result, check_shape};
 
 /// y = x Wᵀ: \[tokens, in\]·\[in, out\] → \[tokens, out\].
@@ -11,7 +12,7 @@ use crate::{Real, Result, check_shape};
 pub fn forward<T: Real>(weight: ArrayView2<'_, T>, x: ArrayView2<'_, T>) -> Result<Array2<T>> {
     let want = [x.nrows(), weight.ncols()];
     check_shape("x", x.shape(), &want, "[tokens, in], with in from weight [out, in]")?;
-    Ok(x.dot(&weight.t()))
+    Ok(multiply(x, weight.t()))
 }
 
 /// ∂L/∂x = ∂L/∂y W: \[tokens, out\]·\[out, in\] → \[tokens, in\].
@@ -24,5 +25,5 @@ pub fn backward<T: Real>(
 ) -> Result<Array2<T>> {
     let want = [grad_y.nrows(), weight.nrows()];
     check_shape("grad_y", grad_y.shape(), &want, "[tokens, out], with out from weight [out, in]")?;
-    Ok(grad_y.dot(&weight))
+    Ok(multiply(grad_y, weight))
 }

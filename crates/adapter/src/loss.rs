@@ -1,8 +1,8 @@
 //! Softmax cross-entropy.
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayViewMut1};
 
-use crate::{Error, Real, Result, check_shape};
+use crate::{Error, Real, Result, check_shape, exponentials, parallel};
 
 /// −Σ ln softmax(logits)\[target\] over the rows that have a target, and the gradient of that sum divided by
 /// `denominator`.
@@ -21,38 +21,53 @@ pub fn cross_entropy<T: Real>(
     targets: &[Option<u32>],
     denominator: f64,
 ) -> Result<(T, Array2<T>)> {
+    if targets.iter().any(Option::is_some) && !(denominator > 0.0 && denominator.is_finite()) {
+        return Err(Error::value("denominator", denominator, "the number of targets, at least 1"));
+    }
+    let loss = rows(&mut logits, targets, Some(T::from_f64(1.0 / denominator)))?;
+    Ok((loss, logits))
+}
+
+/// The loss of [`cross_entropy`] without its gradient: what evaluation needs.
+///
+/// # Errors
+/// Those of [`cross_entropy`].
+pub fn cross_entropy_loss<T: Real>(mut logits: Array2<T>, targets: &[Option<u32>]) -> Result<T> {
+    rows(&mut logits, targets, None)
+}
+
+/// The loss. `logits` become its gradient times `scale`, or nothing of use where no gradient is wanted.
+fn rows<T: Real>(logits: &mut Array2<T>, targets: &[Option<u32>], scale: Option<T>) -> Result<T> {
     let vocabulary = logits.ncols();
     check_shape("targets", &[targets.len()], &[logits.nrows()], "a target, or none, for each row")?;
     if let Some(target) = targets.iter().flatten().find(|&&t| t as usize >= vocabulary) {
         let hint = format!("the vocabulary has {vocabulary} tokens");
         return Err(Error::value("target", target, hint));
     }
-    if targets.iter().any(Option::is_some) && !(denominator > 0.0 && denominator.is_finite()) {
-        return Err(Error::value("denominator", denominator, "the number of targets, at least 1"));
-    }
-    let scale = T::from_f64(1.0 / denominator);
-    let mut loss = T::zero();
-    for (mut row, target) in logits.outer_iter_mut().zip(targets) {
-        let Some(target) = target else {
-            row.fill(T::zero());
-            continue;
-        };
-        let at_target = row[*target as usize];
-        // Softmax does not change when all logits move together; with the largest at 0 nothing overflows.
-        let largest = row.iter().fold(at_target, |max, &l| if l > max { l } else { max });
-        row.mapv_inplace(|logit| (logit - largest).exp());
-        let total = row.sum();
-        // The difference first: its rounding is relative to itself and not to the logits' common offset.
-        loss += total.ln() + (largest - at_target);
-        let normalise = scale / total;
-        row.mapv_inplace(|p| p * normalise);
-        row[*target as usize] -= scale;
-    }
+    let (numbers, rows) = (logits.len(), logits.outer_iter_mut().zip(targets));
+    let losses = parallel::map(numbers, rows, |(row, target)| row_loss(row, *target, scale));
+    let loss: T = losses.into_iter().sum();
     if !loss.is_finite() {
         return Err(Error::NotFinite {
             name: "the loss".into(),
             hint: "a logit is NaN or infinite; lower the learning rate, or check the model".into(),
         });
     }
-    Ok((loss, logits))
+    Ok(loss)
+}
+
+fn row_loss<T: Real>(mut row: ArrayViewMut1<'_, T>, target: Option<u32>, scale: Option<T>) -> T {
+    let Some(target) = target else {
+        row.fill(T::zero());
+        return T::zero();
+    };
+    let at_target = row[target as usize];
+    let (largest, total) = exponentials(row.view_mut(), T::one());
+    if let Some(scale) = scale {
+        let normalise = scale / total;
+        row.mapv_inplace(|p| p * normalise);
+        row[target as usize] -= scale;
+    }
+    // The difference first: its rounding is relative to itself and not to the logits' common offset.
+    total.ln() + (largest - at_target)
 }

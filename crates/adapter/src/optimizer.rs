@@ -281,16 +281,18 @@ impl<T: Real> Optimizer<T> for AdamW<T> {
         let (beta1, rest1) = (real(beta1), real(1.0 - beta1));
         let (beta2, rest2) = (real(beta2), real(1.0 - beta2));
         let (rate, root_bias, eps) = (real(rate), real(root_bias), real(self.eps));
-        Zip::from(&mut parameter)
-            .and(&gradient)
-            .and(&mut moments.exp_avg)
-            .and(&mut moments.exp_avg_sq)
-            .for_each(|p, &g, m, v| {
-                *m = beta1 * *m + rest1 * g;
-                *v = beta2 * *v + rest2 * g * g;
-                let moved = *p * decay_first - rate * *m / (v.sqrt() / root_bias + eps);
-                *p = moved * decay_last;
-            });
+        let update = |p: &mut T, &g: &T, m: &mut T, v: &mut T| {
+            *m = beta1 * *m + rest1 * g;
+            *v = beta2 * *v + rest2 * g * g;
+            let moved = *p * decay_first - rate * *m / (v.sqrt() / root_bias + eps);
+            *p = moved * decay_last;
+        };
+        let (m, v) = (&mut moments.exp_avg, &mut moments.exp_avg_sq);
+        let numbers = Zip::from(&mut parameter).and(&gradient).and(m).and(v);
+        #[cfg(feature = "threads")]
+        numbers.par_for_each(update);
+        #[cfg(not(feature = "threads"))]
+        numbers.for_each(update);
         Ok(())
     }
 }

@@ -62,7 +62,7 @@ pub struct Args {
     /// Make every run anew, and do not read those that the folder has
     #[arg(long)]
     fresh: bool,
-    /// Threads of OpenBLAS [default: all cores]
+    /// Threads that compute [default: one for each core]
     #[arg(long)]
     threads: Option<usize>,
     /// Folder for the plots, the sweep and the finished runs: the same command again goes on with it

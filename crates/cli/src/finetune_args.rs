@@ -71,7 +71,7 @@ pub struct Args {
     pub no_shuffle: bool,
     #[arg(long, value_enum, default_value = "f32")]
     pub dtype: Dtype,
-    /// Threads of OpenBLAS [default: all cores]
+    /// Threads that compute [default: one for each core]
     #[arg(long)]
     pub threads: Option<usize>,
     /// Start from this PEFT adapter, with its rank, α and targets (of VeRA: rank, key, sharing and targets)

@@ -36,7 +36,7 @@ pub struct Args {
     temperature: f64,
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Threads of OpenBLAS [default: all cores]
+    /// Threads that compute [default: one for each core]
     #[arg(long)]
     threads: Option<usize>,
 }

@@ -25,7 +25,7 @@ pub struct Args {
     /// Storage type [default: the model's own; f32 for a quantised one]
     #[arg(long)]
     dtype: Option<StorageDtype>,
-    /// Threads of OpenBLAS [default: all cores]
+    /// Threads that compute [default: one for each core]
     #[arg(long)]
     threads: Option<usize>,
 }

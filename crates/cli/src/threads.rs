@@ -1,43 +1,53 @@
-//! How many threads OpenBLAS uses.
+//! How many threads compute, and the environment in which they do it best.
 //!
-//! OpenBLAS reads `OPENBLAS_NUM_THREADS` once, when it is loaded, so `--threads` starts the program again with the
-//! variable set. (Its function to change the number later can only be called from unsafe code.)
+//! The work is divided by [`adapter::parallel`], whose threads are as many as `--threads` says. Under them
+//!
+//! - OpenBLAS gets one thread. Its own threads wait for each other by spinning, and where something else wants the
+//!   processor too they lose more than the second one gives;
+//! - the C library's allocator (glibc's) keeps what a step has freed for the next step, instead of giving hundreds of
+//!   megabytes back to the system and having them zeroed again.
+//!
+//! Both read the environment once, when they are loaded, so the program starts itself again with it. (The functions
+//! that change it later can only be called from unsafe code.) What the user has set stays.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-const VARIABLE: &str = "OPENBLAS_NUM_THREADS";
+const ENVIRONMENT: [(&str, &str); 3] = [
+    ("OPENBLAS_NUM_THREADS", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
+    ("MALLOC_TRIM_THRESHOLD_", "4294967296"),
+];
 
-/// Run with `threads` threads; returns how many there are.
+/// Run with `threads` threads, or as many as there are processors; returns how many.
 pub fn set(threads: Option<usize>) -> Result<usize> {
-    let now = std::env::var(VARIABLE).ok().and_then(|text| text.parse().ok());
-    let Some(threads) = threads else {
-        return Ok(match now {
-            Some(threads) => threads,
-            None => std::thread::available_parallelism().map_or(1, usize::from),
-        });
-    };
-    if threads == 0 {
+    if threads == Some(0) {
         bail!("--threads is 0: at least one thread is needed");
     }
-    if now == Some(threads) {
-        return Ok(threads);
+    let missing = ENVIRONMENT.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    let missing: Vec<_> = missing.collect();
+    if !missing.is_empty() {
+        let program = std::env::current_exe().context("where is this program?")?;
+        let mut command = Command::new(program);
+        restart(command.args(std::env::args_os().skip(1)).envs(missing))?;
     }
-    let program = std::env::current_exe().context("where is this program?")?;
-    let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1)).env(VARIABLE, threads.to_string());
-    restart(command)
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.unwrap_or_else(processors);
+    // This thread is one of them, so that it works instead of waiting for the others.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
+    pool.build_global().context("the threads cannot be started")?;
+    Ok(threads)
 }
 
 #[cfg(unix)]
-fn restart(mut command: Command) -> Result<usize> {
+fn restart(command: &mut Command) -> Result<()> {
     use std::os::unix::process::CommandExt;
-    Err(command.exec()).context("--threads could not restart the program")
+    Err(command.exec()).context("the program could not start itself again")
 }
 
 #[cfg(not(unix))]
-fn restart(mut command: Command) -> Result<usize> {
-    let status = command.status().context("--threads could not restart the program")?;
+fn restart(command: &mut Command) -> Result<()> {
+    let status = command.status().context("the program could not start itself again")?;
     std::process::exit(status.code().unwrap_or(2));
 }

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use adapter::Real;
+use adapter::{Real, exponentials, parallel};
 use ndarray::linalg::general_mat_mul;
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
 /// How the columns of q, k and v are divided into heads.
 #[derive(Clone, Copy, Debug)]
@@ -42,34 +42,21 @@ pub fn forward<T: Real>(
     mut y: ArrayViewMut2<'_, T>,
 ) -> Vec<Array2<T>> {
     let past = k.nrows() - q.nrows();
-    let one_head = |head| {
+    let numbers = heads.queries * q.nrows() * k.nrows();
+    let each_head = y.axis_chunks_iter_mut(Axis(1), heads.width).enumerate();
+    parallel::map(numbers, each_head, |(head, mut y)| {
         let (q, k) = (q.slice(s![.., heads.query(head)]), k.slice(s![.., heads.key(head)]));
         let mut p = q.dot(&k.t()); // [n, width]·[width, past + n] → [n, past + n]
         for (i, mut row) in p.outer_iter_mut().enumerate() {
-            softmax(
-                row.slice_mut(s![..=past + i]).into_slice().expect("contiguous"),
-                heads.scale(),
-            );
-            row.slice_mut(s![past + i + 1..]).fill(T::zero());
+            let (mut seen, mut later) = row.multi_slice_mut((s![..=past + i], s![past + i + 1..]));
+            let (_, total) = exponentials(seen.view_mut(), heads.scale());
+            seen *= T::one() / total;
+            later.fill(T::zero());
         }
         let v = v.slice(s![.., heads.key(head)]);
-        let mut y = y.slice_mut(s![.., heads.query(head)]);
         general_mat_mul(T::one(), &p, &v, T::zero(), &mut y); // [n, past + n]·[past + n, width]
         p
-    };
-    (0..heads.queries).map(one_head).collect()
-}
-
-/// softmax(scale · x), in place. The largest logit is taken off first so that nothing overflows.
-fn softmax<T: Real>(x: &mut [T], scale: T) {
-    let largest = x.iter().copied().fold(x[0], |max, value| if value > max { value } else { max });
-    let mut total = T::zero();
-    for value in x.iter_mut() {
-        *value = ((*value - largest) * scale).exp();
-        total += *value;
-    }
-    let inverse = T::one() / total;
-    x.iter_mut().for_each(|value| *value *= inverse);
+    })
 }
 
 /// From ∂L/∂y to ∂L/∂q, ∂L/∂k, ∂L/∂v, which are written (q) or added to (k, v: several query heads share them).
@@ -90,17 +77,29 @@ pub fn backward<T: Real>(
     [mut grad_q, mut grad_k, mut grad_v]: [ArrayViewMut2<'_, T>; 3],
 ) {
     let (zero, one, scale) = (T::zero(), T::one(), heads.scale());
-    for (head, p) in probabilities.iter().enumerate() {
-        let (queries, keys) = (s![.., heads.query(head)], s![.., heads.key(head)]);
-        let grad_y = grad_y.slice(queries);
-        general_mat_mul(one, &p.t(), &grad_y, one, &mut grad_v.slice_mut(keys));
+    let numbers = heads.queries * q.nrows() * k.nrows();
+    let group = heads.queries / heads.keys;
+    let each_key = grad_k.axis_chunks_iter_mut(Axis(1), heads.width);
+    let each_key = each_key.zip(grad_v.axis_chunks_iter_mut(Axis(1), heads.width));
+    let each_key = each_key.zip(grad_q.axis_chunks_iter_mut(Axis(1), group * heads.width));
+    parallel::map(
+        numbers,
+        each_key.enumerate(),
+        |(key, ((mut grad_k, mut grad_v), mut grad_q))| {
+            let queries = grad_q.axis_chunks_iter_mut(Axis(1), heads.width);
+            for (head, mut grad_q) in (key * group..).zip(queries) {
+                let (queries, keys) = (s![.., heads.query(head)], s![.., heads.key(head)]);
+                let (p, grad_y) = (&probabilities[head], grad_y.slice(queries));
+                general_mat_mul(one, &p.t(), &grad_y, one, &mut grad_v);
 
-        let mut grad_s = grad_y.dot(&v.slice(keys).t()); // [n, width]·[width, n] → [n, n]
-        for (mut grad, p) in grad_s.outer_iter_mut().zip(p.outer_iter()) {
-            let mean = grad.dot(&p);
-            grad.zip_mut_with(&p, |grad, &p| *grad = p * (*grad - mean));
-        }
-        general_mat_mul(scale, &grad_s, &k.slice(keys), zero, &mut grad_q.slice_mut(queries));
-        general_mat_mul(scale, &grad_s.t(), &q.slice(queries), one, &mut grad_k.slice_mut(keys));
-    }
+                let mut grad_s = grad_y.dot(&v.slice(keys).t()); // [n, width]·[width, n] → [n, n]
+                for (mut grad, p) in grad_s.outer_iter_mut().zip(p.outer_iter()) {
+                    let mean = grad.dot(&p);
+                    grad.zip_mut_with(&p, |grad, &p| *grad = p * (*grad - mean));
+                }
+                general_mat_mul(scale, &grad_s, &k.slice(keys), zero, &mut grad_q);
+                general_mat_mul(scale, &grad_s.t(), &q.slice(queries), one, &mut grad_k);
+            }
+        },
+    );
 }

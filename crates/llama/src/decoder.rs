@@ -13,7 +13,7 @@
 use std::array;
 use std::collections::BTreeMap;
 
-use adapter::{Adapter, Bytes, Ledger, Real, check_shape, linear};
+use adapter::{Adapter, Bytes, Ledger, Real, check_shape, linear, parallel};
 use ndarray::{ArcArray2, Array1, Array2, ArrayView2, Axis, s};
 
 use crate::adapters::{Adapters, Grads, Masks, ModelGrads};
@@ -137,7 +137,7 @@ impl<T: Real> Llama<T> {
 
     /// Scores for the next token: \[tokens, hidden\]·\[hidden, vocabulary\] → \[tokens, vocabulary\].
     pub fn logits(&self, hidden: ArrayView2<'_, T>) -> Array2<T> {
-        hidden.dot(&self.head().t())
+        parallel::multiply(hidden, self.head().t())
     }
 
     pub(crate) fn heads(&self) -> Heads {
@@ -177,7 +177,7 @@ impl<T: Real> Llama<T> {
             let weight = weights.weight(projection).view();
             let site = (layer, projection);
             let Some(adapter) = adapters.get(site) else {
-                return Ok(x.dot(&weight.t()));
+                return Ok(linear::forward(weight, x.view())?);
             };
             let (y, saved) = adapter.forward(weight, x, masks.get(&site))?;
             projections[projection as usize] = Some(saved);
@@ -231,8 +231,9 @@ impl<T: Real> Llama<T> {
     ) -> Result<Grads<T, A::Grads>> {
         check_shape("grad_hidden", grad_hidden.shape(), saved.x.shape(), "[tokens, hidden]")?;
         let mut grads = Grads { sites: BTreeMap::new(), model: None };
-        let (mut grad_x, grad_norm) =
-            norm::backward(saved.x.view(), self.norm.view(), saved.inverse.view(), grad_hidden);
+        let mut grad_x = Array2::zeros(saved.x.dim());
+        let (x, inverse) = (saved.x.view(), saved.inverse.view());
+        let grad_norm = norm::backward(x, self.norm.view(), inverse, grad_hidden, &mut grad_x);
         let mut layer_norms = Vec::new();
         for (layer, layer_saved) in saved.layers.iter().enumerate().rev() {
             let Some(layer_saved) = layer_saved else { break };
@@ -279,13 +280,12 @@ impl<T: Real> Llama<T> {
 
         // next = middle + down(silu(gate(n)) ⊙ up(n)),  n = RMSNorm(middle)
         let grad_y = back(Projection::Down, grad_x)?;
-        let (grad_gate, grad_up) = mlp::backward(saved.gate.view(), saved.up.view(), grad_y.view());
+        let [grad_gate, grad_up] = mlp::backward(saved.gate.view(), saved.up.view(), grad_y);
         let mut grad_n = back(Projection::Gate, &grad_gate)?;
         grad_n += &back(Projection::Up, &grad_up)?;
         let (middle, inverse) = (saved.middle.view(), saved.middle_inverse.view());
-        let (grad_middle, grad_mlp_norm) =
-            norm::backward(middle, weights.mlp_norm.view(), inverse, grad_n.view());
-        *grad_x += &grad_middle;
+        let grad_mlp_norm =
+            norm::backward(middle, weights.mlp_norm.view(), inverse, grad_n.view(), grad_x);
 
         // middle = x + o(attention(q(n), k(n), v(n))),  n = RMSNorm(x)
         let grad_y = back(Projection::O, grad_x)?;
@@ -308,9 +308,8 @@ impl<T: Real> Llama<T> {
         grad_n += &back(Projection::K, &grad_k)?;
         grad_n += &back(Projection::V, &grad_v)?;
         let (x, inverse) = (saved.x.view(), saved.inverse.view());
-        let (grad, grad_attention_norm) =
-            norm::backward(x, weights.attention_norm.view(), inverse, grad_n.view());
-        *grad_x += &grad;
+        let grad_attention_norm =
+            norm::backward(x, weights.attention_norm.view(), inverse, grad_n.view(), grad_x);
         Ok([grad_attention_norm, grad_mlp_norm])
     }
 }

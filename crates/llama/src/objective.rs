@@ -1,6 +1,8 @@
 //! The loss of a batch, and its gradients.
 
-use adapter::{Adapter, Ledger, Real, cross_entropy};
+use adapter::parallel::multiply;
+use adapter::{Adapter, Ledger, Real, cross_entropy, cross_entropy_loss};
+use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, Axis};
 
 use crate::adapters::{Adapters, Grads, Masks};
@@ -36,8 +38,7 @@ impl<T: Real> Llama<T> {
     pub fn loss<A: Adapter<T>>(&self, adapters: &Adapters<A>, batch: &Batch) -> Result<T> {
         let (hidden, _) = self.forward(adapters, batch, &Masks::new(), Train::Nothing)?;
         let (chosen, targets, _) = predictions(&hidden, batch);
-        let (loss, _) = cross_entropy(self.logits(chosen.view()), &targets, 1.0)?;
-        Ok(loss)
+        Ok(cross_entropy_loss(self.logits(chosen.view()), &targets)?)
     }
 
     /// Mean loss over the predictions of `examples`, and the fraction of examples that are answered exactly: each
@@ -74,7 +75,7 @@ impl<T: Real> Llama<T> {
             }
             exact += batch.spans().filter(|rows| !wrong[rows.clone()].contains(&true)).count();
             count += targets.len();
-            loss += cross_entropy(logits, &targets, 1.0)?.0.to_f64();
+            loss += cross_entropy_loss(logits, &targets)?.to_f64();
         }
         Ok(Score { loss: loss / count as f64, exact: exact as f64 / examples.len() as f64 })
     }
@@ -100,7 +101,7 @@ impl<T: Real> Llama<T> {
         let (chosen, targets, rows) = predictions(&hidden, batch);
         let logits = self.logits(chosen.view()); // [chosen, hidden]·[hidden, vocabulary]
         let (loss, grad_logits) = cross_entropy(logits, &targets, denominator)?;
-        let grad_chosen = grad_logits.dot(self.head()); // [chosen, vocabulary]·[vocabulary, hidden]
+        let grad_chosen = multiply(grad_logits.view(), self.head().view()); // [chosen, vocabulary]·[vocabulary, hidden]
         let mut grad_hidden = Array2::zeros(hidden.dim());
         for (&row, grad) in rows.iter().zip(grad_chosen.outer_iter()) {
             grad_hidden.row_mut(row).assign(&grad);
@@ -108,9 +109,10 @@ impl<T: Real> Llama<T> {
 
         let mut grads = self.backward(adapters, &saved, grad_hidden.view())?;
         if let Some(model) = &mut grads.model {
-            let grad_head = grad_logits.t().dot(&chosen); // [vocabulary, chosen]·[chosen, hidden]
             // A tied matrix is used twice, so it gets two gradients.
-            *model.head.as_mut().unwrap_or(&mut model.embedding) += &grad_head;
+            let grad_head = model.head.as_mut().unwrap_or(&mut model.embedding);
+            // [vocabulary, chosen]·[chosen, hidden]
+            general_mat_mul(T::one(), &grad_logits.t(), &chosen, T::one(), grad_head);
         }
         Ok(Outcome { loss, grads, saved_bytes, adapter_saved_bytes })
     }

@@ -7,3 +7,4 @@ mod gradcheck;
 mod loss;
 mod merging;
 mod optimizer;
+mod parallel;

@@ -1,0 +1,40 @@
+//! The products of a run with its frozen weights and nothing else: no implementation can leave them out.
+
+use std::collections::BTreeMap;
+
+use adapter::Real;
+use ndarray::linalg::general_mat_mul;
+use ndarray::{Array2, ArrayView2};
+
+/// Computes y = x Wᵀ and ∂L/∂x = ∂L/∂y W. Weights of one shape share their arrays, so that no product waits for memory.
+pub struct Floor<T> {
+    tokens: usize,
+    /// \[tokens, width\], by width.
+    left: BTreeMap<usize, Array2<T>>,
+    result: BTreeMap<usize, Array2<T>>,
+}
+
+impl<T: Real> Floor<T> {
+    /// For inputs of `tokens` rows.
+    pub fn new(tokens: usize) -> Self {
+        Self { tokens, left: BTreeMap::new(), result: BTreeMap::new() }
+    }
+
+    /// x Wᵀ: \[tokens, in\]·\[in, out\] → \[tokens, out\].
+    pub fn forward(&mut self, weight: &Array2<T>) {
+        self.multiply(weight.t());
+    }
+
+    /// ∂L/∂y W: \[tokens, out\]·\[out, in\] → \[tokens, in\].
+    pub fn backward(&mut self, weight: &Array2<T>) {
+        self.multiply(weight.view());
+    }
+
+    fn multiply(&mut self, right: ArrayView2<'_, T>) {
+        let (inner, outer) = right.dim();
+        let ones = |width| Array2::ones((self.tokens, width));
+        let left = self.left.entry(inner).or_insert_with(|| ones(inner));
+        let result = self.result.entry(outer).or_insert_with(|| ones(outer));
+        general_mat_mul(T::one(), left, &right, T::zero(), result);
+    }
+}
