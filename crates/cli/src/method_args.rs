@@ -19,7 +19,8 @@ pub struct MethodArgs {
 impl clap::Args for MethodArgs {
     fn augment_args(command: Command) -> Command {
         let names = Method::ALL.iter().map(|method| method.name());
-        let method = Arg::new("method").long("method").help("Method").default_value("lora");
+        let method = Arg::new("method").long("method").help("Method").value_name("METHOD");
+        let method = method.default_value("lora");
         let command = command.arg(method.value_parser(PossibleValuesParser::new(names)));
         options().into_iter().fold(command, |command, option| command.arg(option.arg()))
     }
@@ -81,7 +82,8 @@ impl OfMethods {
         if flag {
             return self.headed(arg.help(help).action(ArgAction::SetTrue));
         }
-        arg = arg.help(format!("{help} [default: {}]", self.defaults()));
+        let help = format!("{help} [default: {}]", self.defaults());
+        arg = arg.help(help).value_name("VALUE");
         if !values.is_empty() {
             arg = arg.value_parser(PossibleValuesParser::new(values));
         }
@@ -100,7 +102,8 @@ impl OfMethods {
     fn defaults(&self) -> String {
         let shown = |value: &Value| match value {
             Value::String(text) => text.clone(),
-            other => other.to_string(),
+            // Without a point where there is nothing behind it.
+            other => other.as_f64().map_or_else(|| other.to_string(), |number| number.to_string()),
         };
         let (_, usual) = &self.methods[0];
         let others = self.methods.iter().filter(|(_, default)| default != usual);

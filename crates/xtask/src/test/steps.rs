@@ -21,11 +21,11 @@ pub const STEPS: [Step; 15] = [
     step("fences", "all code in the book is tested, no include is empty", fences),
     step("dependencies", "licences, sources, crates kept out", accepted_dependencies),
     step("lint", "clippy, workspace, all targets", lint),
-    step("wasm", "clippy, the method crates without BLAS, for wasm32", wasm),
+    step("wasm", "clippy, what a browser runs, without BLAS, for wasm32", wasm),
     step("docs", "rustdoc without a warning", docs),
     step("test", "tests and doctests, workspace, with BLAS", test_workspace),
-    step("examples", "every example of a method crate runs", run_examples),
-    step("test-no-blas", "tests of the method crates, without BLAS", test_without_blas),
+    step("examples", "every example of the method crates, adapter and rank runs", run_examples),
+    step("test-no-blas", "tests of the method crates and peft, without BLAS", test_without_blas),
     step("kernels", "every CUDA kernel compiles with NVRTC for three architectures", kernels),
     Step {
         name: "emulated",
@@ -84,7 +84,11 @@ fn clippy(command: &mut Command) -> Result<()> {
 
 /// The method crates and what they stand on: the browser runs them, and what depends on BLAS is written twice in them.
 fn without_blas() -> Result<Vec<String>> {
-    let mut packages = ["adapter", "rank"].map(String::from).to_vec();
+    with_methods(["adapter", "rank", "peft"])
+}
+
+fn with_methods<const N: usize>(others: [&str; N]) -> Result<Vec<String>> {
+    let mut packages = others.map(String::from).to_vec();
     packages.extend(methods()?);
     Ok(packages)
 }
@@ -112,7 +116,8 @@ fn wasm() -> Result<Outcome> {
     if missing.is_none() {
         lint.args(["--target", TARGET]);
     }
-    clippy(packages(&mut lint, &without_blas()?))?;
+    let browser = with_methods(["adapter", "rank", "llama", "oracle"])?;
+    clippy(packages(&mut lint, &browser))?;
     Ok(missing
         .map_or(Outcome::Passed, |why| Outcome::Skipped(format!("no target {TARGET}: {why}"))))
 }
@@ -160,7 +165,7 @@ fn count(command: &mut Command, arguments: &[&str]) -> Result<Outcome> {
 
 fn run_examples() -> Result<Outcome> {
     let (mut tally, mut last) = (Tally::default(), Ok(()));
-    for package in methods()? {
+    for package in with_methods(["adapter", "rank"])? {
         for example in examples(&package)? {
             let mut example_run = cargo();
             example_run.args(["run", "--quiet", "--example", &example]);
