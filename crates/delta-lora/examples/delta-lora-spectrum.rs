@@ -1,7 +1,7 @@
 //! What all the moves of W come to: `cargo run -p delta-lora --example delta-lora-spectrum`.
 //!
 //! The singular values of W_T − W₀, the LoRA that takes the same path, and what dropout would do to the premise. The book's
-//! chapter has the proofs; `tests/telescoping.rs`, `tests/identity.rs` and `tests/step.rs` assert what this prints.
+//! chapter has the proofs; `tests/it/telescoping.rs`, `tests/it/identity.rs` and `tests/it/step.rs` assert what this prints.
 
 use adapter::{AdamVariant, AdamW, Adapter, Dropout, Full, Group, Optimizer, Sgd};
 use delta_lora::{DeltaLora, Settings};

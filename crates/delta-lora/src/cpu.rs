@@ -8,18 +8,14 @@
 //! ```
 //!
 //! The paper writes A B for row vectors, we write B A. Run it: `cargo run -p delta-lora --example delta-lora-quickstart`. Not here:
-//! LoRA's forward and backward (crate `lora`).
-//!
-//! The moves of W telescope: W_T = W₀ + λ s (B_T A_T − B_K A_K). So W_T − W₀ has rank 2r at most, and with K = 0 and
-//! B₀ = 0 the layer is LoRA with the scale (1 + λ) s. The book's chapter has the proofs; `tests/telescoping.rs` and
-//! `tests/identity.rs` check them.
+//! LoRA's forward and backward (crate `lora`), and what the moves of W come to over a run (`moves.rs`).
 
 use std::sync::Arc;
 
 use adapter::{Adapter, Bytes, Dropout, Error, Ledger, Optimizer, Real, Result, check_shape};
 use lora::{Grads, Lora, Saved};
 use ndarray::linalg::general_mat_mul;
-use ndarray::{ArcArray2, Array2, ArrayView2, Axis, concatenate};
+use ndarray::{ArcArray2, Array2, ArrayView2};
 
 /// When and how far W moves.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -48,7 +44,7 @@ pub struct DeltaLora<T> {
     /// t, the updates so far.
     updates: u64,
     /// A_K and B_K, from where W moves. Nothing of meaning before.
-    start: [Array2<T>; 2],
+    pub(crate) start: [Array2<T>; 2],
 }
 // ANCHOR_END: struct
 
@@ -101,42 +97,14 @@ impl<T: Real> DeltaLora<T> {
     }
 
     /// λ s, or λ.
-    fn factor(&self) -> T {
+    pub(crate) fn factor(&self) -> T {
         let lambda = T::from_f64(self.settings.lambda);
         if self.settings.include_scale { lambda * self.lora.scale } else { lambda }
     }
 
     /// W rests as long as t ≤ K.
-    fn has_moved(&self) -> bool {
+    pub(crate) fn has_moved(&self) -> bool {
         self.updates > self.settings.start_step
-    }
-
-    // ANCHOR: total
-    /// W_T + s B A − W₀ as factors (A′ \[2r, in\], B′ \[out, 2r\]): B′A′ is all that training changed. An adapter of rank
-    /// 2r and scale 1 that holds them, on the initial W, is the trained layer.
-    pub fn total(&self) -> (Array2<T>, Array2<T>) {
-        let [start_a, start_b] = &self.start;
-        let factor = if self.has_moved() { self.factor() } else { T::zero() };
-        // s B A + λ s (B A − B_K A_K) = [(s + λ s) B, −λ s B_K] [A; A_K]
-        let a = concatenate![Axis(0), self.lora.a, *start_a]; // [2r, in]
-        let b = concatenate![Axis(1), &self.lora.b * (self.lora.scale + factor), start_b * -factor]; // [out, 2r]
-        (a, b)
-    }
-    // ANCHOR_END: total
-
-    /// W ← W₀, up to rounding: takes back λ s (B_T A_T − B_K A_K).
-    ///
-    /// # Errors
-    /// The weight has another shape.
-    pub fn restore(&self, weight: &mut Array2<T>) -> Result<()> {
-        check_shape("weight", weight.shape(), &self.lora.shape(), "[out, in] of the adapter")?;
-        self.lora.check(weight.view())?;
-        if self.has_moved() {
-            let [start_a, start_b] = &self.start;
-            let moved = self.lora.b.dot(&self.lora.a) - start_b.dot(start_a); // [out, r]·[r, in] → [out, in]
-            weight.scaled_add(-self.factor(), &moved);
-        }
-        Ok(())
     }
 }
 

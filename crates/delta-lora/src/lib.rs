@@ -3,7 +3,8 @@
 //! After each update of A and B, W moves by λ s times what B A moved. W has no gradient, no optimiser state, and needs
 //! no more saved activations than LoRA.
 //!
-//! - `cpu.rs`: the step, and what it comes to over a whole run.
+//! - `cpu.rs`: the step. Read this first.
+//! - `moves.rs`: what the moves of W come to over a whole run.
 //!
 //! ```
 //! use adapter::{Adapter, Group, Sgd};
@@ -27,5 +28,6 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod gpu;
+mod moves;
 
 pub use cpu::{DeltaLora, Settings};
