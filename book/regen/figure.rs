@@ -9,7 +9,7 @@ use plotters::prelude::*;
 const INK: RGBColor = RGBColor(1, 2, 3);
 
 /// Told apart by the colour-blind, and readable on white and on near-black (Okabe & Ito).
-const COLOURS: [RGBColor; 7] = [
+const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -17,6 +17,7 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(128, 128, 128),
+    RGBColor(150, 90, 50),
 ];
 
 /// A named curve.

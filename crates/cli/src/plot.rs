@@ -20,7 +20,7 @@ pub struct Curve {
 
 const SIZE: (u32, u32) = (800, 480);
 // Readable on white and on near-black, and told apart by the colour-blind (Okabe & Ito).
-const COLOURS: [RGBColor; 7] = [
+const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -28,6 +28,7 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(128, 128, 128),
+    RGBColor(150, 90, 50),
 ];
 const GREY: RGBColor = RGBColor(128, 128, 128);
 
