@@ -8,7 +8,7 @@ use plotters::prelude::*;
 /// Stands for the colour of the page's text until the SVG is done.
 const INK: RGBColor = RGBColor(1, 2, 3);
 
-/// Told apart by the colour-blind, and readable on white and on near-black (Okabe & Ito).
+/// Told apart by the colour-blind, and readable on white and on near-black (Okabe & Ito, a grey and a brown).
 const COLOURS: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
