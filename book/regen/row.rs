@@ -39,18 +39,18 @@ pub fn pages() -> Result<Vec<Page>> {
     let mut svg = format!(
         "<svg width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" xmlns=\"http://www.w3.org/2000/svg\" \
          font-family=\"sans-serif\" font-size=\"15\" fill=\"currentColor\">\n",
-        2.0 * SIZE[0],
-        SIZE[1],
+        SIZE[0],
+        2.0 * SIZE[1],
     );
     let zero = array![0.0, 0.0];
-    let turned = Panel { left: 0.0 };
+    let turned = Panel { top: 0.0 };
     turned.arc(&mut svg, dora.magnitude[0])?;
     turned.arrow(&mut svg, [&zero, &weight], "currentColor", "W", [8.0, 5.0])?;
     turned.dashes(&mut svg, [&weight, &v], "s B A", [10.0, -4.0])?;
     turned.arrow(&mut svg, [&zero, &merged], ORANGE, "m V/‖V‖", [-4.0, -12.0])?;
     turned.arrow(&mut svg, [&zero, &v], BLUE, "V", [12.0, 10.0])?;
 
-    let stepped = Panel { left: SIZE[0] };
+    let stepped = Panel { top: SIZE[1] };
     let scale = 0.6; // of the gradient, so that it fits
     let tip = |step: &Array1<f64>| &v + &(step * scale);
     stepped.arrow(&mut svg, [&zero, &v], BLUE, "V", [16.0, 10.0])?;
@@ -61,8 +61,8 @@ pub fn pages() -> Result<Vec<Page>> {
 
     let length = |vector: &Array1<f64>| vector.dot(vector).sqrt();
     let caption = format!(
-        "One row of a weight with two inputs. Left: LoRA turns W into V, and m, here {:.1}, is the length of what is used, \
-         whatever the length of V ({:.2}). Right: the descent direction of V. With ‖V‖ held constant it has a part along V, \
+        "One row of a weight with two inputs. Above: LoRA turns W into V, and m, here {:.1}, is the length of what is used, \
+         whatever the length of V ({:.2}). Below: the descent direction of V. With ‖V‖ held constant it has a part along V, \
          {:.2} beside {:.2} across; the whole gradient has no such part.",
         dora.magnitude[0],
         length(&v),
@@ -73,12 +73,12 @@ pub fn pages() -> Result<Vec<Page>> {
 }
 
 struct Panel {
-    left: f64,
+    top: f64,
 }
 
 impl Panel {
     fn place(&self, point: &Array1<f64>) -> [f64; 2] {
-        [self.left + ORIGIN[0] + UNIT * point[0], ORIGIN[1] - UNIT * point[1]]
+        [ORIGIN[0] + UNIT * point[0], self.top + ORIGIN[1] - UNIT * point[1]]
     }
 
     fn arrow(

@@ -54,18 +54,24 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         let before = session.evaluate()?;
 
         let bar = output::progress(session.left(), M::METHOD.name());
-        let end = session.train(&mut |Step { report, seconds }| {
+        let stop = || match interrupted.load(Ordering::Relaxed) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let mut progress = |Step { report, seconds }: &Step| {
             bar.inc(1);
             bar.set_message(format!("loss {:.4}", report.loss));
             if args.format == Format::Json {
                 let line = json!({"step": report.step, "loss": report.loss, "seconds": seconds});
                 say!("{line}");
             }
-            match interrupted.load(Ordering::Relaxed) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        })?;
+            stop()
+        };
+        // The first evaluation may have taken long enough to be interrupted.
+        let end = match stop() {
+            ControlFlow::Continue(()) => session.train(&mut progress)?,
+            stopped => stopped,
+        };
         bar.finish_and_clear();
 
         if let Some(folder) = &args.out {

@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Error};
 use llama::Projection;
-use methods::{Method, Shown};
+use methods::{Method, OptionInfo};
 use serde_json::Value;
 
 /// One method, and what it was told by name.
@@ -56,7 +56,7 @@ impl clap::FromArgMatches for MethodArgs {
 
 /// An option, and the methods that have it with their defaults.
 struct OfMethods {
-    option: Shown,
+    option: OptionInfo,
     methods: Vec<(Method, Value)>,
 }
 
@@ -77,7 +77,7 @@ fn options() -> Vec<OfMethods> {
 
 impl OfMethods {
     fn arg(&self) -> Arg {
-        let Shown { name, help, values, flag, .. } = self.option;
+        let OptionInfo { name, help, values, flag, .. } = self.option;
         let mut arg = Arg::new(name).long(name);
         if flag {
             return self.headed(arg.help(help).action(ArgAction::SetTrue));

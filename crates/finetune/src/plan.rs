@@ -144,7 +144,12 @@ impl Plan {
         })
     }
 
-    /// The settings by name: those a resumed run must share. What an adapter's folder keeps is not among them.
+    /// Was the method told this?
+    pub(crate) fn says(&self, name: &str) -> bool {
+        self.options.iter().any(|(given, _)| given == name)
+    }
+
+    /// The settings by name: those a resumed run must share.
     pub fn settings<O: Options>(&self, options: &O) -> BTreeMap<String, Value> {
         let shared = [
             ("method", json!(self.method.name())),
@@ -161,8 +166,7 @@ impl Plan {
             ("seed", json!(self.seed)),
             ("steps", json!(self.steps)),
         ];
-        let fields = O::fields().into_iter().filter(|field| !field.in_folder);
-        let own = fields.map(|field| (field.name, field.get(options)));
+        let own = O::fields().into_iter().map(|field| (field.name, field.get(options)));
         shared.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use adapter::{Ledger, Optimizer, Real};
 use llama::state::{self, State};
 use llama::{Adapters, Llama, Report, Score, Trainer};
-use methods::Tunable;
+use methods::{Field, Options, Tunable};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,13 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
         let mut options: M::Options = plan.options()?;
         let mut optimizer = plan.optimizer();
         let (saved, own) = state::load(folder, &mut *optimizer)?;
+        // What the run was started with holds, unless it is said anew.
+        let unsaid = |field: &&Field<M::Options>| field.in_folder && !plan.says(field.name);
+        for field in M::Options::fields().iter().filter(unsaid) {
+            if let Some(before) = saved.settings.get(field.name) {
+                field.take(&mut options, before)?;
+            }
+        }
         for (name, now) in plan.settings(&options).iter().chain(settings) {
             let before = saved.settings.get(name).unwrap_or(&Value::Null);
             if before != now && !(name == "steps" && may_grow) {
@@ -213,12 +220,11 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
 }
 
 /// An option was given that the folder decides, and decides otherwise.
-fn contradiction<O: methods::Options>(plan: &Plan, read: &O, folder: &Path) -> Result<()> {
+fn contradiction<O: Options>(plan: &Plan, read: &O, folder: &Path) -> Result<()> {
     let asked: O = plan.options()?;
     for field in O::fields().iter().filter(|field| field.in_folder) {
-        let given = plan.options.iter().any(|(name, _)| name == field.name);
         let (asked, is) = (field.get(&asked), field.get(read));
-        if given && asked != is {
+        if plan.says(field.name) && asked != is {
             let name = field.name;
             let reason =
                 format!("--{name} is {asked}, and the adapter that was read has {name} {is}");

@@ -100,6 +100,17 @@ impl<O: Clone + 'static> Field<O> {
         }
     }
 
+    /// Takes a value that [`get`](Self::get) gave.
+    ///
+    /// # Errors
+    /// It is of another option.
+    pub fn take(&self, options: &mut O, value: &Value) -> Result<()> {
+        match value {
+            Value::String(text) => (self.set)(options, text),
+            other => (self.set)(options, &other.to_string()),
+        }
+    }
+
     /// The value it has, for settings and help.
     pub fn get(&self, options: &O) -> Value {
         (self.get)(options)
@@ -125,7 +136,7 @@ pub fn set<'a, O: Options>(
 
 /// An option as it is shown, whichever method has it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shown {
+pub struct OptionInfo {
     /// Its name after `--`, in settings and in errors.
     pub name: &'static str,
     /// What it means, in a line.
@@ -140,13 +151,13 @@ pub struct Shown {
 
 impl Method {
     /// What the method can be told.
-    pub fn options(self) -> Vec<Shown> {
+    pub fn options(self) -> Vec<OptionInfo> {
         struct Show;
         impl Visitor<f64> for Show {
-            type Output = Vec<Shown>;
-            fn visit<M: Tunable<f64>>(self) -> Vec<Shown> {
+            type Output = Vec<OptionInfo>;
+            fn visit<M: Tunable<f64>>(self) -> Vec<OptionInfo> {
                 let default = M::Options::default();
-                let show = |field: Field<M::Options>| Shown {
+                let show = |field: Field<M::Options>| OptionInfo {
                     name: field.name,
                     help: field.help,
                     values: field.values,

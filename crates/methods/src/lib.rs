@@ -29,7 +29,7 @@ mod tunable;
 mod vera;
 
 pub use error::{Error, Result};
-pub use field::{Field, Options, Setting, Shown, set};
+pub use field::{Field, OptionInfo, Options, Setting, set};
 pub use trained::{AdapterUser, Trained};
 pub use tunable::{Row, Tunable, Visitor};
 

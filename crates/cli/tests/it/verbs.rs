@@ -199,6 +199,42 @@ fn example(row: &llama::data::Row) -> llama::data::Example {
     llama::data::Example { tokens, prompt }
 }
 
+/// Delta-LoRA's folder holds a rank and a scale of its own, so its α is known from the settings alone.
+#[test]
+fn an_option_that_contradicts_a_resumed_run_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = sorted_down(directory.path(), 7);
+    for method in ["lora", "vera", "delta-lora"] {
+        let out = path(directory.path(), method);
+        let run = |steps: &str, more: &[&str]| -> Output {
+            let arguments =
+                ["finetune", "--data", &data, "--method", method, "--rank", "4", "--steps", steps];
+            lowrank(&[&arguments[..], &["--format", "json"], more].concat())
+        };
+        let own = match method {
+            "vera" => ["--d-init", "0.25"],
+            _ => ["--alpha", "12"],
+        };
+        let more = [&own[..], &["--schedule", "constant", "--out", &out]].concat();
+        let more = match method {
+            "delta-lora" => [&more[..], &["--start-step", "1"]].concat(),
+            _ => more,
+        };
+        lines(&run("1", &more));
+        let again = |steps: &str, more: &[&str]| {
+            let start: &[&str] = if method == "delta-lora" { &["--start-step", "1"] } else { &[] };
+            let common = ["--schedule", "constant", "--resume", &out, "--out", &out];
+            run(steps, &[&common[..], start, more].concat())
+        };
+        // Unsaid, it is what it was; said again, it may be so; twice over, since the second run writes it anew.
+        lines(&again("2", &[]));
+        lines(&again("3", &own));
+        let text = String::from_utf8(again("4", &[own[0], "999"]).stderr).unwrap();
+        let expected = format!("{} is 999.0", own[0]);
+        assert!(text.contains(&expected) && text.contains("to be resumed had"), "{text}");
+    }
+}
+
 /// A folder says which method made it, and another method does not take it by mistake.
 #[test]
 fn a_checkpoint_of_another_method_or_rank_is_refused() {
