@@ -9,11 +9,10 @@ use adapter::{AdamVariant, AdamW, Adapter, Decay, Full, Group, Real, Schedule};
 use anyhow::{Result, anyhow};
 use indicatif::{BinaryBytes, HumanCount, ProgressBar};
 use llama::data::{Dataset, Example};
+use llama::random::{Purpose, random};
 use llama::tiny::{self, Task};
 use llama::{Adapters, Llama, Projection, Report, Score, Settings, Train, Trainer};
 use lora::{Init, Lora, Scaling};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use rank::Svd;
 
 use crate::figure::{Chart, Line, figure};
@@ -34,7 +33,7 @@ struct Run<A> {
 }
 
 pub fn pages() -> Result<Vec<Page>> {
-    let held_out = Task::Descending.examples(1000, &mut ChaCha8Rng::seed_from_u64(u64::MAX));
+    let held_out = Task::Descending.examples(1000, &mut random(0, Purpose::Problems, 2));
     let before = tiny::model::<f64>()?.evaluate(&Adapters::<Full>::none(), &held_out)?;
     let ranks = [1, 2, 4, RANK, 16];
     let bar = ProgressBar::new((STEPS * (1 + ranks.len())) as u64);
@@ -63,7 +62,7 @@ pub fn pages() -> Result<Vec<Page>> {
 }
 
 fn lora<T: Real>(rank: usize) -> Result<Adapters<Lora<T>>> {
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
+    let mut rng = random(0, Purpose::Adapters, 0);
     let new = |_, shape| {
         let alpha = 2.0 * rank as f64;
         Lora::init(shape, rank, alpha, Scaling::AlphaOverR, Init::default(), &mut rng)
@@ -83,8 +82,8 @@ fn trainer<T: Real, A: Adapter<T>>(
 }
 
 fn data() -> Result<Dataset> {
-    let mut rng = ChaCha8Rng::seed_from_u64(0);
-    Ok(Dataset::new(Task::Descending.examples(STEPS * BATCH, &mut rng), Some(0))?)
+    let problems = Task::Descending.examples(STEPS * BATCH, &mut random(0, Purpose::Problems, 0));
+    Ok(Dataset::new(problems, Some(0))?)
 }
 
 fn run<A: Adapter<f64>>(

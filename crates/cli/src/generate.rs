@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use adapter::{Adapter, Full};
 use anyhow::Result;
+use llama::random::{Purpose, random};
 use llama::{Adapters, Llama, Sampling};
 use methods::{AdapterUser, Trained};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 use crate::source::{Source, Words};
 use crate::threads;
@@ -71,7 +70,7 @@ impl AdapterUser<f32> for Generate<'_> {
             None => args.tokens.min(llama::tiny::DIGITS),
         };
         let sampling = Sampling { count, temperature: args.temperature, stop: words.stop() };
-        let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
+        let mut rng = random(args.seed, Purpose::Sampling, 0);
         let (mut tokens, mut shown) = (Vec::new(), String::new());
         let mut failed = None;
         model.generate(adapters, &prompt, &sampling, &mut rng, |token| {

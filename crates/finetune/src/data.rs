@@ -2,10 +2,9 @@
 
 use adapter::{Adapter, Real};
 use llama::data::{Dataset, Example};
+use llama::random::{Purpose, random};
 use llama::tiny::Task;
 use llama::{Adapters, Batch, Llama, Score};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Plan, Result};
@@ -51,13 +50,13 @@ impl Data {
     pub fn embedded(plan: &Plan, seed: Option<u64>) -> Result<Self> {
         let count = plan.steps * plan.batch * plan.accumulate;
         // The held-out problems are the same whatever the seed of a run.
-        Self::new(problems(plan.seed, count.max(1)), problems(u64::MAX, HELD_OUT), seed)
+        Self::new(problems(plan.seed, TRAIN, count.max(1)), problems(0, REPORT, HELD_OUT), seed)
     }
 
     /// Other problems of the embedded model's task, to choose settings by: those of [`embedded`](Self::embedded) stay
     /// unseen.
     pub fn embedded_for_choosing() -> Vec<Example> {
-        problems(u64::MAX - 1, HELD_OUT)
+        problems(0, CHOOSE, HELD_OUT)
     }
 
     /// The batches of one step.
@@ -111,7 +110,11 @@ impl Data {
 }
 
 const HELD_OUT: usize = 1000;
+/// The three sets of problems.
+const TRAIN: u64 = 0;
+const CHOOSE: u64 = 1;
+const REPORT: u64 = 2;
 
-fn problems(seed: u64, count: usize) -> Vec<Example> {
-    Task::Descending.examples(count, &mut ChaCha8Rng::seed_from_u64(seed))
+fn problems(seed: u64, set: u64, count: usize) -> Vec<Example> {
+    Task::Descending.examples(count, &mut random(seed, Purpose::Problems, set))
 }

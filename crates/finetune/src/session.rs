@@ -6,11 +6,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use adapter::{Ledger, Optimizer, Real};
+use llama::random::{Purpose, random};
 use llama::state::{self, State};
 use llama::{Adapters, Llama, Report, Score, Trainer};
 use methods::{Field, Options, Tunable};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -68,7 +67,7 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
     /// An option makes no sense.
     pub fn start(plan: Plan, model: Llama<T>, data: &'a Data) -> Result<Self> {
         let options: M::Options = plan.options()?;
-        let mut rng = ChaCha8Rng::seed_from_u64(plan.seed);
+        let mut rng = random(plan.seed, Purpose::Adapters, 0);
         let adapters = M::start(&model, &options, &mut rng)?;
         let optimizer = plan.optimizer();
         Self::new(plan, options, model, adapters, optimizer, data)

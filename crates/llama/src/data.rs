@@ -1,10 +1,9 @@
 //! Training data: token sequences, and the order they come in.
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 
 use crate::error::refused;
+use crate::random::{Purpose, random};
 use crate::{Batch, Error, Result};
 
 /// A token sequence; its first `prompt` tokens are given and not learnt.
@@ -69,9 +68,7 @@ impl Dataset {
     fn order(&self, pass: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.examples.len()).collect();
         if let Some(seed) = self.shuffle {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            rng.set_stream(pass as u64);
-            order.shuffle(&mut rng);
+            order.shuffle(&mut random(seed, Purpose::Order, pass as u64));
         }
         order
     }

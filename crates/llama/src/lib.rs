@@ -18,6 +18,7 @@ mod mlp;
 mod model;
 mod norm;
 mod objective;
+pub mod random;
 mod rope;
 pub mod save;
 pub mod state;

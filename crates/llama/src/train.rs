@@ -1,10 +1,9 @@
 //! The training step: loss, gradients, clipping, learning rate, update.
 
 use adapter::{Adapter, Optimizer, Real, Schedule, tensors};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 use crate::adapters::{Adapters, Masks};
+use crate::random::{Purpose, random};
 use crate::{Batch, Error, Llama, Result, Train};
 
 /// What a run does, apart from the model, the adapters and the data.
@@ -70,12 +69,8 @@ impl<T: Real, A: Adapter<T>> Trainer<T, A> {
         if let Some(clip) = settings.clip {
             tensors::clip_factor(0.0, clip)?;
         }
-        adapters.draw_masks(
-            &model.config,
-            0,
-            settings.dropout,
-            &mut ChaCha8Rng::seed_from_u64(0),
-        )?;
+        let rng = &mut random(settings.seed, Purpose::Dropout, 0);
+        adapters.draw_masks(&model.config, 0, settings.dropout, rng)?;
         let lr = optimizer.group().lr;
         Ok(Self { model, adapters, optimizer, settings, step: 0, lr })
     }
@@ -105,8 +100,7 @@ impl<T: Real, A: Adapter<T>> Trainer<T, A> {
             return Err(Error::Data("nothing to predict in this batch".into()));
         }
         // Masks are a function of the seed and the step, so that a resumed run draws the same ones.
-        let mut rng = ChaCha8Rng::seed_from_u64(self.settings.seed);
-        rng.set_stream(self.step as u64);
+        let mut rng = random(self.settings.seed, Purpose::Dropout, self.step as u64);
         let (mut loss, mut sum) = (0.0, None);
         let (mut saved_bytes, mut adapter_saved_bytes) = (0, 0);
         for part in parts {
