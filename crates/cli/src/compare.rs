@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
-use finetune::{Data, Digest, Outcome, Plan, Step, Store, Sweep};
+use finetune::{Data, Outcome, Plan, Step, Store, Sweep, digest};
 use llama::data::Example;
 use llama::{Llama, Projection};
 use methods::{Method, Row};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::compare_report::{self, Runs};
 use crate::method_args::targets;
-use crate::output::{self, Format};
+use crate::output::{self, Format, Progress};
 use crate::source::Source;
 use crate::threads;
 
@@ -44,7 +44,7 @@ pub struct Args {
     /// α
     #[arg(long, default_value_t = 16.0)]
     alpha: f64,
-    /// Projections to adapt
+    /// Projections to adapt; or all-linear
     #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
     targets: Vec<String>,
     /// The first seed
@@ -68,6 +68,9 @@ pub struct Args {
     /// Folder for the plots, the sweep and the finished runs: the same command again goes on with it
     #[arg(long, value_name = "DIR", default_value = "compare")]
     out: PathBuf,
+    /// No progress and no notes on standard error
+    #[arg(long)]
+    quiet: bool,
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 }
@@ -104,6 +107,9 @@ const SWEEP_SEED: u64 = 10_000;
 /// `lowrank compare`.
 pub fn main(args: &Args) -> Result<()> {
     let threads = threads::set(args.threads)?;
+    if args.quiet {
+        output::be_quiet();
+    }
     if args.seeds == 0 || args.steps == Some(0) {
         bail!("--seeds and --steps are at least 1");
     }
@@ -156,7 +162,7 @@ impl Comparison {
             None => (Examples::Embedded, None),
             Some(path) => {
                 let all = source.words.examples(path, args.seq_len)?;
-                let digest = Digest::of(&all);
+                let digest = digest::of_examples(&all);
                 let split = Data::split(all).with_context(|| path.display().to_string())?;
                 (Examples::Split(split), Some(digest))
             }
@@ -242,17 +248,16 @@ impl Comparison {
                 Examples::Split([_, choosing, _]) => choosing.clone(),
             };
         }
-        let bar = output::progress(plan.steps, row.name);
+        let bar = Progress::new(plan.steps, row.name);
         let mut progress = |Step { report, .. }: &Step| {
-            bar.inc(1);
-            bar.set_message(format!("{kept_as}, lr {lr}, seed {seed}: loss {:.4}", report.loss));
+            bar.advance(format!("{kept_as}, lr {lr}, seed {seed}: loss {:.4}", report.loss));
         };
         let outcome = match finetune::run(&plan, &self.model, &data, &self.targets, &mut progress) {
             Ok(record) => Some(record),
             Err(error) if error.is_divergence() => None,
             Err(error) => return Err(error.into()),
         };
-        bar.finish_and_clear();
+        bar.finish();
         self.store.put(kept_as, row, lr, seed, &outcome)?;
         Ok(outcome)
     }

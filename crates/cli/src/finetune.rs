@@ -7,20 +7,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter::{Decay, Ledger, Real};
 use anyhow::{Context, Result, bail};
-use finetune::{Data, Plan, Session, Step};
+use finetune::{Data, Entry, Origin, Plan, RunFolder, Session, Step};
 use llama::{Llama, Score};
 use methods::{Options, Tunable, Visitor};
 use serde_json::json;
 
 use crate::finetune_args::{Args, Dtype};
-use crate::output::{self, Format};
+use crate::output::{self, Format, Progress};
 use crate::source::Source;
 use crate::threads;
 
-/// `lowrank finetune`.
-pub fn main(args: &Args) -> Result<()> {
+/// `lowrank finetune`. `run_toml` is what its folder says it was told.
+pub fn main(args: &Args, run_toml: &str) -> Result<()> {
     let threads = threads::set(args.threads)?;
-    let finetune = Finetune { args, threads };
+    if args.quiet {
+        output::be_quiet();
+    }
+    let finetune = Finetune { args, run_toml, threads };
     match args.dtype {
         Dtype::F32 => args.method.method.visit::<f32, _>(finetune),
         Dtype::F64 => args.method.method.visit::<f64, _>(finetune),
@@ -29,6 +32,7 @@ pub fn main(args: &Args) -> Result<()> {
 
 struct Finetune<'a> {
     args: &'a Args,
+    run_toml: &'a str,
     threads: usize,
 }
 
@@ -36,56 +40,77 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
     type Output = Result<()>;
 
     fn visit<M: Tunable<T>>(self) -> Result<()> {
-        let Self { args, threads } = self;
+        let Self { args, run_toml, threads } = self;
         if args.model.is_some() && args.data.is_none() {
             bail!("--data is needed: only the embedded model brings a task of its own");
         }
-        if let Some(folder) = &args.out {
-            check_writable(folder).with_context(|| format!("--out {}", folder.display()))?;
+        if args.eval_every.is_some() && args.data.is_some() && args.eval_data.is_none() {
+            bail!("--eval-every needs --eval-data");
         }
+        let resumed = args.resume.as_deref().map(finetune::furthest).transpose()?;
+        check_out(args)?;
         let interrupted = catch_interrupt()?;
-        let plan = args.plan()?;
-        let Source { model, words } = Source::load(args.model.as_deref())?;
-        let data = args.data(&plan, &words)?;
-        let mut session: Session<'_, T, M> = begin(args, plan, model, &data)?;
+        // A method's own options are checked before anything is loaded.
+        args.plan(None)?.options::<M::Options>()?;
+        let Source { model, words, base } = Source::load(args.model.as_deref())?;
+        let (plan, data) = args.plan_and_data(&words)?;
+        let origin = Origin::new(base, args.settings(), &model, &data);
+        let mut session: Session<'_, T, M> =
+            begin(args, resumed.as_deref(), plan, model, &data, &origin)?;
         for warning in session.options.warnings(session.plan.steps) {
-            eprintln!("warning: {warning}");
+            output::note(format_args!("warning: {warning}"));
         }
-        let before = session.evaluate()?;
-
-        let bar = output::progress(session.left(), M::METHOD.name());
         let stop = || match interrupted.load(Ordering::Relaxed) {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        let mut progress = |Step { report, seconds }: &Step| {
-            bar.inc(1);
-            bar.set_message(format!("loss {:.4}", report.loss));
-            if args.format == Format::Json {
-                let line = json!({"step": report.step, "loss": report.loss, "seconds": seconds});
-                say!("{line}");
+        let before = session.evaluate()?;
+        let mut folder = match &args.out {
+            None => None,
+            Some(path) => {
+                if args.overwrite && !continues(args) {
+                    finetune::out(path).clear()?;
+                }
+                let previous = resumed.as_deref().map(|folder| (folder, session.trainer.step));
+                Some(RunFolder::begin(path, origin, args.checkpoints(), run_toml, previous)?)
             }
-            stop()
+        };
+
+        let bar = Progress::new(session.left(), M::METHOD.name());
+        let mut after_step = |session: &Session<'_, T, M>, step: &Step| -> Result<_> {
+            let done = step.report.step as u64 + 1;
+            let due = args.eval_every.is_some_and(|every| done.is_multiple_of(every));
+            let held_out = if due { session.evaluate()? } else { None };
+            let shown = held_out.map(|score| format!(", held-out {:.4}", score.loss));
+            bar.advance(format!("loss {:.4}{}", step.report.loss, shown.unwrap_or_default()));
+            if args.format == Format::Json {
+                say!("{}", Entry::new(step, held_out).line());
+            }
+            if let Some(folder) = &mut folder {
+                folder.record(session, step, held_out)?;
+            }
+            Ok(stop())
         };
         // The first evaluation may have taken long enough to be interrupted.
         let end = match stop() {
-            ControlFlow::Continue(()) => session.train(&mut progress)?,
+            ControlFlow::Continue(()) => session.train(&mut after_step)?,
             stopped => stopped,
         };
-        bar.finish_and_clear();
+        bar.finish();
 
-        if let Some(folder) = &args.out {
-            session.save(folder, args.model.as_deref(), &args.settings())?;
+        if let Some(folder) = &folder {
+            folder.finish(&session)?;
         }
-        let after = session.evaluate()?;
-        report(args, &session, before, after, threads);
         if end.is_break() {
             let kept = match &args.out {
                 Some(folder) => format!("; it is in {}", folder.display()),
                 None => String::new(),
             };
+            report(args, &session, before, None, threads);
             bail!("interrupted after step {}{kept}", session.trainer.step);
         }
+        let after = session.evaluate()?;
+        report(args, &session, before, after, threads);
         Ok(())
     }
 }
@@ -93,14 +118,16 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
 /// The run before its first step here: fresh, from an adapter, or where an earlier one stopped.
 fn begin<'a, T: Real, M: Tunable<T>>(
     args: &Args,
+    resumed: Option<&Path>,
     plan: Plan,
     model: Llama<T>,
     data: &'a Data,
+    origin: &Origin,
 ) -> Result<Session<'a, T, M>> {
-    if let Some(folder) = &args.resume {
+    if let Some(folder) = resumed {
         // A constant rate does not depend on how long the run is, and neither does data read from a file.
         let may_grow = plan.decay == Decay::Constant && args.data.is_some();
-        let session = Session::resume(plan, model, data, folder, &args.settings(), may_grow);
+        let session = Session::resume(plan, model, data, folder, origin, may_grow);
         return session.with_context(|| format!("--resume {}", folder.display()));
     }
     if let Some(folder) = &args.init_adapter {
@@ -109,7 +136,28 @@ fn begin<'a, T: Real, M: Tunable<T>>(
     Ok(Session::start(plan, model, data)?)
 }
 
-/// Better to know before the training than after it.
+/// Is there a place for the result? Better to know before the training than after it.
+fn check_out(args: &Args) -> Result<()> {
+    let Some(folder) = &args.out else { return Ok(()) };
+    let inputs = [
+        ("--model", args.model.as_ref().map(Path::new)),
+        ("--init-adapter", args.init_adapter.as_deref()),
+    ];
+    let inputs: Vec<_> =
+        inputs.into_iter().filter_map(|(name, path)| Some((name, path?))).collect();
+    let out = finetune::out(folder);
+    out.check(&inputs, args.overwrite || continues(args)).context("--out")?;
+    check_writable(folder).with_context(|| format!("--out {}", folder.display()))
+}
+
+/// Does the run go on in the folder that it is resumed from, or whose checkpoint it is?
+fn continues(args: &Args) -> bool {
+    let (Some(resume), Some(out)) = (&args.resume, &args.out) else { return false };
+    let of = |path: &Path| std::fs::canonicalize(path).ok();
+    let out = of(out);
+    out.is_some() && (of(resume) == out || of(resume).and_then(|path| of(path.parent()?)) == out)
+}
+
 fn check_writable(folder: &Path) -> Result<()> {
     let exists = folder.ancestors().find(|ancestor| ancestor.exists());
     // An empty path is the current folder.
@@ -119,7 +167,8 @@ fn check_writable(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Ctrl-C ends the run after the step it is in; a second one ends it at once.
+/// Ctrl-C, and the signals by which a system asks a program to end, end the run after the step it is in; a second one
+/// ends it at once.
 fn catch_interrupt() -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let seen = flag.clone();
@@ -129,7 +178,7 @@ fn catch_interrupt() -> Result<Arc<AtomicBool>> {
         }
         eprintln!("stopping after this step (again to stop at once)");
     })
-    .context("Ctrl-C cannot be caught")?;
+    .context("signals cannot be caught")?;
     Ok(flag)
 }
 

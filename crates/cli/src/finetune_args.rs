@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use adapter::{AdamVariant, Decay};
 use anyhow::{Context, Result, bail};
-use finetune::{Data, OptimizerKind, Plan, Sweep};
+use clap::builder::RangedU64ValueParser;
+use finetune::{Checkpoints, Data, OptimizerKind, Plan, Sweep};
 use serde_json::{Value, json};
 
 use crate::method_args::MethodArgs;
@@ -30,6 +31,9 @@ pub struct Args {
     /// Updates [default: 400 for the embedded model, 100 for others]
     #[arg(long)]
     pub steps: Option<usize>,
+    /// Updates for so many passes through --data, in the place of --steps
+    #[arg(long, conflicts_with = "steps", requires = "data")]
+    pub epochs: Option<f64>,
     /// Tokens in a block of a .txt
     #[arg(long, default_value_t = 192)]
     pub seq_len: usize,
@@ -43,12 +47,12 @@ pub struct Args {
     pub weight_decay: f64,
     #[arg(long, value_enum, default_value = "adamw")]
     pub optimizer: OptimizerName,
-    /// Which AdamW: torch.optim's, or the one transformers had
-    #[arg(long, value_enum, default_value = "torch")]
-    pub adam: AdamName,
-    /// β₁,β₂
-    #[arg(long, value_delimiter = ',', default_value = "0.9,0.999")]
-    pub betas: Vec<f64>,
+    /// Which AdamW: torch.optim's, or the one transformers had [default: torch]
+    #[arg(long, value_enum)]
+    pub adam: Option<AdamName>,
+    /// β₁,β₂ [default: 0.9,0.999]
+    #[arg(long, value_delimiter = ',')]
+    pub betas: Option<Vec<f64>>,
     /// ε [default: 1e-8; 1e-6 with --adam hf]
     #[arg(long)]
     pub eps: Option<f64>,
@@ -77,12 +81,31 @@ pub struct Args {
     /// Start from this PEFT adapter, with its rank, α and targets (of VeRA: rank, key, sharing and targets)
     #[arg(long, value_name = "PEFT_DIR", conflicts_with = "resume")]
     pub init_adapter: Option<PathBuf>,
-    /// Go on with the run that wrote this folder
+    /// Go on with the run that wrote this folder, where its result or the last of its checkpoints stands
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
-    /// Write the result here: a PEFT adapter, or with --method full a Hugging Face model; and what --resume needs
+    /// Write the result here: a PEFT adapter, or with --method full a Hugging Face model; what --resume needs, a log and
+    /// the checkpoints. It must not exist, be empty, or be the folder of the run that is resumed
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Let the result take the place of the one that an earlier run wrote to --out
+    #[arg(long, requires = "out")]
+    pub overwrite: bool,
+    /// Write a checkpoint into --out after every so many steps
+    #[arg(long, value_name = "STEPS", requires = "out", value_parser = at_least_one())]
+    pub save_every: Option<u64>,
+    /// Keep so many checkpoints, the youngest
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = at_least_one())]
+    pub keep: u64,
+    /// Look at --eval-data after every so many steps; with --out the best state is kept
+    #[arg(long, value_name = "STEPS", value_parser = at_least_one())]
+    pub eval_every: Option<u64>,
+    /// Take the options of this run.toml, which every --out has; what is said here too is taken from here
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// No progress and no notes on standard error
+    #[arg(long)]
+    pub quiet: bool,
     #[arg(long, value_enum, default_value = "table")]
     pub format: Format,
 }
@@ -113,12 +136,16 @@ pub enum Dtype {
     F64,
 }
 
+fn at_least_one() -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(1..)
+}
+
 impl Args {
-    /// The run.
+    /// The run, on a file of so many examples.
     ///
     /// # Errors
     /// An option that the method does not have, or a value that makes no sense.
-    pub fn plan(&self) -> Result<Plan> {
+    pub fn plan(&self, examples: Option<usize>) -> Result<Plan> {
         let MethodArgs { method, given } = self.method.clone();
         let default = match &self.model {
             None => Plan::embedded(method, f64::NAN),
@@ -130,16 +157,41 @@ impl Args {
             (None, None) => Sweep::embedded().rate(&default.row()).context("--lr is needed")?,
             (Some(_), None) => default.lr,
         };
-        let &[beta1, beta2] = self.betas.as_slice() else {
-            bail!("--betas takes two numbers, as in 0.9,0.999");
+        let betas = match self.betas.as_deref() {
+            None => default.betas,
+            Some(&[beta1, beta2]) => (beta1, beta2),
+            Some(_) => bail!("--betas takes two numbers, as in 0.9,0.999"),
+        };
+        if self.optimizer == OptimizerName::Sgd {
+            let given = [
+                ("--adam", self.adam.is_some()),
+                ("--betas", self.betas.is_some()),
+                ("--eps", self.eps.is_some()),
+            ];
+            if let Some((name, _)) = given.iter().find(|(_, given)| *given) {
+                bail!("{name} is for --optimizer adamw: the optimizer is sgd");
+            }
+        }
+        let batch = self.batch.unwrap_or(default.batch);
+        let steps = match (self.epochs, examples) {
+            (Some(epochs), Some(examples)) => {
+                if !(epochs > 0.0 && epochs.is_finite()) {
+                    bail!("--epochs is {epochs}: it must be above 0");
+                }
+                let a_step = (batch * self.accumulate).max(1) as f64;
+                (epochs * examples as f64 / a_step).ceil() as usize
+            }
+            _ => self.steps.unwrap_or(default.steps),
         };
         Ok(Plan {
             optimizer: match (self.optimizer, self.adam) {
                 (OptimizerName::Sgd, _) => OptimizerKind::Sgd,
-                (OptimizerName::AdamW, AdamName::Torch) => OptimizerKind::AdamW(AdamVariant::Torch),
-                (OptimizerName::AdamW, AdamName::Hf) => OptimizerKind::AdamW(AdamVariant::Hf),
+                (OptimizerName::AdamW, None | Some(AdamName::Torch)) => {
+                    OptimizerKind::AdamW(AdamVariant::Torch)
+                }
+                (OptimizerName::AdamW, Some(AdamName::Hf)) => OptimizerKind::AdamW(AdamVariant::Hf),
             },
-            betas: (beta1, beta2),
+            betas,
             eps: self.eps,
             lr,
             weight_decay: self.weight_decay,
@@ -150,30 +202,38 @@ impl Args {
                 None => default.decay,
             },
             warmup: self.warmup,
-            steps: self.steps.unwrap_or(default.steps),
+            steps,
             clip: self.clip,
-            batch: self.batch.unwrap_or(default.batch),
+            batch,
             accumulate: self.accumulate,
             seed: self.seed,
             ..default
         })
     }
 
-    /// Its data.
+    /// The run and its data.
     ///
     /// # Errors
-    /// A file is missing, empty or no text.
-    pub fn data(&self, plan: &Plan, words: &Words) -> Result<Data> {
+    /// As [`plan`](Self::plan), or a file is missing, empty or no text.
+    pub fn plan_and_data(&self, words: &Words) -> Result<(Plan, Data)> {
         let read = |path: &PathBuf| words.examples(path, self.seq_len);
+        let examples = self.data.as_ref().map(read).transpose()?;
+        let plan = self.plan(examples.as_ref().map(Vec::len))?;
         let seed = (!self.no_shuffle).then_some(plan.seed);
-        let mut data = match &self.data {
-            Some(path) => Data::new(read(path)?, Vec::new(), seed)?,
-            None => Data::embedded(plan, seed)?,
+        let mut data = match examples {
+            Some(examples) => Data::new(examples, Vec::new(), seed)?,
+            None => Data::embedded(&plan, seed)?,
         };
         if let Some(path) = &self.eval_data {
             data.held_out = read(path)?;
         }
-        Ok(data)
+        Ok((plan, data))
+    }
+
+    /// When checkpoints are written.
+    pub fn checkpoints(&self) -> Checkpoints {
+        let every = self.save_every.map(|every| every as usize);
+        Checkpoints { every, keep: self.keep as usize }
     }
 
     /// The settings beside the plan's that a resumed run must share.

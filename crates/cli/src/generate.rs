@@ -43,7 +43,7 @@ pub struct Args {
 /// `lowrank generate`.
 pub fn main(args: &Args) -> Result<()> {
     threads::set(args.threads)?;
-    let Source { model, words } = Source::<f32>::load(args.model.as_deref())?;
+    let Source { model, words, .. } = Source::<f32>::load(args.model.as_deref())?;
     let generate = Generate { args, model: &model, words: &words };
     match &args.adapter {
         None => generate.with(&Adapters::<Full>::none()),

@@ -7,6 +7,7 @@ mod output;
 mod claims;
 mod compare;
 mod compare_report;
+mod config;
 mod finetune;
 mod finetune_args;
 mod generate;
@@ -14,13 +15,15 @@ mod merge;
 mod method_args;
 mod oracle;
 mod plot;
+mod plot_logs;
 mod selftest;
 mod source;
 mod threads;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use anyhow::Result;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Fine-tune a real transformer with low-rank methods, and see what each costs and gives.
 #[derive(Parser)]
@@ -52,30 +55,57 @@ enum Verb {
     Show(oracle::ShowArgs),
     /// Let the oracle prove itself: make its cases again, and let every known mistake fail
     Selftest(selftest::Args),
+    /// Draw the losses of runs from the logs in their folders
+    Plot(plot_logs::Args),
+    /// Print what a shell needs to complete these commands
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
     /// Print tests/vectors/bounds.json: the constants of the error bounds, for other languages
     #[command(hide = true)]
     Bounds,
 }
 
 fn main() -> ExitCode {
+    run().unwrap_or_else(|error| {
+        eprintln!("error: {}", one_line(&error));
+        ExitCode::from(2)
+    })
+}
+
+fn run() -> Result<ExitCode> {
+    let command = Cli::command();
+    let arguments = config::expand(std::env::args_os().collect())?;
+    let matches = command.clone().get_matches_from(arguments);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    // What a run's folder says it was told.
+    let given = || match matches.subcommand() {
+        Some((verb, matches)) => {
+            let command = command.find_subcommand(verb).expect("the one that matched");
+            ::finetune::run_toml(verb, &config::given(command, matches))
+        }
+        None => unreachable!("a command is required"),
+    };
     let done = |()| ExitCode::SUCCESS;
-    let result = match Cli::parse().verb {
-        Verb::Finetune(args) => finetune::main(&args).map(done),
+    match cli.verb {
+        Verb::Finetune(args) => finetune::main(&args, &given()).map(done),
         Verb::Compare(args) => compare::main(&args).map(done),
         Verb::Claims(args) => claims::main(&args).map(done),
         Verb::Generate(args) => generate::main(&args).map(done),
-        Verb::Merge(args) => merge::main(&args).map(done),
+        Verb::Merge(args) => merge::main(&args, &given()).map(done),
         Verb::Emit(args) => oracle::emit(&args),
         Verb::Check(args) => oracle::check(&args),
         Verb::List(args) => oracle::list(&args),
         Verb::Show(args) => oracle::show(&args),
         Verb::Selftest(args) => selftest::main(&args),
+        Verb::Plot(args) => plot_logs::main(&args).map(done),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "lowrank", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Bounds => oracle::bounds(),
-    };
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {}", one_line(&error));
-        ExitCode::from(2)
-    })
+    }
 }
 
 /// An error and its causes. An error's message does not repeat its cause.

@@ -1,11 +1,13 @@
 //! `lowrank merge`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use adapter::Adapter;
 use anyhow::Result;
+use finetune::{Out, RUN};
 use llama::{Adapters, Checkpoint, MergeReport, StorageDtype};
 use methods::{AdapterUser, Trained};
+use tensor_file::Staging;
 
 use crate::output;
 use crate::threads;
@@ -22,6 +24,13 @@ pub struct Args {
     /// Folder to write; must not exist, or be empty
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Let the result take the place of the one that an earlier merge wrote to --out
+    #[arg(long)]
+    overwrite: bool,
+    /// Take the options of this run.toml, which every --out has; what is said here too is taken from here
+    #[arg(long, value_name = "FILE")]
+    #[allow(dead_code)]
+    config: Option<PathBuf>,
     /// Storage type [default: the model's own; f32 for a quantised one]
     #[arg(long)]
     dtype: Option<StorageDtype>,
@@ -31,27 +40,34 @@ pub struct Args {
 }
 
 /// `lowrank merge`: W + ΔW in `f64`, rounded once.
-pub fn main(args: &Args) -> Result<()> {
+pub fn main(args: &Args, run_toml: &str) -> Result<()> {
     threads::set(args.threads)?;
+    let out = Out { folder: &args.out, command: "merge", ours: llama::save::is_written };
+    let inputs = [("--model", Path::new(&args.model)), ("--adapter", &args.adapter)];
+    out.check(&inputs, args.overwrite)?;
     let checkpoint = llama::load::load::<f64>(&args.model)?;
     let trained = Trained::load(&checkpoint.model, &args.adapter)?;
-    trained.visit(Merge { args, checkpoint })
+    trained.visit(Merge { args, checkpoint, run_toml })
 }
 
 struct Merge<'a> {
     args: &'a Args,
     checkpoint: Checkpoint<f64>,
+    run_toml: &'a str,
 }
 
 impl AdapterUser<f64> for Merge<'_> {
     type Output = Result<()>;
 
     fn with<A: Adapter<f64>>(self, adapters: &Adapters<A>) -> Result<()> {
-        let Self { args, mut checkpoint } = self;
+        let Self { args, mut checkpoint, run_toml } = self;
         let dtype = args.dtype.unwrap_or(checkpoint.dtype);
         let MergeReport { numbers, lost, unchanged } =
             llama::merge(&mut checkpoint.model, adapters, dtype)?;
-        llama::save::save_checkpoint(&checkpoint, dtype, &args.out)?;
+        let mut files = Staging::replacing(&args.out)?;
+        llama::save::stage(&checkpoint.model, dtype, &checkpoint.files()?, &mut files)?;
+        files.write(RUN, run_toml.as_bytes())?;
+        files.commit()?;
         say!(
             "merged {numbers} numbers into {} as {dtype}: rounding lost {} of ΔW (Frobenius norm); {} of its entries left \
          their weight as it was",

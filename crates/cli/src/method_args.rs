@@ -1,12 +1,12 @@
 //! The options that say which method, and what it is told. Which there are is in the crate `methods`: nothing here
 //! knows a method by name.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::builder::PossibleValuesParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Error};
 use llama::Projection;
-use methods::{Method, OptionInfo};
+use methods::{Method, OptionInfo, Setting};
 use serde_json::Value;
 
 /// One method, and what it was told by name.
@@ -113,7 +113,7 @@ impl OfMethods {
 }
 
 /// # Errors
-/// A name that is none of the seven projections.
-pub fn targets(names: &[String]) -> llama::Result<Vec<Projection>> {
-    names.iter().map(|name| name.parse()).collect()
+/// A name that is none of the seven projections, nor `all-linear`.
+pub fn targets(names: &[String]) -> Result<Vec<Projection>> {
+    Setting::parse(&names.join(",")).map_err(|reason: String| anyhow!(reason))
 }

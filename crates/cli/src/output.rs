@@ -1,10 +1,12 @@
 //! What a person sees: tables, sizes, progress.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use comfy_table::{CellAlignment, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// `println!`, but for a reader that has seen enough.
 macro_rules! say {
@@ -82,11 +84,74 @@ pub fn bytes(bytes: usize) -> String {
     indicatif::BinaryBytes(bytes as u64).to_string()
 }
 
-/// A bar on standard error; silent when that is not a terminal.
-pub fn progress(steps: usize, label: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:>16} {bar:40} {pos}/{len} {eta:>4} {msg}")
-        .expect("a valid template");
-    ProgressBar::new(steps as u64).with_style(style).with_prefix(label.to_owned())
+/// Whether notes and progress are kept back: `--quiet`.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Keep notes and progress back from here on.
+pub fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// A remark that stops nothing, on standard error.
+pub fn note(text: fmt::Arguments<'_>) {
+    if !QUIET.load(Ordering::Relaxed) {
+        eprintln!("{text}");
+    }
+}
+
+/// How far a long work is, on standard error: a bar on a terminal, elsewhere a line now and then.
+pub struct Progress {
+    bar: ProgressBar,
+    lines: bool,
+    started: Instant,
+    /// After so many seconds.
+    said: AtomicU64,
+}
+
+/// Seconds between two lines, where there is no terminal.
+const PAUSE: u64 = 10;
+
+impl Progress {
+    /// Of a work of so many steps.
+    pub fn new(steps: usize, label: &str) -> Self {
+        let style =
+            ProgressStyle::with_template("{prefix:>16} {bar:40} {pos}/{len} {eta:>4} {msg}")
+                .expect("a valid template");
+        let bar = ProgressBar::new(steps as u64).with_style(style).with_prefix(label.to_owned());
+        let quiet = QUIET.load(Ordering::Relaxed);
+        if quiet {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let lines = !quiet && !io::stderr().is_terminal();
+        Self { bar, lines, started: Instant::now(), said: AtomicU64::new(0) }
+    }
+
+    /// One step more is done.
+    pub fn advance(&self, message: String) {
+        self.set(self.bar.position() + 1, message);
+    }
+
+    /// So many steps are done.
+    pub fn set(&self, done: u64, message: String) {
+        self.bar.set_position(done);
+        let now = self.started.elapsed().as_secs();
+        if self.lines && now >= self.said.load(Ordering::Relaxed) + PAUSE {
+            self.said.store(now, Ordering::Relaxed);
+            let (all, left) = (self.bar.length().unwrap_or(0), self.bar.eta().as_secs());
+            eprintln!("{}: {done} of {all}, {left} s left. {message}", self.bar.prefix());
+        }
+        self.bar.set_message(message);
+    }
+
+    /// How many steps there are, where that is known only later.
+    pub fn set_length(&self, steps: u64) {
+        self.bar.set_length(steps);
+    }
+
+    /// Away with the bar.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// The largest amount of memory this process has held, where the system tells (Linux).

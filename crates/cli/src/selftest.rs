@@ -10,6 +10,7 @@ use oracle::selftest::{
 use oracle::{Method, Op};
 use serde_json::{Value, json};
 
+use crate::output::Progress;
 use crate::{oracle as verbs, output};
 
 /// The options of `lowrank selftest`.
@@ -48,13 +49,13 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         methods: args.method.clone(),
         ops: args.op.clone(),
     };
-    let bar = output::progress(0, "self-test");
+    let bar = Progress::new(0, "self-test");
     let mut test = oracle::selftest::selftest(&settings, &|done, all| {
         bar.set_length(all as u64);
-        bar.set_position(done as u64);
+        bar.set(done as u64, String::new());
     })?;
     let contrast = if settings.everything() { Some(contrast()?) } else { None };
-    bar.finish_and_clear();
+    bar.finish();
     if args.require_generator {
         for (_, outcome) in &mut test.parts {
             if let Outcome::Skipped(why) = outcome {

@@ -8,36 +8,44 @@
 //!   megabytes back to the system and having them zeroed again.
 //!
 //! Both read the environment once, when they are loaded, so the program starts itself again with it. (The functions
-//! that change it later can only be called from unsafe code.) What the user has set stays.
+//! that change it later can only be called from unsafe code.) What the user has set of the allocator stays; of OpenBLAS
+//! it does not, so that the number of threads that is reported is the number that ran.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-const ENVIRONMENT: [(&str, &str); 3] = [
-    ("OPENBLAS_NUM_THREADS", "1"),
-    ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
-    ("MALLOC_TRIM_THRESHOLD_", "4294967296"),
-];
+const OPENBLAS: (&str, &str) = ("OPENBLAS_NUM_THREADS", "1");
+const MALLOC: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "4294967296"), ("MALLOC_TRIM_THRESHOLD_", "4294967296")];
+/// What other programs of this kind take a number of threads from.
+const THREADS: [&str; 2] = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS"];
 
-/// Run with `threads` threads, or as many as there are processors; returns how many.
+/// Run with `threads` threads, or as many as `OMP_NUM_THREADS` says, or as there are processors; returns how many.
 pub fn set(threads: Option<usize>) -> Result<usize> {
     if threads == Some(0) {
         bail!("--threads is 0: at least one thread is needed");
     }
-    let missing = ENVIRONMENT.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
-    let missing: Vec<_> = missing.collect();
+    let unset = MALLOC.into_iter().filter(|(name, _)| std::env::var_os(name).is_none());
+    let other = |(name, value): &(&str, &str)| std::env::var_os(name).is_none_or(|is| is != *value);
+    let missing: Vec<_> = [OPENBLAS].into_iter().filter(other).chain(unset).collect();
     if !missing.is_empty() {
         let program = std::env::current_exe().context("where is this program?")?;
         let mut command = Command::new(program);
         restart(command.args(std::env::args_os().skip(1)).envs(missing))?;
     }
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = threads.unwrap_or_else(processors);
+    let threads = threads.or_else(from_environment).unwrap_or_else(processors);
     // This thread is one of them, so that it works instead of waiting for the others.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
     pool.build_global().context("the threads cannot be started")?;
     Ok(threads)
+}
+
+/// The first of [`THREADS`] that is a number above 0; any other value says nothing, as in those programs.
+fn from_environment() -> Option<usize> {
+    let number = |name| std::env::var(name).ok()?.parse().ok().filter(|&threads| threads > 0);
+    THREADS.into_iter().find_map(number)
 }
 
 #[cfg(unix)]

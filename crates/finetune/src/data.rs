@@ -5,7 +5,6 @@ use llama::data::{Dataset, Example};
 use llama::random::{Purpose, random};
 use llama::tiny::Task;
 use llama::{Adapters, Batch, Llama, Score};
-use sha2::{Digest as _, Sha256};
 
 use crate::{Error, Plan, Result};
 
@@ -15,23 +14,6 @@ pub struct Data {
     training: Dataset,
     /// What [`evaluate`](Self::evaluate) looks at.
     pub held_out: Vec<Example>,
-}
-
-/// SHA-256 of the tokens of examples, in hexadecimal.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Digest(String);
-
-impl Digest {
-    /// Of these, in this order.
-    pub fn of(examples: &[Example]) -> Self {
-        let mut hash = Sha256::new();
-        for Example { tokens, prompt } in examples {
-            for &number in [tokens.len() as u32, *prompt as u32].iter().chain(tokens) {
-                hash.update(number.to_le_bytes());
-            }
-        }
-        Self(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-    }
 }
 
 impl Data {
@@ -57,6 +39,11 @@ impl Data {
     /// unseen.
     pub fn embedded_for_choosing() -> Vec<Example> {
         problems(0, CHOOSE, HELD_OUT)
+    }
+
+    /// What is trained on, in the order in which it was given.
+    pub fn training(&self) -> &[Example] {
+        self.training.examples()
     }
 
     /// The batches of one step.

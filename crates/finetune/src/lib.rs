@@ -6,6 +6,8 @@
 //! | [`Data`] | training and held-out examples |
 //! | [`Session`] | the one training loop: started, begun from an adapter or resumed; trained, measured, saved |
 //! | [`run`], [`Record`] | one row of a comparison, run once, and what was measured |
+//! | [`RunFolder`], [`Out`] | the folder of a run: result, checkpoints, log; what may be written over |
+//! | [`Entry`] | a step, as a line of the log |
 //! | [`Sweep`] | the learning rate of each row, from the same small grid |
 //! | [`Spread`] | median and range over seeds |
 //! | [`Store`] | finished runs in a folder, so that a comparison can go on |
@@ -14,6 +16,10 @@
 //! a callback.
 
 mod data;
+pub mod digest;
+mod folder;
+mod log;
+mod out;
 mod plan;
 mod run;
 mod session;
@@ -21,11 +27,14 @@ mod spread;
 mod store;
 mod sweep;
 
-pub use data::{Data, Digest};
-pub use methods::{Error, Result};
+pub use data::Data;
+pub use folder::{Checkpoints, RunFolder, furthest, out};
+pub use log::{Entry, LOG};
+pub use methods::{Base, Error, Result};
+pub use out::{Out, RUN, run_toml};
 pub use plan::{OptimizerKind, Plan};
 pub use run::{Record, run};
-pub use session::{ByKind, Session, Step};
+pub use session::{ByKind, Origin, Session, Step};
 pub use spread::Spread;
 pub use store::{Outcome, Store};
 pub use sweep::{Sweep, Trial};

@@ -72,9 +72,9 @@ impl<T: Real> Visitor<T> for Run<'_, T> {
             session.evaluate()?.ok_or_else(held_out)
         };
         let before = score(&session)?;
-        let _ = session.train(&mut |step| {
+        let _ = session.train::<Error>(&mut |_, step| {
             progress(step);
-            ControlFlow::Continue(())
+            Ok(ControlFlow::Continue(()))
         })?;
         let (spectra, effective_rank) = spectra(model, &session, compared)?;
         Ok(Record {

@@ -12,8 +12,9 @@ use llama::{Adapters, Llama, Report, Score, Trainer};
 use methods::{Field, Options, Tunable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tensor_file::{Digest, Staging};
 
-use crate::{Data, Error, Plan, Result, Spread};
+use crate::{Base, Data, Error, Plan, Result, Spread, digest};
 
 /// Bytes, counted from the arrays that were really held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +44,36 @@ impl ByKind {
 pub struct Step {
     /// Its number, loss, and what it kept.
     pub report: Report,
+    /// The learning rate of its update.
+    pub lr: f64,
+    /// The tokens it read, prompts included.
+    pub tokens: usize,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// Where a run comes from, as its folder says it: the same when it is resumed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// The weights it started with.
+    pub base: Base,
+    /// The caller's settings, beside those of the plan.
+    pub settings: BTreeMap<String, Value>,
+    model: Digest,
+    data: Digest,
+}
+
+impl Origin {
+    /// Of a run that starts with `model` and trains on `data`.
+    pub fn new<T: Real>(
+        base: Base,
+        settings: BTreeMap<String, Value>,
+        model: &Llama<T>,
+        data: &Data,
+    ) -> Self {
+        let (model, data) = (digest::of_model(model), digest::of_examples(data.training()));
+        Self { base, settings, model, data }
+    }
 }
 
 /// A run in progress: the model with its adapters and optimiser, what it is trained on, and the steps made here.
@@ -90,22 +119,33 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
         Self::new(plan, options, model, adapters, optimizer, data)
     }
 
-    /// Where the run that wrote `folder` stopped. `settings` are the caller's that a resumed run must share too; the
-    /// number of steps may have changed if `may_grow`.
+    /// Where the run that wrote `folder` stopped. The number of steps may have changed if `may_grow`.
     ///
     /// # Errors
-    /// The run had other settings, an option contradicts the folder, or the folder is damaged or does not fit.
+    /// The run had other settings, another model or other data, an option contradicts the folder, or the folder is damaged
+    /// or does not fit.
     pub fn resume(
         plan: Plan,
         mut model: Llama<T>,
         data: &'a Data,
         folder: &Path,
-        settings: &BTreeMap<String, Value>,
+        origin: &Origin,
         may_grow: bool,
     ) -> Result<Self> {
         let mut options: M::Options = plan.options()?;
         let mut optimizer = plan.optimizer();
         let (saved, own) = state::load(folder, &mut *optimizer)?;
+        let fail = |reason| Err(Error::File { path: folder.to_owned(), reason });
+        for (what, is, was) in [
+            ("--model has other weights", &origin.model, &saved.model),
+            ("--data holds other examples", &origin.data, &saved.data),
+        ] {
+            if is != was {
+                return fail(format!(
+                    "{what} than the run to be resumed had (their digests differ)"
+                ));
+            }
+        }
         // What the run was started with holds, unless it is said anew.
         let unsaid = |field: &&Field<M::Options>| field.in_folder && !plan.says(field.name);
         for field in M::Options::fields().iter().filter(unsaid) {
@@ -113,11 +153,10 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
                 field.take(&mut options, before)?;
             }
         }
-        for (name, now) in plan.settings(&options).iter().chain(settings) {
+        for (name, now) in plan.settings(&options).iter().chain(&origin.settings) {
             let before = saved.settings.get(name).unwrap_or(&Value::Null);
             if before != now && !(name == "steps" && may_grow) {
-                let reason = format!("--{name} is {now}, and the run to be resumed had {before}");
-                return Err(Error::File { path: folder.to_owned(), reason });
+                return fail(format!("--{name} is {now}, and the run to be resumed had {before}"));
             }
         }
         let adapters = M::resume(&mut model, &mut options, folder, saved.step, own)?;
@@ -148,18 +187,27 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
     /// Trains until the plan's last step, or until `progress`, which sees each step, breaks off.
     ///
     /// # Errors
-    /// The data does not fit the model, or training diverged.
-    pub fn train(
+    /// The data does not fit the model, training diverged, or those of `progress`.
+    pub fn train<E: From<Error>>(
         &mut self,
-        progress: &mut dyn FnMut(&Step) -> ControlFlow<()>,
-    ) -> Result<ControlFlow<()>> {
+        progress: &mut dyn FnMut(&Self, &Step) -> Result<ControlFlow<()>, E>,
+    ) -> Result<ControlFlow<()>, E> {
         while self.left() > 0 {
             let batches = self.data.batches(&self.plan, self.trainer.step)?;
             let start = Instant::now();
-            let report = self.trainer.step(&batches)?;
-            let step = Step { report, seconds: start.elapsed().as_secs_f64() };
+            let report = self.trainer.step(&batches).map_err(Error::from)?;
+            let step = Step {
+                report,
+                lr: self.trainer.optimizer.group().lr,
+                tokens: batches.iter().map(|batch| batch.tokens().len()).sum(),
+                seconds: start.elapsed().as_secs_f64(),
+            };
             self.steps.push(step);
-            if progress(&step).is_break() {
+            if self.left() == 0 {
+                // The next step would notice an update that is not finite; after the last there is none.
+                self.trainer.check_finite().map_err(Error::from)?;
+            }
+            if progress(self, &step)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -174,22 +222,23 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
         self.data.evaluate(&self.trainer.model, &self.trainer.adapters)
     }
 
-    /// Writes what was trained, and what [`resume`](Self::resume) needs. `base` is the model's path or hub id.
+    /// Writes what was trained, and what [`resume`](Self::resume) needs. `held_out` is how well the model does now, if
+    /// that was measured.
     ///
     /// # Errors
-    /// The disk is full or read-only.
-    pub fn save(
-        &self,
-        folder: &Path,
-        base: Option<&str>,
-        settings: &BTreeMap<String, Value>,
-    ) -> Result<()> {
+    /// A number is not finite, or the disk is full or read-only.
+    pub fn save(&self, folder: &Path, origin: &Origin, held_out: Option<Score>) -> Result<()> {
         let Trainer { model, adapters, optimizer, step, .. } = &self.trainer;
-        M::save(model, adapters, &self.options, base, folder)?;
-        let mut all = self.plan.settings(&self.options);
-        all.extend(settings.clone());
-        let state = State { step: *step, settings: all };
-        Ok(state::save(folder, &state, &**optimizer, &M::state(model, adapters))?)
+        self.trainer.check_finite()?;
+        let mut settings = self.plan.settings(&self.options);
+        settings.extend(origin.settings.clone());
+        let (model_digest, data) = (origin.model.clone(), origin.data.clone());
+        let held_out = held_out.map(|score| score.loss);
+        let state = State { step: *step, settings, model: model_digest, data, held_out };
+        let mut files = Staging::new(folder)?;
+        M::stage(model, adapters, &self.options, &origin.base, &mut files)?;
+        state::stage(&mut files, &state, &**optimizer, &M::state(model, adapters))?;
+        Ok(files.commit()?)
     }
 
     /// The most bytes of each kind that a step held.

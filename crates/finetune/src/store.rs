@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use methods::Row;
 
-use crate::{Error, Record, Result, Sweep};
+use crate::{Error, Record, Result, Sweep, out};
 
 /// A comparison's folder.
 #[derive(Clone, Debug)]
@@ -26,9 +26,18 @@ impl Store {
     /// The folder, made if need be. `terms` is what all its runs have in common.
     ///
     /// # Errors
-    /// The folder cannot be written, or holds the runs of a comparison with other terms.
+    /// The folder cannot be written, or holds the runs of a comparison with other terms, or something else.
     pub fn open(folder: &Path, terms: &BTreeMap<String, Value>) -> Result<Self> {
         let store = Self { folder: folder.to_owned() };
+        let names = out::names(folder)?;
+        if let Some(name) = names.first().filter(|_| !names.iter().any(|name| name == TERMS)) {
+            return Err(Error::File {
+                path: folder.to_owned(),
+                reason: format!(
+                    "it holds {name} and no {TERMS}, so no comparison: give --out a new or an empty folder"
+                ),
+            });
+        }
         let runs = folder.join(RUNS);
         std::fs::create_dir_all(&runs).map_err(|source| Error::Io { path: runs, source })?;
         match read::<BTreeMap<String, Value>>(&folder.join(TERMS))? {

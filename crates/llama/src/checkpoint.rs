@@ -47,21 +47,23 @@ impl<T> Checkpoint<T> {
     }
 }
 
+/// What may stand beside the weights.
+pub(crate) const BESIDE: [&str; 9] = [
+    GENERATION,
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "vocab.json",
+    "merges.txt",
+];
+
 /// The files of a folder that go with its weights.
 fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    const NAMES: [&str; 9] = [
-        GENERATION,
-        "tokenizer.json",
-        "tokenizer.model",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "chat_template.jinja",
-        "vocab.json",
-        "merges.txt",
-    ];
     let mut files = BTreeMap::new();
-    for name in NAMES {
+    for name in BESIDE {
         let path = folder.join(name);
         if path.is_file() {
             files.insert(name.to_owned(), std::fs::read(&path).map_err(io(&path))?);

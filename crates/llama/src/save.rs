@@ -7,15 +7,19 @@ use adapter::Real;
 use serde_json::{Value, json};
 use tensor_file::{Staging, StorageDtype, Stored};
 
-use crate::checkpoint::{CONFIG, Checkpoint, GENERATION};
+use crate::checkpoint::{BESIDE, CONFIG, Checkpoint, GENERATION};
 use crate::{Llama, Result};
+
+const WEIGHTS: &str = "model.safetensors";
 
 /// Write a model's `config.json` and `model.safetensors` into `folder`, its numbers as they are.
 ///
 /// # Errors
 /// See [`save_checkpoint`].
 pub fn save<T: Real>(model: &Llama<T>, folder: &Path) -> Result<()> {
-    write(model, StorageDtype::of::<T>()?, BTreeMap::new(), folder)
+    let mut staging = Staging::new(folder)?;
+    stage(model, StorageDtype::of::<T>()?, &BTreeMap::new(), &mut staging)?;
+    Ok(staging.commit()?)
 }
 
 /// Write a whole Hugging Face folder: configuration, weights in `dtype`, and the tokenizer's files.
@@ -30,14 +34,21 @@ pub fn save_checkpoint<T: Real>(
     dtype: StorageDtype,
     folder: &Path,
 ) -> Result<()> {
-    write(&checkpoint.model, dtype, checkpoint.files()?, folder)
+    let mut staging = Staging::new(folder)?;
+    stage(&checkpoint.model, dtype, &checkpoint.files()?, &mut staging)?;
+    Ok(staging.commit()?)
 }
 
-fn write<T: Real>(
+/// A Hugging Face folder's files among others of the same folder: the weights in `dtype`, the configuration, and
+/// `beside`, which is what [`Checkpoint::files`] gave: the tokenizer's, and `generation_config.json`.
+///
+/// # Errors
+/// As [`save_checkpoint`].
+pub fn stage<T: Real>(
     model: &Llama<T>,
     dtype: StorageDtype,
-    mut files: BTreeMap<String, Vec<u8>>,
-    folder: &Path,
+    beside: &BTreeMap<String, Vec<u8>>,
+    staging: &mut Staging,
 ) -> Result<()> {
     for (name, tensor) in model.tensors() {
         let fits = |&value: &T| !value.is_finite() || dtype.round(value.to_f64()).is_finite();
@@ -46,18 +57,20 @@ fn write<T: Real>(
             return Err(adapter::Error::NotFinite { name: name.into(), hint: hint.into() }.into());
         }
     }
-    files.insert(CONFIG.into(), config(model, dtype, &files));
-
     // The weights first: a configuration is there only if its weights are.
-    let mut staging = Staging::new(folder)?;
     let tensors = model.tensors().into_iter();
     let tensors = tensors.map(|(name, tensor)| (name, Stored::new(tensor, dtype)));
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    staging.write_tensors("model.safetensors", tensors, &metadata)?;
-    for (name, contents) in &files {
+    staging.write_tensors(WEIGHTS, tensors, &metadata)?;
+    for (name, contents) in beside {
         staging.write(name, contents)?;
     }
-    Ok(staging.commit()?)
+    Ok(staging.write(CONFIG, &config(model, dtype, beside))?)
+}
+
+/// Is this the name of a file that [`stage`] writes?
+pub fn is_written(name: &str) -> bool {
+    [CONFIG, WEIGHTS].contains(&name) || BESIDE.contains(&name)
 }
 
 /// Names the type, and the tokens that begin and end a text: transformers assumes 1 and 2 for a Llama that is silent.

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use adapter::{Optimizer, Real};
 use ndarray::{ArrayD, ArrayViewD};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tensor_file::{Staging, StorageDtype, Stored, TensorFile};
+use tensor_file::{Digest, Staging, StorageDtype, Stored, TensorFile};
 
 use crate::Result;
 use crate::error::{bad, refused};
@@ -25,6 +26,12 @@ pub struct State {
     pub step: usize,
     /// The settings of the run, by the names of the command line.
     pub settings: BTreeMap<String, Value>,
+    /// Of the weights that the run started with.
+    pub model: Digest,
+    /// Of the examples that it is trained on.
+    pub data: Digest,
+    /// The loss on held-out examples at this step, if it was measured.
+    pub held_out: Option<f64>,
 }
 
 /// Tensors by name.
@@ -32,16 +39,19 @@ pub type Arrays<T> = BTreeMap<String, ArrayD<T>>;
 
 /// The key of the metadata that is a [`State`], as JSON.
 const STATE: &str = "state";
+/// The key of the metadata that has the digests of the files beside this one, by name.
+const BESIDE: &str = "beside";
 /// Before the names of what the method keeps; the other tensors are the optimiser's.
 const METHOD: &str = "method.";
 
-/// Write the state into `folder`, in the place of an old one. `method` is what the method keeps that its adapter's folder
-/// has no place for; most keep nothing.
+/// The state's file among others of the same folder, the last of them: it has the digests of all before it, so that a
+/// state is never taken for that of other weights. `method` is what the method keeps that its adapter's folder has no
+/// place for; most keep nothing.
 ///
 /// # Errors
 /// The disk is full or read-only.
-pub fn save<T: Real>(
-    folder: &Path,
+pub fn stage<T: Real>(
+    files: &mut Staging,
     state: &State,
     optimizer: &dyn Optimizer<T>,
     method: &Arrays<T>,
@@ -52,25 +62,48 @@ pub fn save<T: Real>(
     arrays.extend(optimizer.state());
     let tensors = arrays.into_iter().map(|(name, array)| (name, Stored::new(array, dtype)));
     let text = serde_json::to_string(state).expect("plain data");
-    let mut staging = Staging::new(folder)?;
-    staging.write_tensors(FILE, tensors, &[(STATE.to_owned(), text)].into())?;
-    Ok(staging.commit()?)
+    let beside = serde_json::to_string(files.digests()).expect("plain data");
+    let metadata = [(STATE.to_owned(), text), (BESIDE.to_owned(), beside)].into();
+    Ok(files.write_tensors(FILE, tensors, &metadata)?)
+}
+
+/// What the state in `folder` says, without its tensors.
+///
+/// # Errors
+/// There is none, or it is damaged.
+pub fn peek(folder: &Path) -> Result<State> {
+    let path = folder.join(FILE);
+    read(&path, &TensorFile::open(&path)?, STATE)
+}
+
+/// A metadata key that is JSON.
+fn read<V: DeserializeOwned>(path: &Path, file: &TensorFile, key: &str) -> Result<V> {
+    let text = file.metadata().get(key);
+    let text = text.ok_or_else(|| bad(path, format!("it has no `{key}`")))?;
+    serde_json::from_str(text).map_err(refused(format!("{}: a wrong `{key}`", path.display())))
 }
 
 /// Read the state from `folder` and the optimiser's part of it into `optimizer`; also returns what the method kept.
 ///
 /// # Errors
-/// There is none, it is damaged, or it belongs to another optimiser or precision.
+/// There is none, it is damaged, it belongs to another optimiser or precision, or a file that was written with it is not
+/// the same any more.
 pub fn load<T: Real>(
     folder: &Path,
     optimizer: &mut dyn Optimizer<T>,
 ) -> Result<(State, Arrays<T>)> {
     let path = folder.join(FILE);
     let mut file = TensorFile::open(&path)?;
-    let text = file.metadata().get(STATE);
-    let text = text.ok_or_else(|| bad(&path, format!("it has no `{STATE}`")))?;
-    let what = format!("{}: a wrong `{STATE}`", path.display());
-    let state: State = serde_json::from_str(text).map_err(refused(what))?;
+    let state: State = read(&path, &file, STATE)?;
+    let beside: BTreeMap<String, Digest> = read(&path, &file, BESIDE)?;
+    for (name, digest) in &beside {
+        if Digest::of_file(&folder.join(name))? != *digest {
+            let reason = format!(
+                "{name} is not the one that this state was written with: it was changed or replaced"
+            );
+            return Err(bad(&path, reason));
+        }
+    }
     let dtype = StorageDtype::of::<T>()?;
     let (mut method, mut others) = (Arrays::new(), Arrays::new());
     for name in file.names() {
@@ -90,6 +123,7 @@ pub fn load<T: Real>(
 mod tests {
     use adapter::{AdamVariant, AdamW, Group, Optimizer, Sgd};
     use ndarray::array;
+    use tensor_file::DigestWriter;
 
     use super::*;
 
@@ -97,6 +131,25 @@ mod tests {
 
     fn adamw<T: Real>() -> AdamW<T> {
         AdamW::new(GROUP, AdamVariant::Torch)
+    }
+
+    fn state(step: usize) -> State {
+        let settings = [("seed".to_owned(), 7.into())].into();
+        let digest = DigestWriter::new(std::io::sink()).digest();
+        State { step, settings, model: digest.clone(), data: digest, held_out: Some(0.5) }
+    }
+
+    /// Beside a file that stands for the adapter.
+    fn save<T: Real>(
+        folder: &Path,
+        state: &State,
+        optimizer: &dyn Optimizer<T>,
+        method: &Arrays<T>,
+    ) {
+        let mut files = Staging::new(folder).unwrap();
+        files.write("adapter", format!("of step {}", state.step).as_bytes()).unwrap();
+        stage(&mut files, state, optimizer, method).unwrap();
+        files.commit().unwrap();
     }
 
     /// The message and those of its causes.
@@ -113,12 +166,13 @@ mod tests {
         for name in ["layers.0.a", "exp_avg_sq"] {
             optimizer.update(name, x.view_mut(), gradient.view(), GROUP).unwrap();
         }
-        let state = State { step: 1, settings: [("seed".to_owned(), 7.into())].into() };
+        let state = state(1);
         let method: Arrays<f32> = [("w0".to_owned(), x)].into();
         // Twice: the second takes the first one's place.
-        save(folder.path(), &State { step: 0, ..state.clone() }, &optimizer, &method).unwrap();
-        save(folder.path(), &state, &optimizer, &method).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        save(folder.path(), &State { step: 0, ..state.clone() }, &optimizer, &method);
+        save(folder.path(), &state, &optimizer, &method);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(peek(folder.path()).unwrap(), state);
 
         let mut again = adamw::<f32>();
         assert_eq!(load(folder.path(), &mut again).unwrap(), (state.clone(), method));
@@ -130,11 +184,28 @@ mod tests {
         let error = causes(&load::<f32>(folder.path(), &mut sgd).unwrap_err());
         assert!(error.contains("this optimiser keeps no such tensor"), "{error}");
 
-        save(folder.path(), &state, &sgd, &Arrays::<f32>::new()).unwrap();
+        save(folder.path(), &state, &sgd, &Arrays::<f32>::new());
         load::<f32>(folder.path(), &mut sgd).unwrap();
         let nothing = folder.path().join("nothing");
         let error = load::<f32>(&nothing, &mut sgd).unwrap_err().to_string();
         assert!(error.contains("nothing/training_state.safetensors"), "{error}");
+    }
+
+    /// The adapter of one save and the state of another are no pair.
+    #[test]
+    fn a_state_belongs_to_the_files_it_was_written_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut optimizer = adamw::<f32>();
+        save(folder.path(), &state(1), &optimizer, &Arrays::new());
+        std::fs::write(folder.path().join("adapter"), "of step 2").unwrap();
+        let error = load(folder.path(), &mut optimizer).unwrap_err().to_string();
+        assert!(
+            error.contains("adapter is not the one that this state was written with"),
+            "{error}"
+        );
+        std::fs::remove_file(folder.path().join("adapter")).unwrap();
+        let error = load(folder.path(), &mut optimizer).unwrap_err().to_string();
+        assert!(error.contains("cannot read") && error.contains("adapter"), "{error}");
     }
 
     #[test]
@@ -144,14 +215,15 @@ mod tests {
         let says = |tensor: &str, metadata: &str, expected: &str| {
             let mut staging = Staging::new(folder.path()).unwrap();
             let tensors = [(tensor, Stored::new(x.view(), StorageDtype::F64))];
-            let metadata = [(STATE.to_owned(), metadata.to_owned())].into();
+            let metadata = [(STATE, metadata), (BESIDE, "{}")];
+            let metadata = metadata.map(|(key, text)| (key.to_owned(), text.to_owned())).into();
             staging.write_tensors(FILE, tensors, &metadata).unwrap();
             staging.commit().unwrap();
             let error = causes(&load(folder.path(), &mut adamw::<f64>()).unwrap_err());
             assert!(error.contains(FILE) && error.contains(expected), "{error}");
         };
         says("exp_avg.x", "{}", "a wrong `state`");
-        let state = r#"{"step":1,"settings":{}}"#;
+        let state = &serde_json::to_string(&state(1)).unwrap();
         says("exp_avg.x", state, "x: its exp_avg has no exp_avg_sq");
         says("exp_avg_sq.x", state, "optimizer state is exp_avg_sq.x");
         says("x", state, "optimizer state is x");

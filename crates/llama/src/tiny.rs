@@ -3,8 +3,11 @@
 //! The model reads eight digits and a `>`, and writes the digits sorted. It was made from nothing by
 //! `cargo xtask pretrain` with this crate's own training code. Fine-tuning teaches it to sort the other way round.
 
+use std::collections::BTreeMap;
+
 use adapter::Real;
 use rand::Rng;
+use serde_json::{Map, Value, json};
 
 use crate::data::Example;
 use crate::{Config, Error, Llama, Result};
@@ -81,6 +84,33 @@ pub fn decode(tokens: &[u32]) -> String {
         _ => char::from_digit(token, 10).unwrap_or('?'),
     };
     tokens.iter().map(character).collect()
+}
+
+/// What belongs beside the shipped model's weights in a Hugging Face folder: a `tokenizer.json` that reads and writes
+/// texts as [`encode`] and [`decode`] do.
+pub fn files() -> BTreeMap<String, Vec<u8>> {
+    let name = |token: u32| match token {
+        ARROW => ">".to_owned(),
+        0..10 => token.to_string(),
+        _ => format!("<unused{token}>"),
+    };
+    let vocabulary: Map<String, Value> =
+        (0..config().vocab_size as u32).map(|token| (name(token), json!(token))).collect();
+    let tokenizer = json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "normalizer": {"type": "Replace", "pattern": {"Regex": "\\s"}, "content": ""},
+        "pre_tokenizer":
+            {"type": "Split", "pattern": {"Regex": "."}, "behavior": "Isolated", "invert": false},
+        "decoder": {"type": "Fuse"},
+        // A character that is not in the vocabulary is an error, since there is no such token.
+        "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unknown>"},
+    });
+    let config = json!({"tokenizer_class": "PreTrainedTokenizerFast"});
+    let text = |json: &Value| serde_json::to_vec_pretty(json).expect("plain data");
+    [("tokenizer.json", text(&tokenizer)), ("tokenizer_config.json", text(&config))]
+        .map(|(name, bytes)| (name.to_owned(), bytes))
+        .into()
 }
 
 /// The shipped model.

@@ -90,6 +90,39 @@ impl<T: Real, A: Adapter<T>> Trainer<T, A> {
         }
     }
 
+    /// Is everything finite that training changed: the trained numbers and the optimiser's state? A step notices what
+    /// the one before it did; whoever keeps the result asks here.
+    ///
+    /// # Errors
+    /// Names the first number that is not.
+    pub fn check_finite(&self) -> Result<()> {
+        let check = |name: String, finite: bool| match finite {
+            true => Ok(()),
+            false => {
+                let hint = "training diverged: try a smaller learning rate";
+                Err(adapter::Error::NotFinite { name: name.into(), hint: hint.into() })
+            }
+        };
+        for ((layer, projection), adapter) in self.adapters.iter() {
+            let module = projection.module(layer);
+            for (name, tensor) in adapter.tensors() {
+                check(format!("{name} of {module}"), tensor.iter().all(|value| value.is_finite()))?;
+            }
+            // Delta-LoRA changes it.
+            let weight = self.model.layers[layer].weight(projection);
+            check(format!("the weight of {module}"), weight.iter().all(|value| value.is_finite()))?;
+        }
+        if self.settings.train == Train::Everything {
+            for (name, tensor) in self.model.tensors() {
+                check(name, tensor.iter().all(|value| value.is_finite()))?;
+            }
+        }
+        for (name, tensor) in self.optimizer.state() {
+            check(name, tensor.iter().all(|value| value.is_finite()))?;
+        }
+        Ok(())
+    }
+
     /// One update from the mean loss over all predictions in `parts`, whose gradients are accumulated one by one.
     ///
     /// # Errors

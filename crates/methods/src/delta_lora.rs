@@ -12,9 +12,10 @@ use llama::{Adapters, Llama, Projection, Site};
 use ndarray::{Array2, ArrayD};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
+use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
-use crate::{Error, Field, Method, Options, Result, Tunable, place};
+use crate::{Base, Error, Field, Method, Options, Result, Tunable, place};
 
 /// What Delta-LoRA can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -114,12 +115,12 @@ impl<T: Real> Tunable<T> for DeltaLora<T> {
 
     /// W_T + s B A − W₀ as an adapter of rank 2r with the scale 1: on the initial weights it is the trained model, for
     /// PEFT too.
-    fn save(
-        _: &Llama<T>,
+    fn stage(
+        model: &Llama<T>,
         adapters: &Adapters<Self>,
         options: &DeltaLoraOptions,
-        base: Option<&str>,
-        folder: &Path,
+        base: &Base,
+        files: &mut Staging,
     ) -> Result<()> {
         let total = |(site, adapter): (Site, &Self)| {
             let (a, b) = adapter.total();
@@ -135,7 +136,7 @@ impl<T: Real> Tunable<T> for DeltaLora<T> {
             ("include_scale", json!(!options.exclude_scale)),
         ];
         let lora = LoraOptions { scaling: Scaling::AlphaOverR, ..options.lora.clone() };
-        lora_family::save(Method::DeltaLora, settings, totals, &lora, base, folder)
+        lora_family::stage(model, Method::DeltaLora, settings, totals, &lora, base, files)
     }
 
     /// W as it is now, to the last bit; A, B and their scale; A_K and B_K.

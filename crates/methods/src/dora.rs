@@ -8,10 +8,11 @@ use adapter::{Real, check_shape};
 use llama::{Adapters, Config, Llama, Site};
 use peft::{DoraFolder, LoraConfig};
 use rand_chacha::ChaCha8Rng;
+use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
 use crate::place::site_of;
-use crate::{Method, Result, Tunable};
+use crate::{Base, Method, Result, Tunable};
 
 impl<T: Real> Tunable<T> for Dora<T> {
     const METHOD: Method = Method::Dora;
@@ -34,16 +35,16 @@ impl<T: Real> Tunable<T> for Dora<T> {
         Ok(adapters)
     }
 
-    fn save(
-        _: &Llama<T>,
+    fn stage(
+        model: &Llama<T>,
         adapters: &Adapters<Self>,
         options: &LoraOptions,
-        base: Option<&str>,
-        folder: &Path,
+        base: &Base,
+        files: &mut Staging,
     ) -> Result<()> {
         let modules = lora_family::by_module(adapters.iter());
-        let folder_of_dora = DoraFolder::new(options.config(base), modules)?;
-        Ok(peft::write_dora(folder, &folder_of_dora)?)
+        let config = options.config(model, adapters.iter().map(|(site, _)| site), base);
+        Ok(DoraFolder::new(config, modules)?.stage(files)?)
     }
 }
 

@@ -12,6 +12,9 @@ pub enum Error {
     /// The model, its files or its data.
     #[error(transparent)]
     Llama(#[from] llama::Error),
+    /// Files of tensors.
+    #[error(transparent)]
+    Tensors(#[from] tensor_file::Error),
     /// An adapter's folder.
     #[error(transparent)]
     Peft(#[from] peft::Error),

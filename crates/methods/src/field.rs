@@ -261,9 +261,12 @@ choices! {
     Sharing { "max_slice" => Sharing::MaxSlice, "per_shape" => Sharing::PerShape }
 }
 
-/// Separated by commas.
+/// Separated by commas; `all-linear`, as PEFT calls all seven.
 impl Setting for Vec<Projection> {
     fn parse(text: &str) -> Result<Self, String> {
+        if text == "all-linear" {
+            return Ok(Projection::ALL.to_vec());
+        }
         let one = |name: &str| name.parse().map_err(|error: llama::Error| error.to_string());
         text.split(',').map(one).collect()
     }

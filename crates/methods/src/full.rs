@@ -6,8 +6,9 @@ use adapter::{Full, Real};
 use llama::state::Arrays;
 use llama::{Adapters, Llama, Train};
 use rand_chacha::ChaCha8Rng;
+use tensor_file::{Staging, StorageDtype};
 
-use crate::{Error, Field, Method, Options, Result, Tunable};
+use crate::{Base, Error, Field, Method, Options, Result, Tunable};
 
 /// There is nothing to tell it: everything is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -38,14 +39,14 @@ impl<T: Real> Tunable<T> for Full {
         Err(Error::Option(reason.into()))
     }
 
-    fn save(
+    fn stage(
         model: &Llama<T>,
         _: &Adapters<Self>,
         _: &FullOptions,
-        _: Option<&str>,
-        folder: &Path,
+        base: &Base,
+        files: &mut Staging,
     ) -> Result<()> {
-        Ok(llama::save::save(model, folder)?)
+        Ok(llama::save::stage(model, StorageDtype::of::<T>()?, &base.files, files)?)
     }
 
     fn resume(

@@ -31,7 +31,7 @@ mod vera;
 pub use error::{Error, Result};
 pub use field::{Field, OptionInfo, Options, Setting, set};
 pub use trained::{AdapterUser, Trained};
-pub use tunable::{Row, Tunable, Visitor};
+pub use tunable::{Base, Row, Tunable, Visitor};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

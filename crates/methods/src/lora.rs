@@ -6,9 +6,10 @@ use ::lora::Lora;
 use adapter::Real;
 use llama::{Adapters, Llama};
 use rand_chacha::ChaCha8Rng;
+use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
-use crate::{Method, Result, Tunable};
+use crate::{Base, Method, Result, Tunable};
 
 impl<T: Real> Tunable<T> for Lora<T> {
     const METHOD: Method = Method::Lora;
@@ -26,13 +27,13 @@ impl<T: Real> Tunable<T> for Lora<T> {
         lora_family::load_for(Method::Lora, model, options, folder)
     }
 
-    fn save(
-        _: &Llama<T>,
+    fn stage(
+        model: &Llama<T>,
         adapters: &Adapters<Self>,
         options: &LoraOptions,
-        base: Option<&str>,
-        folder: &Path,
+        base: &Base,
+        files: &mut Staging,
     ) -> Result<()> {
-        lora_family::save(Method::Lora, [], adapters.iter(), options, base, folder)
+        lora_family::stage(model, Method::Lora, [], adapters.iter(), options, base, files)
     }
 }

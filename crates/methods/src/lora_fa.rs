@@ -7,9 +7,10 @@ use ::lora_fa::{LoraFa, Variant};
 use adapter::Real;
 use llama::{Adapters, Llama};
 use rand_chacha::ChaCha8Rng;
+use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
-use crate::{Field, Method, Options, Result, Row, Setting, Tunable};
+use crate::{Base, Field, Method, Options, Result, Row, Setting, Tunable};
 
 /// What LoRA-FA can be told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -73,15 +74,15 @@ impl<T: Real> Tunable<T> for LoraFa<T> {
         loras.try_map(|_, lora| freeze(lora, options))
     }
 
-    fn save(
-        _: &Llama<T>,
+    fn stage(
+        model: &Llama<T>,
         adapters: &Adapters<Self>,
         options: &LoraFaOptions,
-        base: Option<&str>,
-        folder: &Path,
+        base: &Base,
+        files: &mut Staging,
     ) -> Result<()> {
         let loras = adapters.iter().map(|(site, adapter)| (site, adapter.lora()));
         let settings = [("variant", options.variant.show())];
-        lora_family::save(Method::LoraFa, settings, loras, &options.lora, base, folder)
+        lora_family::stage(model, Method::LoraFa, settings, loras, &options.lora, base, files)
     }
 }

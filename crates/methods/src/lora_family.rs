@@ -10,9 +10,10 @@ use llama::{Adapters, Config, Llama, Projection, Site};
 use peft::{LoraConfig, LoraFolder, MethodNote};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
+use tensor_file::Staging;
 
 use crate::place::{self, site_of};
-use crate::{Error, Field, Method, Options, Result};
+use crate::{Base, Error, Field, Method, Options, Result};
 
 /// What all that is built on LoRA can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,12 +73,17 @@ impl LoraOptions {
 
     /// A folder's configuration. Ranks and α are for `peft` to find from the modules: an adapter that was loaded may have
     /// several.
-    pub(crate) fn config(&self, base: Option<&str>) -> LoraConfig {
+    pub(crate) fn config<T>(
+        &self,
+        model: &Llama<T>,
+        sites: impl Iterator<Item = Site>,
+        base: &Base,
+    ) -> LoraConfig {
         LoraConfig {
             use_rslora: self.scaling == Scaling::RsLora,
             lora_dropout: self.dropout,
-            target_modules: self.targets.iter().map(ToString::to_string).collect(),
-            base_model_name_or_path: base.map(str::to_owned),
+            target_modules: place::target_modules(&model.config, sites),
+            base_model_name_or_path: base.name.clone(),
             task_type: Some("CAUSAL_LM".to_owned()),
             ..LoraConfig::default()
         }
@@ -85,8 +91,7 @@ impl LoraOptions {
 }
 
 /// What `targets` means, of every method that has it.
-pub const TARGETS: &str =
-    "Projections to adapt, of q_proj k_proj v_proj o_proj gate_proj up_proj down_proj";
+pub const TARGETS: &str = "Projections to adapt, of q_proj k_proj v_proj o_proj gate_proj up_proj down_proj; or all-linear";
 /// What `dropout` means, of every method that has it.
 pub const DROPOUT: &str = "Dropout on the adapters' inputs";
 
@@ -157,19 +162,22 @@ pub fn load_for<T: Real>(
 ///
 /// # Errors
 /// The disk is full or read-only.
-pub fn save<'a, T: Real>(
+pub fn stage<'a, T: Real>(
+    model: &Llama<T>,
     method: Method,
     settings: impl IntoIterator<Item = (&'static str, Value)>,
     adapters: impl IntoIterator<Item = (Site, &'a Lora<T>)>,
     options: &LoraOptions,
-    base: Option<&str>,
-    folder: &Path,
+    base: &Base,
+    files: &mut Staging,
 ) -> Result<()> {
+    let adapters: BTreeMap<Site, &Lora<T>> = adapters.into_iter().collect();
     let settings = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     let note = MethodNote { method: method.name().to_owned(), settings };
     let lowrank_method = (method != Method::Lora).then_some(note);
-    let config = LoraConfig { lowrank_method, ..options.config(base) };
-    Ok(peft::write(folder, &LoraFolder::new(config, by_module(adapters))?)?)
+    let config = options.config(model, adapters.keys().copied(), base);
+    let config = LoraConfig { lowrank_method, ..config };
+    Ok(LoraFolder::new(config, by_module(adapters))?.stage(files)?)
 }
 
 /// Adapters by the names of their modules.

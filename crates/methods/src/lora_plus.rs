@@ -8,9 +8,10 @@ use adapter::Real;
 use llama::{Adapters, Llama};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
+use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
-use crate::{Field, Method, Options, Result, Tunable};
+use crate::{Base, Field, Method, Options, Result, Tunable};
 
 /// What LoRA+ can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,15 +77,15 @@ impl<T: Real> Tunable<T> for LoraPlus<T> {
         loras.try_map(|_, lora| from_lora(lora, options))
     }
 
-    fn save(
-        _: &Llama<T>,
+    fn stage(
+        model: &Llama<T>,
         adapters: &Adapters<Self>,
         options: &LoraPlusOptions,
-        base: Option<&str>,
-        folder: &Path,
+        base: &Base,
+        files: &mut Staging,
     ) -> Result<()> {
         let loras = adapters.iter().map(|(site, adapter)| (site, &adapter.lora));
         let settings = [("lr_ratio", json!(options.lr_ratio))];
-        lora_family::save(Method::LoraPlus, settings, loras, &options.lora, base, folder)
+        lora_family::stage(model, Method::LoraPlus, settings, loras, &options.lora, base, files)
     }
 }

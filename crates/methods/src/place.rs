@@ -1,5 +1,6 @@
 //! Modules of a folder and sites of the model.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use llama::{Adapters, Config, Projection, Site};
@@ -27,4 +28,16 @@ pub fn targets<A>(adapters: &Adapters<A>) -> Vec<Projection> {
     let has =
         |target: &Projection| adapters.iter().any(|((_, projection), _)| projection == *target);
     Projection::ALL.into_iter().filter(has).collect()
+}
+
+/// `target_modules` of a folder with adapters at `sites`: the names of the projections where all layers carry them, else
+/// nothing, which stands for exactly the folder's modules. Read by its names alone, a folder with the second of two
+/// layers would get an adapter in the first one too.
+pub fn target_modules(config: &Config, sites: impl Iterator<Item = Site>) -> Vec<String> {
+    let sites: BTreeSet<Site> = sites.collect();
+    let targets: BTreeSet<Projection> = sites.iter().map(|(_, projection)| *projection).collect();
+    if sites.len() < targets.len() * config.num_hidden_layers {
+        return Vec::new();
+    }
+    targets.iter().map(ToString::to_string).collect()
 }

@@ -1,13 +1,25 @@
 //! What a run needs of a method beside the [`Adapter`] trait.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use adapter::{Adapter, Real};
 use llama::state::Arrays;
 use llama::{Adapters, Llama, Train};
 use rand_chacha::ChaCha8Rng;
+use tensor_file::Staging;
 
 use crate::{Method, Options, Result};
+
+/// Where the weights of a run come from: what it writes names it, or brings its files along.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Base {
+    /// Its path or hub id.
+    pub name: Option<String>,
+    /// What belongs beside its weights in a Hugging Face folder, by name: the tokenizer's files, and
+    /// `generation_config.json`.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
 
 /// A method that a run can start, write and go on with.
 pub trait Tunable<T: Real>: Adapter<T> + Sized {
@@ -41,16 +53,16 @@ pub trait Tunable<T: Real>: Adapter<T> + Sized {
     fn load(model: &Llama<T>, options: &mut Self::Options, folder: &Path)
     -> Result<Adapters<Self>>;
 
-    /// Write what was trained. `base` is the model's path or hub id.
+    /// Write what was trained among the files of a folder.
     ///
     /// # Errors
     /// The disk is full or read-only.
-    fn save(
+    fn stage(
         model: &Llama<T>,
         adapters: &Adapters<Self>,
         options: &Self::Options,
-        base: Option<&str>,
-        folder: &Path,
+        base: &Base,
+        files: &mut Staging,
     ) -> Result<()>;
 
     /// What going on needs beside the folder and the optimiser's moments.

@@ -8,10 +8,11 @@ use adapter::Real;
 use llama::{Adapters, Llama, Projection, Site};
 use peft::{VeraConfig, VeraFolder};
 use rand_chacha::ChaCha8Rng;
+use tensor_file::Staging;
 
 use crate::lora_family::{DROPOUT, TARGETS};
 use crate::place::{self, site, site_of};
-use crate::{Field, Method, Options, Result, Row, Tunable};
+use crate::{Base, Field, Method, Options, Result, Row, Tunable};
 
 /// What VeRA can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,12 +113,12 @@ impl<T: Real> Tunable<T> for Vera<T> {
         Ok(adapters)
     }
 
-    fn save(
-        _: &Llama<T>,
+    fn stage(
+        model: &Llama<T>,
         adapters: &Adapters<Self>,
         options: &VeraOptions,
-        base: Option<&str>,
-        folder: &Path,
+        base: &Base,
+        files: &mut Staging,
     ) -> Result<()> {
         let config = VeraConfig {
             r: options.rank,
@@ -127,14 +128,17 @@ impl<T: Real> Tunable<T> for Vera<T> {
             save_projection: options.save_projections || options.sharing == Sharing::PerShape,
             sharing: options.sharing,
             vera_dropout: options.dropout,
-            target_modules: options.targets.iter().map(ToString::to_string).collect(),
-            base_model_name_or_path: base.map(str::to_owned),
+            target_modules: place::target_modules(
+                &model.config,
+                adapters.iter().map(|(site, _)| site),
+            ),
+            base_model_name_or_path: base.name.clone(),
             task_type: Some("CAUSAL_LM".to_owned()),
             ..VeraConfig::default()
         };
         let module =
             |((layer, projection), vera): (Site, &Self)| (projection.module(layer), vera.clone());
         let modules = adapters.iter().map(module).collect();
-        Ok(peft::write_vera(folder, &VeraFolder { config, modules })?)
+        Ok(VeraFolder { config, modules }.stage(files)?)
     }
 }

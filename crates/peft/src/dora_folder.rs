@@ -5,11 +5,11 @@ use std::path::Path;
 
 use adapter::{Real, check_shape};
 use dora::Dora;
-use tensor_file::TensorFile;
+use tensor_file::{Staging, TensorFile};
 
 use crate::config::{Kind, fill_targets};
 use crate::error::{at, refused, wrong};
-use crate::folder::{PREFIX, pair_up, read_config, read_tensors, write_files};
+use crate::folder::{PREFIX, pair_up, read_config, read_tensors, stage_files, write_at_once};
 use crate::lora_folder::{check, factors, fitted, keyed, parse_key};
 use crate::tensors::{array, check_finite};
 use crate::{LoraConfig, Result};
@@ -50,6 +50,22 @@ impl<T: Real> DoraFolder<T> {
     pub fn new(config: LoraConfig, modules: BTreeMap<String, Dora<T>>) -> Result<Self> {
         let loras = modules.iter().map(|(module, dora)| (module, &dora.lora));
         Ok(Self { config: fitted(config, loras)?, modules })
+    }
+
+    /// Its files among others of the same folder: those of [`write_dora`].
+    ///
+    /// # Errors
+    /// As [`write_dora`].
+    pub fn stage(&self, files: &mut Staging) -> Result<()> {
+        self.check().map_err(at(files.folder()))?;
+        let mut tensors = BTreeMap::new();
+        for (module, Dora { lora, magnitude }) in &self.modules {
+            tensors.extend(keyed(module, lora));
+            tensors.insert(key_of_m(module), magnitude.view().into_dyn());
+        }
+        let mut config = self.config.clone();
+        fill_targets(&mut config.target_modules, &self.modules);
+        stage_files(files, &config.to_json_as(Kind::Dora), &tensors)
     }
 
     /// LoRA's checks, and of each m its length and that it is finite.
@@ -111,13 +127,5 @@ fn key_of_m(module: &str) -> String {
 /// # Errors
 /// As [`write()`](crate::write()), or an m has another length than its module's out.
 pub fn write_dora<T: Real>(folder: &Path, adapter: &DoraFolder<T>) -> Result<()> {
-    adapter.check().map_err(at(folder))?;
-    let mut tensors = BTreeMap::new();
-    for (module, Dora { lora, magnitude }) in &adapter.modules {
-        tensors.extend(keyed(module, lora));
-        tensors.insert(key_of_m(module), magnitude.view().into_dyn());
-    }
-    let mut config = adapter.config.clone();
-    fill_targets(&mut config.target_modules, &adapter.modules);
-    write_files(folder, &config.to_json_as(Kind::Dora), &tensors)
+    write_at_once(folder, |files| adapter.stage(files))
 }

@@ -12,6 +12,8 @@ use crate::{Kind, Result};
 
 const CONFIG: &str = "adapter_config.json";
 const TENSORS: &str = "adapter_model.safetensors";
+/// The files of an adapter's folder.
+pub const FILES: [&str; 2] = [CONFIG, TENSORS];
 /// Of the key of a module's tensor.
 pub(crate) const PREFIX: &str = "base_model.model.";
 
@@ -79,9 +81,19 @@ pub(crate) fn pair_up(
     Ok((pairs, others))
 }
 
-/// Both files, the configuration last: it is there only if its tensors are.
-pub(crate) fn write_files<T: Real>(
+/// What `stage` stages, in its place at once.
+pub(crate) fn write_at_once(
     folder: &Path,
+    stage: impl FnOnce(&mut Staging) -> Result<()>,
+) -> Result<()> {
+    let mut files = Staging::new(folder)?;
+    stage(&mut files)?;
+    Ok(files.commit()?)
+}
+
+/// Both files, the configuration last: it is there only if its tensors are.
+pub(crate) fn stage_files<T: Real>(
+    files: &mut Staging,
     config: &str,
     tensors: &BTreeMap<String, ArrayViewD<'_, T>>,
 ) -> Result<()> {
@@ -89,8 +101,6 @@ pub(crate) fn write_files<T: Real>(
     let tensors = tensors.iter().map(|(name, array)| (name, Stored::new(array.view(), dtype)));
     // PEFT writes this; transformers refuses a file without it.
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
-    let mut staging = Staging::new(folder)?;
-    staging.write_tensors(TENSORS, tensors, &metadata)?;
-    staging.write(CONFIG, config.as_bytes())?;
-    Ok(staging.commit()?)
+    files.write_tensors(TENSORS, tensors, &metadata)?;
+    Ok(files.write(CONFIG, config.as_bytes())?)
 }

@@ -47,7 +47,7 @@ mod vera_read;
 pub use config::Kind;
 pub use dora_folder::{DoraFolder, read_dora, write_dora};
 pub use error::{Cause, Error, Result};
-pub use folder::kind;
+pub use folder::{FILES, kind};
 pub use lora_config::LoraConfig;
 pub use lora_folder::{LoraFolder, read, write};
 pub use lora_pattern::Resolved;

@@ -6,11 +6,13 @@ use std::path::Path;
 use adapter::{Real, check_shape};
 use lora::Lora;
 use ndarray::{Array2, ArrayViewD};
-use tensor_file::TensorFile;
+use tensor_file::{Staging, TensorFile};
 
 use crate::config::{check_target, fill_targets};
 use crate::error::{at, refused, wrong};
-use crate::folder::{PREFIX, Pairs, pair_up, read_config, read_tensors, write_files};
+use crate::folder::{
+    PREFIX, Pairs, pair_up, read_config, read_tensors, stage_files, write_at_once,
+};
 use crate::lora_pattern::{alpha_for, exactly};
 use crate::tensors::{array, check_finite};
 use crate::{LoraConfig, Result};
@@ -33,6 +35,18 @@ impl<T: Real> LoraFolder<T> {
     /// No α gives a module's scale at its rank, to the last bit: make scales with [`lora::Scaling::scale`].
     pub fn new(config: LoraConfig, modules: BTreeMap<String, Lora<T>>) -> Result<Self> {
         Ok(Self { config: fitted(config, modules.iter())?, modules })
+    }
+
+    /// Its files among others of the same folder: those of [`write()`].
+    ///
+    /// # Errors
+    /// As [`write()`].
+    pub fn stage(&self, files: &mut Staging) -> Result<()> {
+        check(&self.config, self.modules.iter()).map_err(at(files.folder()))?;
+        let tensors = self.modules.iter().flat_map(|(module, lora)| keyed(module, lora)).collect();
+        let mut config = self.config.clone();
+        fill_targets(&mut config.target_modules, &self.modules);
+        stage_files(files, &config.to_json(), &tensors)
     }
 }
 
@@ -182,9 +196,5 @@ pub(crate) fn keyed<'a, T: Real>(
 /// An adapter's rank or scale is not what the configuration resolves to, a number is not finite, `target_modules` does
 /// not cover a module, or the disk is full or read-only.
 pub fn write<T: Real>(folder: &Path, adapter: &LoraFolder<T>) -> Result<()> {
-    check(&adapter.config, adapter.modules.iter()).map_err(at(folder))?;
-    let tensors = adapter.modules.iter().flat_map(|(module, lora)| keyed(module, lora)).collect();
-    let mut config = adapter.config.clone();
-    fill_targets(&mut config.target_modules, &adapter.modules);
-    write_files(folder, &config.to_json(), &tensors)
+    write_at_once(folder, |files| adapter.stage(files))
 }

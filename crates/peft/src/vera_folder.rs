@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adapter::{Real, Tensors, check_shape};
+use tensor_file::Staging;
 use vera::{Projections, Sharing, Vera};
 
 use crate::config::{check_target, fill_targets};
 use crate::error::{at, wrong};
-use crate::folder::{PREFIX, write_files};
+use crate::folder::{PREFIX, stage_files, write_at_once};
 use crate::tensors::check_finite;
 use crate::{Result, VeraConfig};
 
@@ -46,6 +47,31 @@ pub struct VeraFolder<T> {
 pub(crate) type Shape = [usize; 2];
 
 impl<T: Real> VeraFolder<T> {
+    /// Its files among others of the same folder: those of [`write_vera`].
+    ///
+    /// # Errors
+    /// As [`write_vera`].
+    pub fn stage(&self, files: &mut Staging) -> Result<()> {
+        let Self { config, modules } = self;
+        let shared = self.check().map_err(at(files.folder()))?;
+        let mut tensors = BTreeMap::new();
+        for (module, vera) in modules {
+            for (name, vector) in vera.tensors() {
+                tensors.insert(format!("{PREFIX}{module}.{name}"), vector);
+            }
+        }
+        if config.save_projection {
+            for (shape, pair) in shared {
+                let [key_a, key_b] = projection_keys(config.sharing, shape);
+                tensors.insert(key_a, pair.a().into_dyn());
+                tensors.insert(key_b, pair.b().into_dyn());
+            }
+        }
+        let mut config = config.clone();
+        fill_targets(&mut config.target_modules, modules);
+        stage_files(files, &config.to_json(), &tensors)
+    }
+
     /// Do the modules have the configuration's rank, do they share what they should, and are all numbers finite?
     /// Returns each A and B once, by the shape that they serve.
     fn check(&self) -> Result<BTreeMap<Shape, &Arc<Projections<T>>>> {
@@ -154,22 +180,5 @@ pub(crate) fn projection_keys(sharing: Sharing, [out, inputs]: Shape) -> [String
 /// needed or not the key's, a number is not finite, `target_modules` does not cover a module, or the disk is full or
 /// read-only.
 pub fn write_vera<T: Real>(folder: &Path, adapter: &VeraFolder<T>) -> Result<()> {
-    let VeraFolder { config, modules } = adapter;
-    let shared = adapter.check().map_err(at(folder))?;
-    let mut tensors = BTreeMap::new();
-    for (module, vera) in modules {
-        for (name, vector) in vera.tensors() {
-            tensors.insert(format!("{PREFIX}{module}.{name}"), vector);
-        }
-    }
-    if config.save_projection {
-        for (shape, pair) in shared {
-            let [key_a, key_b] = projection_keys(config.sharing, shape);
-            tensors.insert(key_a, pair.a().into_dyn());
-            tensors.insert(key_b, pair.b().into_dyn());
-        }
-    }
-    let mut config = config.clone();
-    fill_targets(&mut config.target_modules, modules);
-    write_files(folder, &config.to_json(), &tensors)
+    write_at_once(folder, |files| adapter.stage(files))
 }

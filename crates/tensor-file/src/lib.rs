@@ -10,6 +10,7 @@
 //! - `dtype.rs`: [`StorageDtype`], how real numbers are stored; rounding to it, and back.
 //! - `write.rs`: [`Stored`] arrays to bytes, the same bytes every time.
 //! - `staging.rs`: [`Staging`], files that take their places on the disk together or not at all.
+//! - `digest.rs`: [`Digest`], the SHA-256 of a file or of numbers, to know them again.
 //!
 //! What a file must hold beyond that is for the caller to say: that its numbers are finite, say, or that nothing is rounded
 //! ([`TensorFile::check_dtype`]).
@@ -30,6 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod digest;
 mod dtype;
 mod error;
 mod header;
@@ -37,6 +39,7 @@ mod read;
 mod staging;
 mod write;
 
+pub use digest::{Digest, DigestWriter};
 pub use dtype::StorageDtype;
 pub use error::{Error, LayoutError, Result};
 pub use read::TensorFile;

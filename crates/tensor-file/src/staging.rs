@@ -9,19 +9,20 @@ use safetensors::tensor::View;
 use tempfile::TempDir;
 
 use crate::write::Plan;
-use crate::{Error, Result};
+use crate::{Digest, DigestWriter, Error, Result};
 
 /// The files of a folder that is about to be written, in a temporary one until [`commit`](Self::commit). Dropped without
 /// it, they are deleted again.
 ///
 /// A folder that does not exist appears whole or not at all. In one that exists, each file is replaced in one step, after
-/// all have been written; other files stay.
+/// all have been written; other files stay. Or, if it is [`replacing`](Self::replacing), the whole folder gives way.
 pub struct Staging {
     folder: PathBuf,
-    /// The folder was not there when we began.
-    new: bool,
+    /// The folder takes its place as a whole.
+    whole: bool,
     temporary: TempDir,
     names: Vec<String>,
+    digests: BTreeMap<String, Digest>,
 }
 
 impl Staging {
@@ -30,14 +31,43 @@ impl Staging {
     /// # Errors
     /// The place is read-only, or a file is where the folder should be.
     pub fn new(folder: &Path) -> Result<Self> {
-        let new = !folder.is_dir();
+        Self::make(folder, !folder.is_dir())
+    }
+
+    /// The same for a folder that is replaced as a whole: nothing that it holds stays.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn replacing(folder: &Path) -> Result<Self> {
+        // An empty folder may be one that cannot be moved, such as a place where another disk is mounted.
+        let empty = folder.read_dir().is_ok_and(|mut entries| entries.next().is_none());
+        Self::make(folder, !empty)
+    }
+
+    fn make(folder: &Path, whole: bool) -> Result<Self> {
         let make = || {
-            let place = if new { parent(folder) } else { folder };
+            let place = if whole { parent(folder) } else { folder };
             fs::create_dir_all(place)?;
-            temporary(place)
+            temporary_folder(place)
         };
         let temporary = make().map_err(cannot_write(folder))?;
-        Ok(Self { folder: folder.to_owned(), new, temporary, names: Vec::new() })
+        Ok(Self {
+            folder: folder.to_owned(),
+            whole,
+            temporary,
+            names: Vec::new(),
+            digests: BTreeMap::new(),
+        })
+    }
+
+    /// Where the files will be.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The digest of each file that was written so far.
+    pub fn digests(&self) -> &BTreeMap<String, Digest> {
+        &self.digests
     }
 
     /// Write a file of these bytes.
@@ -66,15 +96,19 @@ impl Staging {
     fn fill(
         &mut self,
         name: &str,
-        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+        write: impl FnOnce(&mut DigestWriter<BufWriter<File>>) -> io::Result<()>,
     ) -> Result<()> {
         let create = || {
-            let mut file = BufWriter::new(File::create(self.temporary.path().join(name))?);
+            let file = File::create(self.temporary.path().join(name))?;
+            let mut file = DigestWriter::new(BufWriter::new(file));
             write(&mut file)?;
-            file.into_inner()?.sync_all()
+            let digest = file.digest();
+            file.into_inner().into_inner()?.sync_all()?;
+            Ok(digest)
         };
-        create().map_err(cannot_write(&self.folder.join(name)))?;
+        let digest = create().map_err(cannot_write(&self.folder.join(name)))?;
         self.names.push(name.to_owned());
+        self.digests.insert(name.to_owned(), digest);
         Ok(())
     }
 
@@ -83,11 +117,23 @@ impl Staging {
     /// # Errors
     /// The disk is read-only, or a folder is where a file should be. The files from there on are then as they were.
     pub fn commit(self) -> Result<()> {
-        let Self { folder, new, temporary, names } = self;
+        let Self { folder, whole, temporary, names, .. } = self;
         let staged = temporary.path();
-        if new {
+        if whole {
             let take = || {
                 sync_folder(staged)?;
+                if folder.is_dir() {
+                    // The old one goes with the temporary folder that it is moved to, unless the new one cannot come.
+                    let old = temporary_folder(parent(&folder))?;
+                    let aside = old.path().join("old");
+                    fs::rename(&folder, &aside)?;
+                    return fs::rename(staged, &folder).inspect_err(|_| {
+                        // What cannot be put back stays where it can be found.
+                        if fs::rename(&aside, &folder).is_err() {
+                            let _ = old.keep();
+                        }
+                    });
+                }
                 fs::rename(staged, &folder)
             };
             take().map_err(cannot_write(&folder))?;
@@ -115,7 +161,7 @@ fn parent(folder: &Path) -> &Path {
 }
 
 /// Readable by whom the umask allows, like any other new folder.
-fn temporary(place: &Path) -> io::Result<TempDir> {
+fn temporary_folder(place: &Path) -> io::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));

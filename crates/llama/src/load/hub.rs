@@ -1,45 +1,123 @@
 //! A model by its hub id, through `hf-hub`: the files land in the cache that every Hugging Face library shares.
 
+mod settings;
+
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
 
 use hf_hub::Cache;
 use hf_hub::api::sync::{Api, ApiBuilder};
+use hf_hub::api::{Progress, RepoInfo};
+use indicatif::{ProgressBar, ProgressStyle};
 
+use self::settings::Settings;
 use crate::Result;
 use crate::error::{Cause, bad, refused};
 
 /// The folder with the model's files, downloaded unless the cache has them.
 ///
 /// # Errors
-/// The hub cannot be reached, does not know the id, or does not let us in.
+/// The hub cannot be reached or is silent, does not know the id, or does not let us in.
 pub(super) fn fetch(id: &str) -> Result<PathBuf> {
-    let api = ApiBuilder::from_env().build();
-    let api = api.map_err(refused(format!("{id}: the hub's cache")))?;
-    fetch_from(&api, &Cache::from_env(), id)
+    fetch_with(&Settings::from_env(), id)
 }
 
-fn fetch_from(api: &Api, cache: &Cache, id: &str) -> Result<PathBuf> {
-    let repository = api.model(id.to_owned());
-    let files = match repository.info() {
-        Ok(info) => info.siblings.into_iter().map(|file| file.rfilename),
+fn fetch_with(settings: &Settings, id: &str) -> Result<PathBuf> {
+    let cache = Cache::new(settings.cache.clone());
+    let cached = || cache.model(id.to_owned()).get("config.json").and_then(parent);
+    if settings.offline {
+        let reason = format!(
+            "no such folder, HF_HUB_OFFLINE is set, and {} does not have this model",
+            settings.cache.display()
+        );
+        return cached().ok_or_else(|| bad(Path::new(id), reason));
+    }
+    let builder = ApiBuilder::from_cache(cache.clone()).with_token(settings.token.clone());
+    let builder = match &settings.endpoint {
+        Some(endpoint) => builder.with_endpoint(endpoint.clone()),
+        None => builder,
+    };
+    let api = builder.build().map_err(refused(format!("{id}: the hub's cache")))?;
+    let files = match list(&api, settings, id) {
+        Ok(files) => files,
         // Without a network, what was downloaded before will do.
-        Err(error) => {
-            let folder = cache.model(id.to_owned()).get("config.json").and_then(parent);
-            return folder.ok_or_else(|| unreachable_hub(id, error));
-        }
+        Err(error) => return cached().ok_or_else(|| unreachable_hub(id, error)),
     };
     let mut folder = None;
-    let wanted: Vec<String> = files.filter(|name| is_part_of_a_model(name)).collect();
+    let wanted: Vec<String> = files.into_iter().filter(|name| is_part_of_a_model(name)).collect();
     // Many repositories hold the same weights twice, whole and in shards.
     let whole = wanted.iter().any(|name| name == "model.safetensors");
     for name in &wanted {
         if whole && name != "model.safetensors" && name.contains(".safetensors") {
             continue;
         }
-        let path = repository.get(name).map_err(|error| unreachable_hub(id, error))?;
+        let path = match cache.model(id.to_owned()).get(name) {
+            Some(path) => path,
+            None => {
+                download(&api, settings, id, name).map_err(|error| unreachable_hub(id, error))?
+            }
+        };
         folder = folder.or(parent(path));
     }
     folder.ok_or_else(|| bad(Path::new(id), "it has no config.json and no safetensors on the hub"))
+}
+
+/// The names of the model's files.
+fn list(api: &Api, settings: &Settings, id: &str) -> Result<Vec<String>, Cause> {
+    let request = api.model(id.to_owned()).info_request().timeout(settings.patience);
+    let info: RepoInfo = serde_json::from_str(&request.call()?.into_string()?)?;
+    Ok(info.siblings.into_iter().map(|file| file.rfilename).collect())
+}
+
+/// A file into the cache. `hf-hub` waits for ever for a server that has stopped answering, so it does that in a thread of
+/// its own, which is left behind if nothing comes any more.
+fn download(api: &Api, settings: &Settings, id: &str, name: &str) -> Result<PathBuf, Cause> {
+    let (sender, received) = channel();
+    let (repository, file) = (api.model(id.to_owned()), name.to_owned());
+    thread::spawn(move || {
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}");
+        let bar = ProgressBar::new(0).with_style(style.expect("a valid template"));
+        let progress = Shown { bar, sender: sender.clone() };
+        let path = repository.download_with_progress(&file, progress);
+        // Nobody may be waiting any more.
+        let _ = sender.send(Some(path));
+    });
+    loop {
+        match received.recv_timeout(settings.patience) {
+            Ok(None) => {}
+            Ok(Some(path)) => return Ok(path?),
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(format!("{name}: nothing came for {:?}", settings.patience).into());
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(format!("{name}: no download").into());
+            }
+        }
+    }
+}
+
+/// A download's bar on the terminal, and a sign of life for whoever waits.
+struct Shown<P> {
+    bar: ProgressBar,
+    sender: Sender<Option<P>>,
+}
+
+impl<P> Progress for Shown<P> {
+    fn init(&mut self, size: usize, filename: &str) {
+        self.bar.set_length(size as u64);
+        self.bar.set_message(filename.to_owned());
+        let _ = self.sender.send(None);
+    }
+
+    fn update(&mut self, size: usize) {
+        self.bar.inc(size as u64);
+        let _ = self.sender.send(None);
+    }
+
+    fn finish(&mut self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 fn is_part_of_a_model(name: &str) -> bool {
@@ -70,10 +148,13 @@ mod tests {
     use std::collections::BTreeMap;
     use std::io::{BufRead, BufReader, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
-    /// Answers one request as the hub does: a list of files, or (a range of) one.
+    /// Answers one request as the hub does: a list of files, or (a range of) one. Only to those with the token.
     fn answer(mut stream: TcpStream, files: &BTreeMap<&str, Vec<u8>>) -> std::io::Result<()> {
         let lines: Vec<String> = BufReader::new(stream.try_clone()?)
             .lines()
@@ -81,6 +162,9 @@ mod tests {
             .take_while(|line| !line.is_empty())
             .collect();
         let path = lines[0].split(' ').nth(1).unwrap_or_default();
+        if !lines.iter().any(|line| line.eq_ignore_ascii_case("authorization: bearer secret")) {
+            return write!(stream, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+        }
         if path.starts_with("/api/models/owner/name") {
             let names: Vec<String> =
                 files.keys().map(|name| format!(r#"{{"rfilename":"{name}"}}"#)).collect();
@@ -109,9 +193,14 @@ mod tests {
         stream.write_all(&contents[from..to])
     }
 
-    fn api(endpoint: &str, cache: &Cache) -> Api {
-        let builder = ApiBuilder::from_cache(cache.clone()).with_endpoint(endpoint.to_owned());
-        builder.with_progress(false).build().unwrap()
+    fn settings(endpoint: &str, cache: &Path) -> Settings {
+        Settings {
+            endpoint: Some(endpoint.to_owned()),
+            cache: cache.to_owned(),
+            token: Some("secret".to_owned()),
+            offline: false,
+            patience: Duration::from_secs(5),
+        }
     }
 
     #[test]
@@ -134,13 +223,17 @@ mod tests {
         .into();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        std::thread::spawn(move || {
+        thread::spawn(move || {
             for stream in listener.incoming() {
                 let _ = answer(stream.unwrap(), &files);
             }
         });
-        let cache = Cache::new(temporary.path().join("cache"));
-        let fetched = fetch_from(&api(&endpoint, &cache), &cache, "owner/name").unwrap();
+        let cache = temporary.path().join("cache");
+        let hub = settings(&endpoint, &cache);
+        let stranger = Settings { token: None, ..hub.clone() };
+        let error = fetch_with(&stranger, "owner/name").unwrap_err().to_string();
+        assert!(error.contains("HF_TOKEN"), "{error}");
+        let fetched = fetch_with(&hub, "owner/name").unwrap();
         let mut names: Vec<_> =
             std::fs::read_dir(&fetched).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
@@ -148,10 +241,41 @@ mod tests {
         assert_eq!(crate::load::load::<f32>(&fetched).unwrap().model.layers.len(), 1);
 
         // A port where nobody answers.
-        let nobody = api("http://127.0.0.1:1", &cache);
-        assert_eq!(fetch_from(&nobody, &cache, "owner/name").unwrap(), fetched);
-        let error = fetch_from(&nobody, &cache, "owner/other").unwrap_err().to_string();
+        let nobody = settings("http://127.0.0.1:1", &cache);
+        assert_eq!(fetch_with(&nobody, "owner/name").unwrap(), fetched);
+        let error = fetch_with(&nobody, "owner/other").unwrap_err().to_string();
         assert!(error.contains("owner/other") && error.contains("give its path"), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    /// One that takes a request and says nothing, or stops in the middle of a file.
+    #[test]
+    fn a_silent_hub_is_not_waited_for() {
+        let temporary = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let seen = asked.clone();
+        thread::spawn(move || {
+            let mut open = Vec::new();
+            for stream in listener.incoming() {
+                seen.fetch_add(1, Ordering::SeqCst);
+                open.push(stream);
+            }
+        });
+        let patience = Duration::from_millis(200);
+        let hub = Settings { patience, ..settings(&endpoint, &temporary.path().join("cache")) };
+        let error = fetch_with(&hub, "owner/name").unwrap_err().to_string();
+        assert!(error.contains("owner/name"), "{error}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        let api = ApiBuilder::from_cache(Cache::new(hub.cache.clone()));
+        let api = api.with_endpoint(endpoint).build().unwrap();
+        let error = download(&api, &hub, "owner/name", "model.safetensors").unwrap_err();
+        assert!(error.to_string().contains("nothing came for 200ms"), "{error}");
+
+        let before = asked.load(Ordering::SeqCst);
+        let error = fetch_with(&Settings { offline: true, ..hub }, "owner/name").unwrap_err();
+        assert!(error.to_string().contains("HF_HUB_OFFLINE is set"), "{error}");
+        assert_eq!(asked.load(Ordering::SeqCst), before, "nobody is asked");
     }
 }

@@ -33,6 +33,10 @@ pub(crate) fn check_case(
     options: Options,
 ) -> Result<Report> {
     let id = case.id.clone().ok_or_else(|| wrong("case: id is missing"))?;
+    if case.params().is_ok_and(|params| params.free) {
+        let reason = "case: params.free is for emit alone: errors pile up freely, and no bound holds for them";
+        return Err(wrong(reason));
+    }
     let class = case.class.unwrap_or_default();
     let mut report = Report {
         case: id,

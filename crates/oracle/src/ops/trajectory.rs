@@ -1,6 +1,7 @@
 //! Several updates. Each starts from the case's own state after the one before, so that errors do not pile up: from
 //! `out.<p>.<t − 1>` where the case has it, otherwise from what was computed here, rounded to the grid of 8 significant
-//! bits that every format holds.
+//! bits that every format holds. A trajectory that is `free` is not held so: its state goes on as it is, as that of an
+//! implementation in f64 does.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +43,8 @@ pub(super) fn all(start: &Problem) -> Result<Vec<Output>> {
                 let name = format!("{kind}{name}");
                 let given = after.inputs.states.get(&format!("{name}{suffix}")).cloned();
                 if let Some(state) = given.or_else(|| after.inputs.get(&name).cloned()) {
-                    after.inputs.set(&name, state.mapv(grid));
+                    let state = if problem.params.free { state } else { state.mapv(grid) };
+                    after.inputs.set(&name, state);
                 }
             }
         }

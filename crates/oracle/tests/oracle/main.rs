@@ -8,6 +8,7 @@ mod corpus;
 mod counts;
 mod counts_of_updates;
 mod distributions;
+mod free;
 mod honest;
 mod hostile;
 mod mistakes;

@@ -38,6 +38,9 @@ pub struct Params {
     pub optimizer: OptimizerParams,
     /// How many updates a trajectory has.
     pub steps: u64,
+    /// Whether a trajectory's state goes from step to step as it is, unrounded. Such a case is for [`emit`](crate::emit)
+    /// alone.
+    pub free: bool,
     /// Steps already taken.
     pub start: u64,
     /// What the op `init` draws.
@@ -57,6 +60,7 @@ struct ParamsJson {
     include_scale: Option<bool>,
     optimizer: Option<Value>,
     steps: Option<u64>,
+    free: Option<bool>,
     start: Option<u64>,
     init: Option<String>,
     rank: Option<usize>,
@@ -128,6 +132,7 @@ impl Params {
                 Op::Trajectory => required("steps", json.steps)?,
                 _ => 0,
             },
+            free: json.free.unwrap_or(false),
             start: json.start.unwrap_or(0),
             init: match op {
                 Op::Init => InitParams::new(
@@ -159,7 +164,7 @@ fn allowed(method: Method, op: Op) -> Vec<&'static str> {
     }
     match op {
         Op::Step => keys.extend(["optimizer", "start"]),
-        Op::Trajectory => keys.extend(["optimizer", "start", "steps"]),
+        Op::Trajectory => keys.extend(["optimizer", "start", "steps", "free"]),
         Op::Init => keys.extend(["init", "rank", "in", "out", "samples"]),
         Op::Forward | Op::Backward | Op::Merge | Op::Unmerge => {}
     }

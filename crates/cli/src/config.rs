@@ -1,0 +1,99 @@
+//! `--config run.toml`: the options of an earlier run, and those of this one as such a file.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+use serde_json::{Value, json};
+
+/// What a run is not described by: where its result goes, and this file itself.
+const LEFT_OUT: [&str; 3] = ["config", "out", "overwrite"];
+
+/// The arguments, with the options that the file of `--config` has. An option that is also given on the command line
+/// is taken from there.
+///
+/// # Errors
+/// The file cannot be read, is no such file, or belongs to another command.
+pub fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>> {
+    let Some(path) = value_of(&arguments, "config") else {
+        return Ok(arguments);
+    };
+    let options = read(Path::new(&path), arguments.get(1).and_then(|verb| verb.to_str()));
+    let options = options.with_context(|| format!("--config {}", path.display()))?;
+    let given = |name: &str| arguments.iter().any(|argument| is_option(argument, name));
+    let mut more = Vec::new();
+    for (name, value) in options {
+        if given(&name) {
+            continue;
+        }
+        let option = OsString::from(format!("--{name}"));
+        match value {
+            toml::Value::Boolean(false) => {}
+            toml::Value::Boolean(true) => more.push(option),
+            toml::Value::String(text) => more.extend([option, text.into()]),
+            toml::Value::Array(values) => {
+                let texts: Option<Vec<&str>> = values.iter().map(toml::Value::as_str).collect();
+                let texts =
+                    texts.with_context(|| format!("{name} is {values:?}: texts are needed"))?;
+                more.extend([option, texts.join(",").into()]);
+            }
+            number => more.extend([option, number.to_string().into()]),
+        }
+    }
+    let mut arguments = arguments;
+    arguments.splice(2..2, more);
+    Ok(arguments)
+}
+
+/// The options that were given, by name.
+pub fn given(command: &Command, matches: &ArgMatches) -> Vec<(String, Value)> {
+    let mut given = Vec::new();
+    for argument in command.get_arguments() {
+        let name = argument.get_id().as_str();
+        let Some(long) = argument.get_long().filter(|long| !LEFT_OUT.contains(long)) else {
+            continue;
+        };
+        if matches.value_source(name) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        if !argument.get_action().takes_values() {
+            given.push((long.to_owned(), json!(true)));
+            continue;
+        }
+        let texts = matches.get_raw(name).into_iter().flatten();
+        let texts: Vec<String> = texts.map(|text| text.to_string_lossy().into_owned()).collect();
+        given.push((long.to_owned(), json!(texts.join(","))));
+    }
+    given
+}
+
+fn read(path: &Path, verb: Option<&str>) -> Result<toml::Table> {
+    let text = std::fs::read_to_string(path)?;
+    let mut table: toml::Table = text.parse()?;
+    match table.get("command").and_then(toml::Value::as_str) {
+        Some(command) if verb == Some(command) => {}
+        Some(command) => bail!("it is for lowrank {command}"),
+        None => bail!("it has no `command`, which says what the options are for"),
+    }
+    match table.remove("options") {
+        Some(toml::Value::Table(options)) => Ok(options),
+        _ => bail!("it has no table `[options]`"),
+    }
+}
+
+/// `--name VALUE` or `--name=VALUE`.
+fn value_of(arguments: &[OsString], name: &str) -> Option<OsString> {
+    let place = arguments.iter().position(|argument| is_option(argument, name))?;
+    let equals = format!("--{name}=");
+    match arguments[place].to_str().and_then(|text| text.strip_prefix(&equals)) {
+        Some(value) => Some(value.into()),
+        None => arguments.get(place + 1).cloned(),
+    }
+}
+
+fn is_option(argument: &OsStr, name: &str) -> bool {
+    let rest = argument.to_str().and_then(|text| text.strip_prefix("--")?.strip_prefix(name));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+}

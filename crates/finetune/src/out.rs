@@ -1,0 +1,131 @@
+//! Folders that results are written to: never one that holds something else.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// The file that says which command wrote a folder, and with which options.
+pub const RUN: &str = "run.toml";
+
+/// A folder for the results of one command.
+#[derive(Clone, Copy, Debug)]
+pub struct Out<'a> {
+    /// Where it is.
+    pub folder: &'a Path,
+    /// Who writes it: `finetune`.
+    pub command: &'a str,
+    /// Is this a name that the command writes?
+    pub ours: fn(&str) -> bool,
+}
+
+impl Out<'_> {
+    /// Is the folder new or empty, or one that the same command wrote and nobody else? The second only if it may be
+    /// `replaced`.
+    ///
+    /// # Errors
+    /// It is one of `inputs`, the folders that the result is made from; or it holds something of another kind, which is
+    /// named; or an earlier result, and may not be replaced.
+    pub fn check(&self, inputs: &[(&str, &Path)], replaced: bool) -> Result<()> {
+        let folder = self.folder;
+        let fail = |reason: String| Err(Error::File { path: folder.to_owned(), reason });
+        let same = |input: &Path| match (fs::canonicalize(folder), fs::canonicalize(input)) {
+            (Ok(folder), Ok(input)) => folder == input,
+            _ => false,
+        };
+        if let Some((name, _)) = inputs.iter().find(|(_, input)| same(input)) {
+            return fail(format!(
+                "this is the folder of {name}: a result written there would replace what it is made from; give --out \
+                 another folder"
+            ));
+        }
+        let names = names(folder)?;
+        if names.is_empty() {
+            return Ok(());
+        }
+        let foreign = |name: &&String| name.as_str() != RUN && !(self.ours)(name);
+        if let Some(name) = names.iter().find(foreign) {
+            return fail(format!(
+                "it holds {name}, which lowrank {} does not write: give --out a new or an empty folder",
+                self.command
+            ));
+        }
+        match written_by(folder)? {
+            Some(command) if command == self.command && replaced => Ok(()),
+            Some(command) if command == self.command => fail(format!(
+                "it holds the result of an earlier lowrank {command}: give --out another folder, or --overwrite to \
+                 replace that result"
+            )),
+            Some(command) => {
+                fail(format!("lowrank {command} wrote it: give --out a new or an empty folder"))
+            }
+            None => fail(format!(
+                "it holds {} and no {RUN}: give --out a new or an empty folder",
+                names.first().map_or("", String::as_str)
+            )),
+        }
+    }
+
+    /// Empties a folder that [`check`](Self::check) let pass.
+    ///
+    /// # Errors
+    /// The disk is read-only.
+    pub fn clear(&self) -> Result<()> {
+        for name in names(self.folder)? {
+            let path = self.folder.join(name);
+            let gone =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            gone.map_err(|source| Error::Io { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+/// What is in a folder, apart from what a crash or the system may have left; nothing if there is no folder.
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
+    let fail = |source| Error::Io { path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        // A file in its way is for whoever writes to notice.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(fail(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with(".writing-") && name != ".DS_Store" && name != "lost+found" {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The command that the folder's `run.toml` names; `None` if there is none that can be read.
+fn written_by(folder: &Path) -> Result<Option<String>> {
+    let path = folder.join(RUN);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
+    let table: Option<toml::Table> = text.parse().ok();
+    Ok(table.and_then(|table| Some(table.get("command")?.as_str()?.to_owned())))
+}
+
+/// The text of a `run.toml`: which command was given which options.
+pub fn run_toml(command: &str, options: &[(String, Value)]) -> String {
+    let mut table = toml::Table::new();
+    for (name, value) in options {
+        let value = toml::Value::try_from(value).expect("a flag, a text or a list of texts");
+        table.insert(name.clone(), value);
+    }
+    format!(
+        "# Written by lowrank: `lowrank {command} --config {RUN} --out FOLDER` does the same again.\n\
+         command = \"{command}\"\n\n[options]\n{table}"
+    )
+}
