@@ -1,6 +1,6 @@
 //! Every architecture that is read, against transformers in f64: logits, loss and the gradient of every weight.
 //!
-//! The expected numbers are in golden/architectures; golden/architectures.py made them with autograd, and says what the
+//! The expected numbers are in golden/architectures; tests/parity/architectures.py made them with autograd, and says what the
 //! weights are.
 
 use std::collections::BTreeMap;
@@ -36,6 +36,7 @@ fn folder() -> PathBuf {
 fn cases() -> Vec<Case> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
     paths.sort_by_key(|path| path.file_stem().map(OsStr::to_owned));
     paths.iter().map(|path| case(path)).collect()
 }
@@ -68,7 +69,7 @@ fn case(path: &Path) -> Case {
     }
 }
 
-/// A weight of golden/architectures.py.
+/// A weight of tests/parity/architectures.py.
 fn noise(name: &str, stream: u32, shape: &[usize]) -> Vec<f64> {
     let value = |n: f64| match *shape {
         _ if name.ends_with("bias") || name.contains("embed_tokens") => n / 1000.0,
@@ -200,6 +201,20 @@ fn configurations_are_read_and_written() {
             }
             same(&case.name, name, ours, theirs);
         }
+    }
+}
+
+/// What a configuration leaves out is what transformers takes it to be.
+#[test]
+fn what_is_left_out_is_what_transformers_takes_it_to_be() {
+    let text = fs::read_to_string(folder().join("defaults.json")).unwrap();
+    let defaults: Map<String, Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(defaults.len(), 2 * Architecture::ALL.len());
+    for (name, case) in defaults {
+        let [sizes, written] = ["config", "written"].map(|which| {
+            Config::from_json(&case[which].to_string()).unwrap_or_else(|e| panic!("{name}: {e}"))
+        });
+        assert_eq!(sizes, written, "{name}");
     }
 }
 

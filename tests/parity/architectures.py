@@ -1,17 +1,19 @@
 """What transformers computes in f64 on a tiny random model of each architecture that `llama` reads.
 
-    python crates/llama/tests/golden/architectures.py            write architectures/*.safetensors
-    python crates/llama/tests/golden/architectures.py --check    compare with the committed files; exit 1 on a difference
+    python tests/parity/architectures.py            write crates/llama/tests/golden/architectures
+    python tests/parity/architectures.py --check    compare with the committed files; exit 1 on a difference
 
 A file holds, in f64, with the rows of the sequences one after the other,
 
     logits [rows, vocab]; loss [1], the mean over all next-token predictions; grad.<weight>, that of each weight
 
 and, as JSON in its metadata key `case`, the configuration as it was given and as transformers 5 writes it, and the
-sequences. There are no weights: they are seeded noise, n(stream, j) of tests/parity/golden.py. The stream is the tensor's
+sequences. There are no weights: they are seeded noise, n(stream, j) of golden.py. The stream is the tensor's
 place in the sorted names, j runs row by row:
 
     norm weights 1 + n/2000 · embeddings and biases n/1000 · every other [out, in] matrix 2 n / 1000 / sqrt(in)
+
+`defaults.json` has, for each architecture, a configuration of sizes alone, and what transformers makes of it.
 
 transformers is not f64 all the way when the weights are: norms and RoPE name torch.float32. Here its own code runs with a
 `torch` whose float32 is float64; the unchanged model in f32 must agree within what f32 rounds.
@@ -23,7 +25,6 @@ import argparse
 import importlib
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,11 +33,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, modeling_rope_utils
 from transformers.models.phi3 import modeling_phi3
 
-HERE = Path(__file__).resolve().parent / "architectures"
-sys.path.append(str(Path(__file__).resolve().parents[4] / "tests" / "parity"))
-# This folder has a golden.py too, which must not be found first.
-sys.path = [path for path in sys.path if Path(path).resolve() != HERE.parent]
-from golden import grid, provenance  # noqa: E402
+from golden import GOLDEN, grid, provenance
+
+OUT = GOLDEN.parent.parent / "crates" / "llama" / "tests" / "golden" / "architectures"
 
 COMMON = {
     "vocab_size": 24, "hidden_size": 16, "intermediate_size": 12, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -82,6 +81,8 @@ CASES = {
         "mlp_bias": True, "use_sliding_window": True, "sliding_window": 4,
     },
 }  # fmt: skip
+# As many heads as the architectures that do not follow num_attention_heads have key and value heads.
+SIZES = {"vocab_size": 24, "hidden_size": 64, "intermediate_size": 12, "num_hidden_layers": 30, "num_attention_heads": 32}
 # Longer than every window and than YaRN's original context; token 5 comes twice in a row and in both sequences.
 SEQUENCES = [[1, 5, 5, 23, 17, 0, 12, 8, 21, 3, 14], [9, 5, 20, 2]]
 
@@ -156,16 +157,34 @@ def golden_tensors(config: dict) -> tuple[dict, dict]:
     return {name: tensor.detach().contiguous() for name, tensor in tensors.items()}, written
 
 
+def defaults() -> dict:
+    made = {}
+    for kind in sorted({config["model_type"] for config in CASES.values()}):
+        model_class = AutoModelForCausalLM._model_mapping[type(AutoConfig.for_model(kind))]
+        for name, changes in [(kind, {}), (f"{kind}, windows", {"use_sliding_window": True})]:
+            sizes = SIZES | {"model_type": kind} | changes
+            config = AutoConfig.for_model(**json.loads(json.dumps(sizes)))
+            config.architectures = [model_class.__name__]
+            made[name] = {"config": sizes, "written": json.loads(config.to_json_string())}
+    return made
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with the committed files")
     check = parser.parse_args().check
-    HERE.mkdir(exist_ok=True)
+    OUT.mkdir(exist_ok=True)
     agrees = True
+    path, text = OUT / "defaults.json", json.dumps(defaults(), indent=1, sort_keys=True) + "\n"
+    if check:
+        agrees = path.read_text() == text
+        print(f"{path.name}: {'agrees' if agrees else 'DIFFERS'}")
+    else:
+        path.write_text(text)
     for name, changes in CASES.items():
         config = COMMON | changes
         tensors, written = golden_tensors(config)
-        path = HERE / f"{name}.safetensors"
+        path = OUT / f"{name}.safetensors"
         if check:
             committed = load_file(path)
             with safe_open(path, "pt") as file:
@@ -178,8 +197,7 @@ def main() -> None:
             continue
         case = {
             "config": config, "written": written, "sequences": SEQUENCES,
-            "provenance": provenance(__file__, ["numpy", "safetensors", "torch", "transformers"])
-            | {"script": "crates/llama/tests/golden/architectures.py"},
+            "provenance": provenance(__file__, ["numpy", "safetensors", "torch", "transformers"]),
         }  # fmt: skip
         save_file(tensors, path, {"case": json.dumps(case, sort_keys=True, separators=(",", ":"))})
         print(f"{name}: {path.stat().st_size} bytes")
