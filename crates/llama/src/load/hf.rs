@@ -69,11 +69,11 @@ pub(super) fn load<T: Real>(source: &Path) -> Result<(Llama<T>, StorageDtype)> {
 fn is_tied(shards: &mut Shards) -> Result<bool> {
     match (shards.contains(EMBEDDING), shards.contains(HEAD)) {
         (true, true) => {
-            let mut numbers = |name: &str| -> Result<_> {
+            let mut stored = |name: &str| -> Result<_> {
                 let (file, stored) = shards.find(name)?;
-                Ok(file.numbers::<f64>(stored)?)
+                Ok((file.info(stored)?.dtype, file.bytes(stored)?))
             };
-            Ok(numbers(EMBEDDING)? == numbers(HEAD)?)
+            Ok(stored(EMBEDDING)? == stored(HEAD)?)
         }
         (false, true) => {
             shards.rename(HEAD, EMBEDDING);

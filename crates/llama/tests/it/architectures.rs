@@ -8,11 +8,15 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use adapter::{Full, FullGrads};
+use adapter::{Decay, Full, FullGrads, Group, Schedule, Sgd};
 use llama::load::load;
 use llama::save::save;
-use llama::{Adapters, Architecture, Batch, Config, Grads, Llama, Masks, Train};
-use ndarray::{Array1, ArrayD, ArrayViewD, Axis};
+use llama::{
+    Adapters, Architecture, Batch, Config, Grads, Llama, Masks, Projection, Settings, Train,
+    Trainer, merge,
+};
+use lora::Lora;
+use ndarray::{Array1, Array2, ArrayD, ArrayViewD, Axis};
 use serde_json::{Map, Value};
 use tensor_file::{StorageDtype, TensorFile};
 
@@ -91,6 +95,10 @@ fn grid(stream: u32) -> impl Iterator<Item = f64> {
 }
 
 impl Case {
+    fn batch(&self) -> Batch {
+        Batch::next_token(self.sequences.iter().map(Vec::as_slice)).unwrap()
+    }
+
     fn check(&self, name: &str, got: ArrayViewD<'_, f64>) {
         let want = &self.expected[name];
         assert_eq!(got.shape(), want.shape(), "{}: {name}", self.name);
@@ -105,7 +113,7 @@ impl Case {
 #[test]
 fn logits_losses_and_gradients_are_those_of_transformers() {
     for case in cases() {
-        let batch = Batch::next_token(case.sequences.iter().map(Vec::as_slice)).unwrap();
+        let batch = case.batch();
         let none = Adapters::<Full>::none();
         let (hidden, _) = case.model.forward(&none, &batch, &Masks::new(), Train::Nothing).unwrap();
         case.check("logits", case.model.logits(hidden.view()).view().into_dyn());
@@ -161,6 +169,57 @@ fn generation_reads_the_same_logits() {
                 );
             }
         }
+    }
+}
+
+/// One step of full fine-tuning moves every tensor against its gradient, biases and norms too, and decays matrices only.
+#[test]
+fn full_fine_tuning_moves_everything() {
+    const GROUP: Group = Group { lr: 0.1, weight_decay: 0.5 };
+    let settings = Settings {
+        train: Train::Everything,
+        schedule: Schedule::new(Decay::Constant, 0, 1).unwrap(),
+        clip: None,
+        dropout: 0.0,
+        seed: 0,
+    };
+    for case in cases() {
+        let (before, full) = (case.model.clone(), Adapters::full(&case.model.config));
+        let sgd = Box::new(Sgd { group: GROUP });
+        let mut trainer = Trainer::new(before.clone(), full, sgd, settings.clone()).unwrap();
+        assert_eq!(trainer.trainable(), before.parameters(), "{}", case.name);
+        trainer.step(&[case.batch()]).unwrap();
+        for ((name, after), (_, before)) in trainer.model.tensors().iter().zip(before.tensors()) {
+            let decay = if after.ndim() == 2 { 1.0 - GROUP.lr * GROUP.weight_decay } else { 1.0 };
+            let want = &before * decay - &case.expected[&format!("grad.{name}")] * GROUP.lr;
+            for (got, want) in after.iter().zip(&want) {
+                assert!((got - want).abs() <= TOLERANCE, "{}: {name}: {got} {want}", case.name);
+            }
+        }
+    }
+}
+
+/// An adapter beside a bias: the model computes the same once it is merged.
+#[test]
+fn adapters_are_merged_into_each() {
+    for Case { name, mut model, sequences, .. } in cases() {
+        let mut stream = 100;
+        let mut matrix = |rows, columns| {
+            stream += 1;
+            let values = grid(stream).take(rows * columns).map(|n| n / 2000.0).collect();
+            Array2::from_shape_vec((rows, columns), values).unwrap()
+        };
+        let adapters = Adapters::on(&model.config, &Projection::ALL, |_, [out, inputs]| {
+            Lora::new(matrix(2, inputs), matrix(out, 2), 0.5)
+        });
+        let adapters = adapters.unwrap();
+        let batch = Batch::next_token([sequences[0].as_slice()]).unwrap();
+        let adapted = model.loss(&adapters, &batch).unwrap();
+        let plain = model.loss(&Adapters::<Full>::none(), &batch).unwrap();
+        merge(&mut model, &adapters, StorageDtype::F64).unwrap();
+        let merged = model.loss(&Adapters::<Full>::none(), &batch).unwrap();
+        assert!((adapted - merged).abs() <= TOLERANCE * merged, "{name}: {adapted} {merged}");
+        assert!((adapted - plain).abs() > 1e-3, "{name}: the adapters do nothing");
     }
 }
 
