@@ -8,8 +8,8 @@ A file holds, in f64, with the rows of the sequences one after the other,
     logits [rows, vocab]; loss [1], the mean over all next-token predictions; grad.<weight>, that of each weight
 
 and, as JSON in its metadata key `case`, the configuration as it was given and as transformers 5 writes it, and the
-sequences. There are no weights: they are seeded noise, n(stream, j) of golden.py. The stream is the tensor's
-place in the sorted names, j runs row by row:
+sequences. There are no weights: they are seeded noise, n(stream, j) of golden.py. The stream is the tensor's place in the
+sorted names, j runs row by row:
 
     norm weights 1 + n/2000 · embeddings and biases n/1000 · every other [out, in] matrix 2 n / 1000 / sqrt(in)
 

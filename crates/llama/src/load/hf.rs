@@ -36,9 +36,11 @@ pub(super) fn folder_of(source: &Path) -> PathBuf {
 /// The model in a folder, or in a file of weights, and how its weights are stored.
 pub(super) fn load<T: Real>(source: &Path) -> Result<(Llama<T>, StorageDtype)> {
     let folder = folder_of(source);
-    wrong::check(source, &folder)?;
+    let contents = wrong::Contents::of(source, &folder)?;
+    contents.check_configuration()?;
     let path = folder.join(CONFIG);
     let mut config = Config::from_json(&read_text(&path)?).map_err(|error| error.in_file(&path))?;
+    contents.check_weights()?;
     let mut shards = match is_weights(source) && !shards::is_shard(source) {
         true => Shards::open_file(source)?,
         false => Shards::open_folder(&folder)?,
