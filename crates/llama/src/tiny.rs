@@ -10,7 +10,7 @@ use rand::Rng;
 use serde_json::{Map, Value, json};
 
 use crate::data::Example;
-use crate::{Config, Error, Llama, Result};
+use crate::{Config, Error, Llama, Result, Variant};
 
 /// Digits in a problem.
 pub const DIGITS: usize = 8;
@@ -60,6 +60,7 @@ pub fn config() -> Config {
         rope_scaling: None,
         max_position_embeddings: 64,
         tie_word_embeddings: true,
+        variant: Variant::default(),
     }
 }
 

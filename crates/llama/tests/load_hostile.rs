@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cap::Cap;
 use llama::load::load;
 use llama::save::save;
-use llama::{Config, Llama};
+use llama::{Config, Llama, Variant};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -41,6 +41,7 @@ fn folder() -> TempDir {
         rope_scaling: None,
         max_position_embeddings: 8,
         tie_word_embeddings: true,
+        variant: Variant::default(),
     };
     let model =
         Llama::<f32>::build(config, |_, shape| Ok(vec![0.5; shape.iter().product()])).unwrap();

@@ -13,7 +13,7 @@ pub(super) use self::file::Gguf;
 use self::problem::{Outcome, wrong};
 use super::dequantise::Format;
 use crate::error::bad;
-use crate::{Config, Llama, Llama3Scaling, Result};
+use crate::{Config, Llama, Llama3Scaling, Result, RopeScaling, Variant};
 
 impl Gguf {
     /// How most of the weights are stored.
@@ -33,8 +33,9 @@ impl Gguf {
         let mut left: BTreeSet<String> = self.tensors.keys().cloned().collect();
         if left.remove(ROPE_FACTORS) {
             let factors = self.read::<f64>(ROPE_FACTORS, &[config.head_dim / 2])?;
-            config.rope_scaling =
-                llama3_scaling(&config, &factors).map_err(|problem| problem.at(&self.path))?;
+            let scaling = llama3_scaling(&config, &factors);
+            let scaling = scaling.map_err(|problem| problem.at(&self.path))?;
+            config.rope_scaling = scaling.map(RopeScaling::Llama3);
         }
         let (heads, key_heads) = (config.num_attention_heads, config.num_key_value_heads);
         let model = Llama::build(config, |name, shape| {
@@ -150,6 +151,7 @@ impl Gguf {
             rope_scaling: None,
             max_position_embeddings: optional("context_length")?.unwrap_or(2048),
             tie_word_embeddings: !self.tensors.contains_key("output.weight"),
+            variant: Variant::default(),
         })
     }
 }
@@ -216,7 +218,8 @@ fn llama3_scaling(config: &Config, factors: &[f64]) -> Outcome<Option<Llama3Scal
         original_max_position_embeddings: 8192,
     };
     let plain = config.frequencies();
-    let scaled = Config { rope_scaling: Some(scaling), ..config.clone() }.frequencies();
+    let rope_scaling = Some(RopeScaling::Llama3(scaling));
+    let scaled = Config { rope_scaling, ..config.clone() }.frequencies();
     let same = |((plain, scaled), factor): ((&f64, &f64), &f64)| {
         // The file's f32 were computed in f32, so several roundings apart.
         (plain / scaled / factor - 1.0).abs() <= 1e-5
@@ -253,7 +256,8 @@ mod tests {
         };
         let plain =
             Config { head_dim: 64, rope_theta: 5e5, rope_scaling: None, ..crate::tiny::config() };
-        let scaled = Config { rope_scaling: Some(scaling), ..plain.clone() }.frequencies();
+        let rope_scaling = Some(RopeScaling::Llama3(scaling));
+        let scaled = Config { rope_scaling, ..plain.clone() }.frequencies();
         let mut factors: Vec<f64> =
             plain.frequencies().iter().zip(scaled).map(|(plain, scaled)| plain / scaled).collect();
         assert_eq!(llama3_scaling(&plain, &factors).unwrap(), Some(scaling));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use adapter::{Full, Real};
 use llama::load::load;
 use llama::save::{save, save_checkpoint};
-use llama::{Adapters, Batch, Config, Llama, Masks, StorageDtype, Train};
+use llama::{Adapters, Batch, Config, Llama, Masks, StorageDtype, Train, Variant};
 use ndarray::Array2;
 use serde_json::Value;
 
@@ -14,14 +14,14 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-fn logits<T: Real>(model: &Llama<T>, tokens: &[u32]) -> Array2<T> {
+pub fn logits<T: Real>(model: &Llama<T>, tokens: &[u32]) -> Array2<T> {
     let batch = Batch::next_token([tokens]).unwrap();
     let adapters = Adapters::<Full>::none();
     let (hidden, _) = model.forward(&adapters, &batch, &Masks::new(), Train::Nothing).unwrap();
     model.logits(hidden.view())
 }
 
-fn small() -> Llama<f64> {
+pub fn small() -> Llama<f64> {
     let config = Config {
         vocab_size: 12,
         hidden_size: 8,
@@ -35,6 +35,7 @@ fn small() -> Llama<f64> {
         rope_scaling: None,
         max_position_embeddings: 32,
         tie_word_embeddings: false,
+        variant: Variant::default(),
     };
     let mut number = 0.0_f64;
     Llama::build(config, |_, shape| {
@@ -48,7 +49,7 @@ fn small() -> Llama<f64> {
 }
 
 /// Every tensor, to compare models.
-fn tensors<T: Real>(model: &Llama<T>) -> Vec<(String, Vec<usize>, Vec<f64>)> {
+pub fn tensors<T: Real>(model: &Llama<T>) -> Vec<(String, Vec<usize>, Vec<f64>)> {
     let numbers = |tensor: ndarray::ArrayViewD<'_, T>| tensor.iter().map(|v| v.to_f64()).collect();
     let tensors = model.tensors().into_iter();
     tensors.map(|(name, tensor)| (name, tensor.shape().to_vec(), numbers(tensor))).collect()
