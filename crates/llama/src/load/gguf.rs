@@ -16,11 +16,15 @@ use crate::error::bad;
 use crate::{Config, Llama, Llama3Scaling, Result};
 
 impl Gguf {
-    /// How most of the weights are stored.
-    pub fn format(&self) -> Format {
-        self.tensors
-            .get("blk.0.attn_q.weight")
-            .map_or(Format::Plain(StorageDtype::F32), |tensor| tensor.format)
+    /// What the matrices are stored as; F32 if they differ, or are in blocks.
+    pub fn storage_dtype(&self) -> StorageDtype {
+        let matrices = self.tensors.values().filter(|tensor| tensor.shape.len() > 1);
+        let mut dtypes = matrices.map(|tensor| match tensor.format {
+            Format::Plain(dtype) => Some(dtype),
+            Format::Blocks(_) => None,
+        });
+        let first = dtypes.next().flatten();
+        first.filter(|_| dtypes.all(|dtype| dtype == first)).unwrap_or(StorageDtype::F32)
     }
 
     /// Build the model.

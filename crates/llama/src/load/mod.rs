@@ -40,7 +40,7 @@ pub fn load<T: Real>(source: impl AsRef<Path>) -> Result<Checkpoint<T>> {
     Ok(Checkpoint {
         #[cfg(feature = "tokenizer")]
         tokenizer: file.tokenizer()?,
-        dtype: file.format().storage_dtype(),
+        dtype: file.storage_dtype(),
         model: file.model()?,
         path,
     })

@@ -61,20 +61,35 @@ def shortest(values: np.ndarray) -> list[float]:
     return [float(str(value)) for value in np.asarray(values, np.float32).ravel()]
 
 
+# (where the f16 of a block are, its bytes); MXFP4 begins with an exponent instead.
+BLOCKS = {
+    Q.Q8_0: ([0], 34), Q.Q4_0: ([0], 18), Q.Q4_1: ([0, 2], 20), Q.Q5_0: ([0], 22), Q.Q5_1: ([0, 2], 24),
+    Q.Q2_K: ([80, 82], 84), Q.Q3_K: ([108], 110), Q.Q4_K: ([0, 2], 144), Q.Q5_K: ([0, 2], 176), Q.Q6_K: ([208], 210),
+    Q.IQ4_NL: ([0], 18), Q.IQ4_XS: ([0], 136), Q.MXFP4: ([], 17),
+}  # fmt: skip
+
+
 def dequantise() -> dict:
     rng = np.random.default_rng(1)
-    # Scales: ordinary, zero, the largest, the smallest subnormal, negative.
-    scales = [0.037, 0.0, 65504.0, 6e-8, -1.5, -6.1e-5]
+    # Scales: ordinary, negative, the largest, the smallest subnormal, zero. The large blocks have the first three, and
+    # the largest with all other bits set.
+    scales = [0.037, -1.5, 65504.0, 6e-8, 0.0, -6.1e-5]
     half = lambda value: np.float16(value).tobytes()
     cases = []
-    for scale in scales:
-        for format, quants, extra in [(Q.Q8_0, 32, b""), (Q.Q4_0, 16, b""), (Q.Q4_1, 16, half(-0.3 * scale))]:
-            data = half(scale) + extra + rng.integers(0, 256, quants, np.uint8).tobytes()
-            cases.append((format, data))
+    for format, (places, size) in BLOCKS.items():
+        for scale in scales[: 6 if size < 40 else 3]:
+            whole = size > 40 and scale == 65504.0
+            data = bytearray([255] * size if whole else rng.integers(0, 256, size, np.uint8).tobytes())
+            for place, value in zip(places, [scale, -0.3 * scale]):
+                data[place : place + 2] = half(value)
+            if format == Q.MXFP4:
+                data[0] = {0.037: 124, -1.5: 1, 65504.0: 250, 6e-8: 0, 0.0: 128, -6.1e-5: 2}[scale]
+            cases.append((format, bytes(data)))
     # Every quant once, and a minimum of another size than the scale.
     cases.append((Q.Q8_0, half(1.0) + bytes([0, 1, 127, 128, 129, 255] + [7] * 26)))
-    cases.append((Q.Q4_0, half(1.0) + bytes(17 * i for i in range(16))))
-    cases.append((Q.Q4_1, half(0.1) + half(1000.0) + bytes(17 * i for i in range(16))))
+    for format, extra in [(Q.Q4_0, b""), (Q.Q4_1, half(1000.0)), (Q.IQ4_NL, b"")]:
+        cases.append((format, half(0.1) + extra + bytes(17 * i for i in range(16))))
+    cases.append((Q.MXFP4, bytes([128]) + bytes(17 * i for i in range(16))))
     cases.append((Q.F32, np.array([1e-45, 3.4e38, -0.1, 0.0], np.float32).tobytes()))
     cases.append((Q.F16, np.array([6e-8, 65504, -0.1, 0.0], np.float16).tobytes()))
     cases.append((Q.BF16, bytes([0x80, 0x3F, 0x7F, 0x7F, 0x01, 0x00, 0xCD, 0xBD])))
@@ -82,7 +97,7 @@ def dequantise() -> dict:
     for format, data in cases:
         values = dequantize(np.frombuffer(data, np.uint8).reshape(1, -1), format)
         rows.append({"format": format.name, "bytes": data.hex(), "values": shortest(values)})
-    return {"cases": rows}
+    return {"cases": rows, "types": {format.name: format.value for format in Q}}
 
 
 def smollm2_tokens() -> dict:

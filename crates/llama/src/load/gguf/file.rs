@@ -11,7 +11,6 @@ use std::io::{BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use adapter::Real;
-use tensor_file::StorageDtype;
 
 use super::super::check_shape;
 use super::super::dequantise::Format;
@@ -234,7 +233,7 @@ fn tensor(source: &mut Source, alignment: u64) -> Outcome<Tensor> {
         let size = source.u64()?;
         shape.push(usize::try_from(size).map_err(|_| format!("a dimension of {size}"))?);
     }
-    let format = format(source.u32()?)?;
+    let format = Format::of(source.u32()?)?;
     let row = shape.first().copied().unwrap_or(1);
     if !row.is_multiple_of(format.block().0) {
         return wrong(format!("rows of {row} numbers do not fill the blocks of {format}"));
@@ -271,45 +270,3 @@ fn check_extent(tensors: &BTreeMap<String, Tensor>, start: u64, size: u64) -> Ou
         None => Ok(()),
     }
 }
-
-/// ggml's number for a type of tensor.
-fn format(number: u32) -> Outcome<Format> {
-    let name = match number {
-        0 => return Ok(Format::Plain(StorageDtype::F32)),
-        1 => return Ok(Format::Plain(StorageDtype::F16)),
-        2 => return Ok(Format::Q4_0),
-        3 => return Ok(Format::Q4_1),
-        8 => return Ok(Format::Q8_0),
-        28 => return Ok(Format::Plain(StorageDtype::F64)),
-        30 => return Ok(Format::Plain(StorageDtype::Bf16)),
-        6 => "Q5_0",
-        7 => "Q5_1",
-        9 => "Q8_1",
-        10 => "Q2_K",
-        11 => "Q3_K",
-        12 => "Q4_K",
-        13 => "Q5_K",
-        14 => "Q6_K",
-        15 => "Q8_K",
-        16 => "IQ2_XXS",
-        17 => "IQ2_XS",
-        18 => "IQ3_XXS",
-        19 => "IQ1_S",
-        20 => "IQ4_NL",
-        21 => "IQ3_S",
-        22 => "IQ2_S",
-        23 => "IQ4_XS",
-        24 => "I8",
-        25 => "I16",
-        26 => "I32",
-        27 => "I64",
-        29 => "IQ1_M",
-        34 => "TQ1_0",
-        35 => "TQ2_0",
-        39 => "MXFP4",
-        _ => return wrong(format!("the type number {number} is unknown: {READABLE}")),
-    };
-    wrong(format!("the type {name} is not read: {READABLE}"))
-}
-
-const READABLE: &str = "give a file in F32, F16, BF16, Q8_0, Q4_0 or Q4_1";
