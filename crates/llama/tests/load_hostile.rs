@@ -236,6 +236,42 @@ fn gguf_files_that_lie() {
         ("experts", set("llama.expert_count", 4, number(8)), "mixtures of experts"),
         ("yarn", set("llama.rope.scaling.type", 8, text("yarn")), "\"yarn\" is not computed"),
         (
+            "a scale and no type",
+            set("llama.rope.scaling.factor", 6, 4f32.to_le_bytes().to_vec()),
+            "llama.rope.scaling.factor is 4: linear scaling of RoPE is not computed",
+        ),
+        (
+            "an old scale",
+            set("llama.rope.scale_linear", 6, 2f32.to_le_bytes().to_vec()),
+            "llama.rope.scale_linear is 2: linear scaling of RoPE is not computed",
+        ),
+        (
+            "an adapter",
+            set("general.type", 8, text("adapter")),
+            "general.type is \"adapter\": it changes a model and is none",
+        ),
+        (
+            "a vision projector",
+            set("general.type", 8, text("mmproj")),
+            "general.type is \"mmproj\": only a \"model\" is read",
+        ),
+        (
+            "another architecture, whose tokenizer is not known either",
+            Box::new(|g| {
+                g.set("general.architecture", 8, text("gemma3"));
+                g.set("tokenizer.ggml.model", 8, text("gemma"));
+            }),
+            "architecture \"gemma3\" is unknown",
+        ),
+        (
+            "part of a model, under another name",
+            Box::new(|g| {
+                g.set("split.no", 2, vec![1, 0]);
+                g.set("split.count", 2, vec![0xFF, 0xFF]);
+            }),
+            "it is part 2 of 65535 and its name does not end in \"-00002-of-65535.gguf\"",
+        ),
+        (
             "partial RoPE",
             set("llama.rope.dimension_count", 4, number(8)),
             "llama.rope.dimension_count is 8",
@@ -294,6 +330,9 @@ fn gguf_files_that_lie() {
     }
     fs::write(&path, b"PK\x03\x04 something else").unwrap();
     expect("a zip", &error(&path), "not a GGUF file");
+    fs::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 91\n")
+        .unwrap();
+    expect("a pointer", &error(&path), "a Git LFS pointer and not the file itself: `git lfs pull`");
     fs::write(&path, b"").unwrap();
     expect("empty", &error(&path), "cut off");
     // A projection's bias would be silently left out.

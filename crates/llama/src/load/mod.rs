@@ -37,11 +37,13 @@ pub fn load<T: Real>(source: impl AsRef<Path>) -> Result<Checkpoint<T>> {
         });
     }
     let mut file = gguf::Gguf::open(&path)?;
+    // What the model is comes before what its tokenizer may lack.
+    let config = file.config()?;
     Ok(Checkpoint {
         #[cfg(feature = "tokenizer")]
         tokenizer: file.tokenizer()?,
         dtype: file.storage_dtype(),
-        model: file.model()?,
+        model: file.model(config)?,
         path,
     })
 }

