@@ -80,10 +80,11 @@ impl Case {
         if let Some(head) = &rest.head {
             self.check(&name("lm_head"), head.view().into_dyn());
         }
-        for (i, [attention, mlp]) in rest.layers.iter().enumerate() {
-            let norm = |which| name(&format!("model.layers.{i}.{which}_layernorm"));
-            self.check(&norm("input"), attention.view().into_dyn());
-            self.check(&norm("post_attention"), mlp.view().into_dyn());
+        for (i, vectors) in rest.layers.iter().enumerate() {
+            for (name, vector) in vectors.named() {
+                let name = format!("{prefix}grad.model.layers.{i}.{name}");
+                self.check(&name, vector.view().into_dyn());
+            }
         }
     }
 }

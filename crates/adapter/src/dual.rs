@@ -51,6 +51,10 @@ impl Real for Dual {
     fn sqrt(self) -> Self {
         self.chain(self.value.sqrt(), 0.5 / self.value.sqrt())
     }
+    fn erf(self) -> Self {
+        let slope = std::f64::consts::FRAC_2_SQRT_PI * (-self.value * self.value).exp();
+        self.chain(libm::erf(self.value), slope)
+    }
 }
 
 impl Add for Dual {
@@ -148,6 +152,15 @@ mod tests {
         let slope = f.value * (1.0 + 1.0 / (2.0 * 2f64.ln()) - 0.25);
         // A dozen roundings on each side.
         approx::assert_relative_eq!(f.tangent, slope, max_relative = 24.0 * f64::UNIT_ROUNDOFF);
+    }
+
+    #[test]
+    fn erf_and_its_slope() {
+        // Abramowitz & Stegun, table 7.1; the slope at 0 is 2/√π.
+        let erf = Dual::new(1.0, 1.0).erf();
+        approx::assert_relative_eq!(erf.value, 0.842_700_792_949_714_9, max_relative = 1e-15);
+        approx::assert_relative_eq!(erf.tangent, 0.415_107_497_420_594_7, max_relative = 1e-15);
+        assert_eq!(Dual::new(0.0, 1.0).erf().tangent, std::f64::consts::FRAC_2_SQRT_PI);
     }
 
     #[test]

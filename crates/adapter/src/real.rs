@@ -40,6 +40,8 @@ pub trait Real:
     fn ln(self) -> Self;
     /// √x.
     fn sqrt(self) -> Self;
+    /// erf x = 2/√π ∫₀ˣ e^(−t²) dt.
+    fn erf(self) -> Self;
 
     /// Neither NaN nor infinite.
     fn is_finite(self) -> bool {
@@ -48,7 +50,7 @@ pub trait Real:
 }
 
 macro_rules! real {
-    ($float:ty, $name:literal) => {
+    ($float:ty, $name:literal, $erf:path) => {
         impl Real for $float {
             const NAME: &'static str = $name;
             const UNIT_ROUNDOFF: f64 = <$float>::EPSILON as f64 / 2.0;
@@ -68,9 +70,12 @@ macro_rules! real {
             fn sqrt(self) -> Self {
                 self.sqrt()
             }
+            fn erf(self) -> Self {
+                $erf(self)
+            }
         }
     };
 }
 
-real!(f32, "F32");
-real!(f64, "F64");
+real!(f32, "F32", libm::erff);
+real!(f64, "F64", libm::erf);

@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use adapter::{
-    Adapter, Bytes, Dropout, Full, Group, Ledger, Optimizer, Real, Scope, Tensors, tensors,
-};
-use ndarray::{Array1, Array2, ArrayViewD, ArrayViewMutD};
+use adapter::{Adapter, Bytes, Dropout, Full, Ledger, Optimizer, Real, Scope, Tensors, tensors};
 use rand::Rng;
 
-use crate::{Config, Error, Llama, Projection, Result};
+use crate::{Config, Error, Llama, ModelGrads, Projection, Result};
 
 /// Layer number and projection: where an adapter sits.
 pub type Site = (usize, Projection);
@@ -216,79 +213,4 @@ fn same_sites<G, A>(grads: &BTreeMap<Site, G>, sites: &BTreeMap<Site, A>) -> Res
     };
     let hint = format!("{what}: are these the gradients of another model?");
     Err(adapter::Error::value("module", site.1.module(site.0), hint).into())
-}
-
-/// The gradients of the embedding, the output matrix and the norms.
-#[derive(Clone, Debug)]
-pub struct ModelGrads<T> {
-    /// \[vocabulary, hidden\]; of a tied model both uses are in here.
-    pub embedding: Array2<T>,
-    /// \[vocabulary, hidden\], unless tied.
-    pub head: Option<Array2<T>>,
-    /// Of the last norm, \[hidden\].
-    pub norm: Array1<T>,
-    /// Of each layer's two norms, \[hidden\]: attention, MLP.
-    pub layers: Vec<[Array1<T>; 2]>,
-}
-
-impl<T: Real> ModelGrads<T> {
-    pub(crate) fn zeros(model: &Llama<T>) -> Self {
-        let norm = || Array1::zeros(model.norm.len());
-        Self {
-            embedding: Array2::zeros(model.embedding.dim()),
-            head: model.head.as_ref().map(|head| Array2::zeros(head.dim())),
-            norm: norm(),
-            layers: model.layers.iter().map(|_| [norm(), norm()]).collect(),
-        }
-    }
-
-    /// Norms are not decayed: pulling a gain towards 0 pulls the layer towards silence.
-    fn step(&self, model: &mut Llama<T>, optimizer: &mut dyn Optimizer<T>) -> Result<()> {
-        let group = optimizer.group();
-        let plain = Group { weight_decay: 0.0, ..group };
-        let mut update = |name: &str, p: ArrayViewMutD<'_, T>, g: ArrayViewD<'_, T>, group| {
-            optimizer.update(name, p, g, group)
-        };
-        let (p, g) = (&mut model.embedding, &self.embedding);
-        update("model.embed_tokens.weight", p.view_mut().into_dyn(), g.view().into_dyn(), group)?;
-        if let (Some(p), Some(g)) = (&mut model.head, &self.head) {
-            update("lm_head.weight", p.view_mut().into_dyn(), g.view().into_dyn(), group)?;
-        }
-        let (p, g) = (&mut model.norm, &self.norm);
-        update("model.norm.weight", p.view_mut().into_dyn(), g.view().into_dyn(), plain)?;
-        for (i, (layer, [attention, mlp])) in model.layers.iter_mut().zip(&self.layers).enumerate()
-        {
-            for (which, p, g) in [
-                ("input", &mut layer.attention_norm, attention),
-                ("post_attention", &mut layer.mlp_norm, mlp),
-            ] {
-                let name = format!("model.layers.{i}.{which}_layernorm.weight");
-                update(&name, p.view_mut().into_dyn(), g.view().into_dyn(), plain)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<T> Tensors<T> for ModelGrads<T> {
-    fn tensors(&self) -> Vec<(&'static str, ArrayViewD<'_, T>)> {
-        let mut all = vec![("embed_tokens", self.embedding.view().into_dyn())];
-        all.extend(self.head.iter().map(|head| ("lm_head", head.view().into_dyn())));
-        all.push(("norm", self.norm.view().into_dyn()));
-        for [attention, mlp] in &self.layers {
-            all.push(("input_layernorm", attention.view().into_dyn()));
-            all.push(("post_attention_layernorm", mlp.view().into_dyn()));
-        }
-        all
-    }
-    fn tensors_mut(&mut self) -> Vec<(&'static str, ArrayViewMutD<'_, T>)> {
-        let mut all = vec![("embed_tokens", self.embedding.view_mut().into_dyn())];
-        all.extend(self.head.iter_mut().map(|head| ("lm_head", head.view_mut().into_dyn())));
-        all.push(("norm", self.norm.view_mut().into_dyn()));
-        for [attention, mlp] in &mut self.layers {
-            all.push(("input_layernorm", attention.view_mut().into_dyn()));
-            all.push(("post_attention_layernorm", mlp.view_mut().into_dyn()));
-        }
-        all
-    }
 }

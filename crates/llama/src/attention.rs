@@ -15,9 +15,16 @@ pub struct Heads {
     pub keys: usize,
     /// Width of a head.
     pub width: usize,
+    /// How many keys a query sees, its own included; `None` for all up to its own.
+    pub window: Option<usize>,
 }
 
 impl Heads {
+    /// The keys that a query at this place sees.
+    fn seen(&self, place: usize) -> Range<usize> {
+        let end = place + 1;
+        self.window.map_or(0, |window| end.saturating_sub(window))..end
+    }
     fn query(&self, head: usize) -> Range<usize> {
         head * self.width..(head + 1) * self.width
     }
@@ -29,7 +36,7 @@ impl Heads {
     }
 }
 
-/// softmax(q kᵀ/√width + causal mask) v for every head.
+/// softmax(q kᵀ/√width + causal mask) v for every head. The mask also hides what is before the window, if there is one.
 ///
 /// `q` is \[n, queries·width\], `k` and `v` are \[past + n, keys·width\]: row i of q stands at place past + i and
 /// sees the keys up to its own. Writes `y` \[n, queries·width\]; returns each head's probabilities
@@ -48,10 +55,12 @@ pub fn forward<T: Real>(
         let (q, k) = (q.slice(s![.., heads.query(head)]), k.slice(s![.., heads.key(head)]));
         let mut p = q.dot(&k.t()); // [n, width]·[width, past + n] → [n, past + n]
         for (i, mut row) in p.outer_iter_mut().enumerate() {
-            let (mut seen, mut later) = row.multi_slice_mut((s![..=past + i], s![past + i + 1..]));
+            let places = heads.seen(past + i);
+            row.slice_mut(s![..places.start]).fill(T::zero());
+            row.slice_mut(s![places.end..]).fill(T::zero());
+            let mut seen = row.slice_mut(s![places]);
             let (_, total) = exponentials(seen.view_mut(), heads.scale());
             seen *= T::one() / total;
-            later.fill(T::zero());
         }
         let v = v.slice(s![.., heads.key(head)]);
         general_mat_mul(T::one(), &p, &v, T::zero(), &mut y); // [n, past + n]·[past + n, width]

@@ -50,7 +50,7 @@ impl<T: Real> Llama<T> {
             return Err(Error::Data("nothing to read: the prompt is empty".into()));
         }
         let positions: Vec<usize> = (cache.tokens..cache.tokens + tokens.len()).collect();
-        let rotation = Rotation::new(&positions, &self.config.frequencies());
+        let rotation = Rotation::new(&positions, &self.config);
         let mut x = self.embed(tokens)?;
         for (layer, past) in cache.layers.iter_mut().enumerate() {
             let attend = |[q, k, v]: &[Array2<T>; 3]| {
@@ -59,7 +59,8 @@ impl<T: Real> Llama<T> {
                 }
                 let mut y = Array2::zeros(q.dim());
                 let [k, v] = past;
-                attention::forward(self.heads(), q.view(), k.view(), v.view(), y.view_mut());
+                let heads = self.heads(layer);
+                attention::forward(heads, q.view(), k.view(), v.view(), y.view_mut());
                 (y, Vec::new())
             };
             (x, _) = self.layer(adapters, layer, x, &Masks::new(), &rotation, attend)?;

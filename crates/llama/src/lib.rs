@@ -1,7 +1,9 @@
 //! A Llama-architecture decoder in ndarray, forward and backward by hand.
 
+mod activation;
 mod adapters;
 mod attention;
+mod backward;
 mod batch;
 #[cfg(feature = "tokenizer")]
 mod chat;
@@ -16,27 +18,37 @@ pub mod load;
 mod merge;
 mod mlp;
 mod model;
+mod model_grads;
 mod norm;
 mod objective;
+mod projection;
 mod rope;
 pub mod save;
+mod saved;
 pub mod state;
 pub mod tiny;
 #[cfg(feature = "tokenizer")]
 mod tokenizer;
 mod train;
+mod vectors;
 
-pub use adapters::{Adapters, Grads, Masks, ModelGrads, Site};
+pub use adapters::{Adapters, Grads, Masks, Site};
 pub use batch::Batch;
 pub use checkpoint::Checkpoint;
-pub use config::{Config, Llama3Scaling};
-pub use decoder::{Saved, Train};
+pub use config::{
+    Activation, Architecture, Config, Llama3Scaling, RopeScaling, Variant, YarnScaling,
+};
+pub use decoder::Train;
 pub use error::{Cause, Error, Result};
 pub use generate::{Cache, Sampling};
 pub use merge::{MergeReport, merge};
-pub use model::{Layer, Llama, Projection};
+pub use model::{Layer, Llama};
+pub use model_grads::ModelGrads;
 pub use objective::{Outcome, Score};
+pub use projection::Projection;
+pub use saved::Saved;
 pub use tensor_file::StorageDtype;
 #[cfg(feature = "tokenizer")]
 pub use tokenizer::Tokenizer;
 pub use train::{Report, Settings, Trainer};
+pub use vectors::Vectors;

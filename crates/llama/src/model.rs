@@ -1,90 +1,16 @@
 //! The weights of a model, and where each one is.
 
-use std::fmt;
-use std::str::FromStr;
-
 use adapter::{Real, check_shape};
 use ndarray::{Array1, Array2, ArrayD, ArrayViewD};
 
-use crate::{Config, Error, Result};
-
-/// The seven linear layers of a decoder layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)]
-pub enum Projection {
-    Q,
-    K,
-    V,
-    O,
-    Gate,
-    Up,
-    Down,
-}
-
-impl Projection {
-    /// All seven, in the order they are stored.
-    pub const ALL: [Self; 7] =
-        [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
-
-    /// The name users and PEFT call it by: `q_proj`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Q => "q_proj",
-            Self::K => "k_proj",
-            Self::V => "v_proj",
-            Self::O => "o_proj",
-            Self::Gate => "gate_proj",
-            Self::Up => "up_proj",
-            Self::Down => "down_proj",
-        }
-    }
-
-    /// Its module in a checkpoint: `model.layers.3.self_attn.q_proj`.
-    pub fn module(self, layer: usize) -> String {
-        let block = match self {
-            Self::Q | Self::K | Self::V | Self::O => "self_attn",
-            Self::Gate | Self::Up | Self::Down => "mlp",
-        };
-        format!("model.layers.{layer}.{block}.{}", self.name())
-    }
-
-    /// \[out, in\] of its weight.
-    pub fn shape(self, config: &Config) -> [usize; 2] {
-        let queries = config.num_attention_heads * config.head_dim;
-        let keys = config.num_key_value_heads * config.head_dim;
-        match self {
-            Self::Q => [queries, config.hidden_size],
-            Self::K | Self::V => [keys, config.hidden_size],
-            Self::O => [config.hidden_size, queries],
-            Self::Gate | Self::Up => [config.intermediate_size, config.hidden_size],
-            Self::Down => [config.hidden_size, config.intermediate_size],
-        }
-    }
-}
-
-impl fmt::Display for Projection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Projection {
-    type Err = Error;
-    fn from_str(name: &str) -> Result<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.name() == name)
-            .ok_or_else(|| Error::Target(name.to_owned(), Self::ALL.map(Self::name).join(", ")))
-    }
-}
+use crate::vectors::Vectors;
+use crate::{Config, Error, Projection, Result};
 
 /// One decoder layer.
 #[derive(Clone, Debug)]
 pub struct Layer<T> {
-    /// Gain of the RMSNorm before attention, \[hidden\].
-    pub attention_norm: Array1<T>,
-    /// Gain of the RMSNorm before the MLP, \[hidden\].
-    pub mlp_norm: Array1<T>,
+    /// The gains of its norms, and the biases.
+    pub vectors: Vectors<T>,
     /// The seven weights, each \[out, in\], in the order of [`Projection::ALL`].
     pub projections: [Array2<T>; 7],
 }
@@ -146,12 +72,11 @@ impl<T: Real> Llama<T> {
                 let name = format!("{}.weight", projection.module(layer));
                 projections.push(matrix(tensor(name, &projection.shape(&config))?));
             }
-            let norm = |which: &str| format!("model.layers.{layer}.{which}_layernorm.weight");
-            layers.push(Layer {
-                attention_norm: vector(tensor(norm("input"), &[hidden])?),
-                mlp_norm: vector(tensor(norm("post_attention"), &[hidden])?),
-                projections: projections.try_into().expect("seven of them"),
-            });
+            let vectors = Vectors::build(&config, |name, length| {
+                tensor(format!("model.layers.{layer}.{name}"), &[length]).map(vector)
+            })?;
+            let projections = projections.try_into().expect("seven of them");
+            layers.push(Layer { vectors, projections });
         }
         let norm = vector(tensor("model.norm.weight".into(), &[hidden])?);
         let head = match config.tie_word_embeddings {
@@ -170,9 +95,9 @@ impl<T: Real> Llama<T> {
                 let name = format!("{}.weight", projection.module(i));
                 all.push((name, layer.weight(projection).view().into_dyn()));
             }
-            let norm = |which: &str| format!("model.layers.{i}.{which}_layernorm.weight");
-            all.push((norm("input"), layer.attention_norm.view().into_dyn()));
-            all.push((norm("post_attention"), layer.mlp_norm.view().into_dyn()));
+            for (name, vector) in layer.vectors.named() {
+                all.push((format!("model.layers.{i}.{name}"), vector.view().into_dyn()));
+            }
         }
         all.push(("model.norm.weight".to_owned(), self.norm.view().into_dyn()));
         all.extend(

@@ -1,5 +1,7 @@
 //! RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467): y = w ⊙ x / √(mean(x²) + ε), row by row.
 
+use std::mem;
+
 use adapter::{Real, parallel};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Zip};
 
@@ -47,4 +49,30 @@ pub fn backward<T: Real>(
         Zip::from(&mut grad_gain).and(x).and(grad_y).for_each(|sum, &x, &g| *sum += g * r * x);
     }
     grad_gain
+}
+
+/// RMSNorm of every head, in its place: x \[tokens, heads·width\], gain \[width\]. Returns what went in and each head's
+/// 1/rms, which [`heads_backward`] needs.
+pub fn heads<T: Real>(x: &mut Array2<T>, gain: &Array1<T>, eps: f64) -> (Array2<T>, Array1<T>) {
+    let (y, inverse) = forward(rows_of_heads(x, gain.len()), gain.view(), eps);
+    let y = y.into_shape_with_order(x.dim()).expect("as many numbers");
+    (mem::replace(x, y), inverse)
+}
+
+/// Turns `grad` from ∂L/∂y into ∂L/∂x, both \[tokens, heads·width\]; returns ∂L/∂w, \[width\].
+pub fn heads_backward<T: Real>(
+    (x, inverse): &(Array2<T>, Array1<T>),
+    gain: &Array1<T>,
+    grad: &mut Array2<T>,
+) -> Array1<T> {
+    let (x, grad_y) = (rows_of_heads(x, gain.len()), rows_of_heads(grad, gain.len()));
+    let mut grad_x = Array2::zeros(x.dim());
+    let grad_gain = backward(x, gain.view(), inverse.view(), grad_y, &mut grad_x);
+    *grad = grad_x.into_shape_with_order(grad.dim()).expect("as many numbers");
+    grad_gain
+}
+
+/// \[tokens, heads·width\] as \[tokens·heads, width\].
+fn rows_of_heads<T>(x: &Array2<T>, width: usize) -> ArrayView2<'_, T> {
+    x.view().into_shape_with_order((x.len() / width, width)).expect("whole heads, row by row")
 }

@@ -1,25 +1,32 @@
-//! Rotary position embedding (Su et al. 2021, arXiv 2104.09864), in Hugging Face's layout: number i of a head is
-//! turned together with number i + head_dim/2.
+//! Rotary position embedding (Su et al. 2021, arXiv 2104.09864), in Hugging Face's layout: of the d numbers of a head
+//! that turn, number i is turned together with number i + d/2. With partial RoPE d is less than the head's width, and
+//! the numbers after the d-th stay.
 
 use adapter::Real;
 use ndarray::{Array2, ArrayViewMut2};
 
-/// cos and sin of the angle of each token and pair: \[tokens, head_dim / 2\].
+use crate::Config;
+
+/// cos and sin of the angle of each token and pair, \[tokens, d / 2\], times YaRN's attention factor.
 pub struct Rotation<T> {
     cos: Array2<T>,
     sin: Array2<T>,
+    /// Width of a head.
+    width: usize,
 }
 
 impl<T: Real> Rotation<T> {
     /// The angles are position · frequency.
-    pub fn new(positions: &[usize], frequencies: &[f64]) -> Self {
+    pub fn new(positions: &[usize], config: &Config) -> Self {
+        let (frequencies, factor) = (config.frequencies(), config.attention_factor());
         let angles =
             Array2::from_shape_fn((positions.len(), frequencies.len()), |(token, pair)| {
                 positions[token] as f64 * frequencies[pair]
             });
         Self {
-            cos: angles.mapv(|angle| T::from_f64(angle.cos())),
-            sin: angles.mapv(|angle| T::from_f64(angle.sin())),
+            cos: angles.mapv(|angle| T::from_f64(factor * angle.cos())),
+            sin: angles.mapv(|angle| T::from_f64(factor * angle.sin())),
+            width: config.head_dim,
         }
     }
 
@@ -28,17 +35,17 @@ impl<T: Real> Rotation<T> {
         self.turn(x.view_mut(), T::one());
     }
 
-    /// Turn back. A rotation's inverse is its transpose, so this is also its backward pass.
-    pub fn undo(&self, x: &mut Array2<T>) {
+    /// The backward pass, which is the transpose: turn back, by the same factor.
+    pub fn backward(&self, x: &mut Array2<T>) {
         self.turn(x.view_mut(), -T::one());
     }
 
     fn turn(&self, mut x: ArrayViewMut2<'_, T>, direction: T) {
         let half = self.cos.ncols();
         for (token, mut row) in x.outer_iter_mut().enumerate() {
-            for mut head in row.exact_chunks_mut(2 * half) {
+            for mut head in row.exact_chunks_mut(self.width) {
                 let (mut first, mut second) =
-                    head.multi_slice_mut((ndarray::s![..half], ndarray::s![half..]));
+                    head.multi_slice_mut((ndarray::s![..half], ndarray::s![half..2 * half]));
                 for pair in 0..half {
                     let (cos, sin) = (self.cos[[token, pair]], direction * self.sin[[token, pair]]);
                     let (a, b) = (first[pair], second[pair]);

@@ -7,7 +7,7 @@ use adapter::Real;
 use rand::Rng;
 
 use crate::data::Example;
-use crate::{Config, Error, Llama, Result};
+use crate::{Config, Error, Llama, Result, Variant};
 
 /// Digits in a problem.
 pub const DIGITS: usize = 8;
@@ -57,6 +57,7 @@ pub fn config() -> Config {
         rope_scaling: None,
         max_position_embeddings: 64,
         tie_word_embeddings: true,
+        variant: Variant::default(),
     }
 }
 

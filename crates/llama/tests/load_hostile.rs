@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use cap::Cap;
 use llama::load::load;
 use llama::save::save;
-use llama::{Config, Llama};
+use llama::{Config, Llama, Variant};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -41,6 +41,7 @@ fn folder() -> TempDir {
         rope_scaling: None,
         max_position_embeddings: 8,
         tie_word_embeddings: true,
+        variant: Variant::default(),
     };
     let model =
         Llama::<f32>::build(config, |_, shape| Ok(vec![0.5; shape.iter().product()])).unwrap();
@@ -162,8 +163,8 @@ fn gguf_files_that_lie() {
         ),
         (
             "another architecture",
-            set("general.architecture", 8, text("qwen2")),
-            "architecture \"qwen2\" is unknown",
+            set("general.architecture", 8, text("gpt2")),
+            "architecture \"gpt2\" is unknown: only \"llama\", \"qwen2\", \"qwen3\", \"smollm3\" are read",
         ),
         (
             "no architecture",
@@ -234,16 +235,46 @@ fn gguf_files_that_lie() {
             "differs by layer",
         ),
         ("experts", set("llama.expert_count", 4, number(8)), "mixtures of experts"),
-        ("yarn", set("llama.rope.scaling.type", 8, text("yarn")), "\"yarn\" is not computed"),
         (
-            "a scale and no type",
-            set("llama.rope.scaling.factor", 6, 4f32.to_le_bytes().to_vec()),
-            "llama.rope.scaling.factor is 4: linear scaling of RoPE is not computed",
+            "another scaling of RoPE",
+            set("llama.rope.scaling.type", 8, text("longrope")),
+            "llama.rope.scaling.type \"longrope\" is not computed",
         ),
         (
-            "an old scale",
-            set("llama.rope.scale_linear", 6, 2f32.to_le_bytes().to_vec()),
-            "llama.rope.scale_linear is 2: linear scaling of RoPE is not computed",
+            "YaRN with a part that is not computed",
+            Box::new(|g| {
+                g.set("llama.rope.scaling.type", 8, text("yarn"));
+                g.set("llama.rope.scaling.factor", 6, 4f32.to_le_bytes().to_vec());
+                g.set("llama.rope.scaling.attn_factor", 6, 2f32.to_le_bytes().to_vec());
+            }),
+            "llama.rope.scaling.attn_factor is 2: only 1 is computed",
+        ),
+        (
+            "a factor below 1 and no type",
+            set("llama.rope.scaling.factor", 6, 0.5f32.to_le_bytes().to_vec()),
+            "factor of rope_scaling is 0.5: it must be at least 1",
+        ),
+        (
+            "an old factor below 1",
+            set("llama.rope.scale_linear", 6, 0.5f32.to_le_bytes().to_vec()),
+            "factor of rope_scaling is 0.5: it must be at least 1",
+        ),
+        (
+            "two scalings",
+            Box::new(|g| {
+                g.set("llama.rope.scaling.factor", 6, 2f32.to_le_bytes().to_vec());
+                g.tensors.push(("rope_freqs.weight", vec![8], 0, 1024));
+                g.data += 32;
+            }),
+            "rope_freqs.weight and a rope.scaling.factor: one of them is read",
+        ),
+        (
+            "norms that are not this architecture's",
+            Box::new(|g| {
+                g.tensors.push(("blk.0.attn_q_norm.weight", vec![16], 0, 1024));
+                g.data += 64;
+            }),
+            "norms of queries and keys are not those of a Llama",
         ),
         (
             "an adapter",

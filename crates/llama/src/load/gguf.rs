@@ -54,6 +54,11 @@ impl Gguf {
         let mut config = self.described().map_err(|problem| problem.at(&self.path))?;
         config.validate().map_err(|error| error.in_file(&self.path))?;
         if self.tensors.contains_key(rope::FACTORS) {
+            if config.rope_scaling.is_some() {
+                let reason =
+                    format!("{} and a rope.scaling.factor: one of them is read", rope::FACTORS);
+                return Err(bad(&self.path, reason));
+            }
             let factors = self.read::<f64>(rope::FACTORS, &[config.head_dim / 2])?;
             let scaling = rope::llama3_scaling(&config, &factors);
             config.rope_scaling = scaling.map_err(|problem| problem.at(&self.path))?;

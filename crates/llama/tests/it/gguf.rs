@@ -11,13 +11,13 @@ use tempfile::TempDir;
 use crate::load::{golden, logits, tensors};
 
 /// The logits of transformers, which computed in f32: a few hundred operations, each 6e-8.
-fn has_the_logits_of(document: &str, path: &Path) {
+fn has_the_logits_of(document: &str, path: &Path, dtype: StorageDtype) {
     let document: Value = serde_json::from_slice(&fs::read(golden(document)).unwrap()).unwrap();
     let tokens: Vec<u32> = serde_json::from_value(document["tokens"].clone()).unwrap();
     let positions: Vec<usize> = serde_json::from_value(document["positions"].clone()).unwrap();
     let expected: Vec<Vec<f64>> = serde_json::from_value(document["logits"].clone()).unwrap();
     let checkpoint = load::<f64>(path).unwrap();
-    assert_eq!(checkpoint.dtype, StorageDtype::F32);
+    assert_eq!(checkpoint.dtype, dtype);
     let logits = logits(&checkpoint.model, &tokens);
     let largest = expected.iter().flatten().fold(0.0, |max: f64, v| max.max(v.abs()));
     for (&position, expected) in positions.iter().zip(expected) {
@@ -35,7 +35,18 @@ fn has_the_logits_of(document: &str, path: &Path) {
 /// Written by llama.cpp's own Python package, in six formats, rows of q and k in llama.cpp's order.
 #[test]
 fn a_gguf_file_has_the_logits_that_transformers_computes() {
-    has_the_logits_of("tiny.json", &golden("tiny.gguf"));
+    has_the_logits_of("tiny.json", &golden("tiny.gguf"), StorageDtype::F32);
+}
+
+/// Biases, norms of queries and keys, windows, layers without RoPE, linear scaling and YaRN; rows in llama.cpp's order where
+/// its converter changes it.
+#[test]
+fn every_architecture_has_the_logits_that_transformers_computes() {
+    for name in ["llama", "mistral", "qwen2", "qwen3", "smollm3"] {
+        println!("{name}");
+        let path = golden(&format!("{name}.gguf"));
+        has_the_logits_of(&format!("{name}.json"), &path, StorageDtype::F16);
+    }
 }
 
 const PARTS: [&str; 3] =
@@ -45,7 +56,7 @@ const PARTS: [&str; 3] =
 #[test]
 fn a_mix_of_all_types_in_several_files_has_the_logits_that_transformers_computes() {
     for part in PARTS {
-        has_the_logits_of("mix.json", &golden(part));
+        has_the_logits_of("mix.json", &golden(part), StorageDtype::F32);
     }
 }
 

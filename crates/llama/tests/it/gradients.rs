@@ -4,7 +4,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use adapter::{Adapter, Dual, Full, Real, Tensors};
-use llama::{Adapters, Batch, Config, Llama, Masks, Projection, Train};
+use llama::{Adapters, Batch, Config, Llama, Masks, Projection, Train, Variant};
 use lora::Lora;
 use ndarray::Array2;
 use rand_chacha::ChaCha8Rng;
@@ -24,6 +24,7 @@ fn config(tied: bool) -> Config {
         rope_scaling: None,
         max_position_embeddings: 16,
         tie_word_embeddings: tied,
+        variant: Variant::default(),
     }
 }
 
@@ -109,12 +110,10 @@ fn compare<A: Adapter<f64>, D: Adapter<Dual>>(
         if let Some(head) = rest.head {
             along("lm_head.weight", head.view().into_dyn());
         }
-        for (i, [attention, mlp]) in rest.layers.iter().enumerate() {
-            along(&format!("model.layers.{i}.input_layernorm.weight"), attention.view().into_dyn());
-            along(
-                &format!("model.layers.{i}.post_attention_layernorm.weight"),
-                mlp.view().into_dyn(),
-            );
+        for (i, vectors) in rest.layers.iter().enumerate() {
+            for (name, vector) in vectors.named() {
+                along(&format!("model.layers.{i}.{name}"), vector.view().into_dyn());
+            }
         }
     }
     let want = dual.tangent / count;

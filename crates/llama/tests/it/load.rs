@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use adapter::{Full, Real};
 use llama::load::load;
 use llama::save::{save, save_checkpoint};
-use llama::{Adapters, Batch, Config, Llama, Masks, StorageDtype, Train};
+use llama::{Adapters, Batch, Config, Llama, Masks, StorageDtype, Train, Variant};
 use ndarray::Array2;
 use serde_json::Value;
 
@@ -35,6 +35,7 @@ fn small() -> Llama<f64> {
         rope_scaling: None,
         max_position_embeddings: 32,
         tie_word_embeddings: false,
+        variant: Variant::default(),
     };
     let mut number = 0.0_f64;
     Llama::build(config, |_, shape| {

@@ -2,22 +2,32 @@
 
 use super::Gguf;
 use super::problem::{Outcome, wrong};
-use crate::Config;
+use crate::{Architecture, Config, Variant};
 
-/// What differs between the architectures that a file can name.
-pub struct Architecture {
+/// An architecture that a file can name.
+pub struct Stored {
     /// `general.architecture`; its keys begin with it.
     pub name: &'static str,
+    /// Which one it is.
+    architecture: Architecture,
     /// llama.cpp's RoPE turns rows 2i and 2i + 1 of a head of q and k, where Hugging Face's turns rows i and
     /// i + head_dim / 2: its converter has changed their order.
     pub interleaved: bool,
+    /// One layer in so many has no RoPE, the last of them.
+    no_rope: Option<usize>,
 }
 
-const ARCHITECTURES: [Architecture; 1] = [Architecture { name: "llama", interleaved: true }];
+#[rustfmt::skip]
+const ARCHITECTURES: [Stored; 4] = [
+    Stored { name: "llama",   architecture: Architecture::Llama,   interleaved: true,  no_rope: None },
+    Stored { name: "qwen2",   architecture: Architecture::Qwen2,   interleaved: false, no_rope: None },
+    Stored { name: "qwen3",   architecture: Architecture::Qwen3,   interleaved: false, no_rope: None },
+    Stored { name: "smollm3", architecture: Architecture::SmolLM3, interleaved: true,  no_rope: Some(4) },
+];
 
 impl Gguf {
     /// Which architecture it is.
-    pub fn architecture(&self) -> Outcome<&'static Architecture> {
+    pub fn architecture(&self) -> Outcome<&'static Stored> {
         match self.metadata.text("general.type")?.as_deref() {
             None | Some("model") => {}
             Some("adapter") => {
@@ -35,13 +45,14 @@ impl Gguf {
         found.ok_or_else(|| {
             let known: Vec<String> =
                 ARCHITECTURES.iter().map(|known| format!("{:?}", known.name)).collect();
-            format!("architecture {name:?} is unknown: only {} is read", known.join(", ")).into()
+            format!("architecture {name:?} is unknown: only {} are read", known.join(", ")).into()
         })
     }
 
     /// What the file says of the model, RoPE's factors excepted.
     pub fn described(&self) -> Outcome<Config> {
-        let prefix = self.architecture()?.name;
+        let stored = self.architecture()?;
+        let prefix = stored.name;
         let size = |name: &str| {
             let key = format!("{prefix}.{name}");
             self.metadata
@@ -74,7 +85,8 @@ impl Gguf {
                 ));
             }
         }
-        self.check_scaling(prefix)?;
+        let num_hidden_layers = size("block_count")?;
+        let max_position_embeddings = optional("context_length")?.unwrap_or(2048);
         let embedding = self
             .tensors
             .get("token_embd.weight")
@@ -83,16 +95,42 @@ impl Gguf {
             vocab_size: *embedding.shape.first().ok_or("token_embd.weight is a single number")?,
             hidden_size,
             intermediate_size: size("feed_forward_length")?,
-            num_hidden_layers: size("block_count")?,
+            num_hidden_layers,
             num_attention_heads: heads,
             num_key_value_heads: optional("attention.head_count_kv")?.unwrap_or(heads),
             head_dim,
             rms_norm_eps: float("attention.layer_norm_rms_epsilon")?
                 .ok_or_else(|| format!("{prefix}.attention.layer_norm_rms_epsilon is missing"))?,
             rope_theta: float("rope.freq_base")?.unwrap_or(10_000.0),
-            rope_scaling: None,
-            max_position_embeddings: optional("context_length")?.unwrap_or(2048),
+            rope_scaling: self.scaling(prefix, max_position_embeddings)?,
+            max_position_embeddings,
             tie_word_embeddings: !self.tensors.contains_key("output.weight"),
+            variant: self.variant(stored, num_hidden_layers)?,
+        })
+    }
+
+    /// What differs from a plain Llama. Biases and norms of queries and keys are there if their tensors are.
+    fn variant(&self, stored: &Stored, layers: usize) -> Outcome<Variant> {
+        let has = |name: &str| self.tensors.contains_key(&format!("blk.0.{name}"));
+        let key = format!("{}.attention.sliding_window", stored.name);
+        let sliding_window = self.metadata.optional_size(&key)?;
+        let architecture = match (stored.architecture, sliding_window) {
+            (Architecture::Llama, Some(_)) => Architecture::Mistral,
+            (architecture, _) => architecture,
+        };
+        let is_without_rope =
+            |layer: &usize| stored.no_rope.is_some_and(|of| (layer + 1).is_multiple_of(of));
+        // A file that lies about its layers has no tensors for them either.
+        let layers = layers.min(self.tensors.len());
+        Ok(Variant {
+            architecture,
+            qkv_bias: has("attn_q.bias"),
+            o_bias: has("attn_output.bias"),
+            mlp_bias: has("ffn_gate.bias"),
+            qk_norm: has("attn_q_norm.weight"),
+            sliding_window,
+            no_rope_layers: (0..layers).filter(is_without_rope).collect(),
+            ..Variant::default()
         })
     }
 }

@@ -1,8 +1,8 @@
 //! Where llama.cpp has what Hugging Face's checkpoints have: the tensors' names, and the order of rows.
 
-/// llama.cpp's name for a tensor, from Hugging Face's.
+/// llama.cpp's name for a weight or a bias, from Hugging Face's.
 pub fn stored_name(name: &str) -> String {
-    const MODULES: [(&str, &str); 12] = [
+    const MODULES: [(&str, &str); 14] = [
         ("model.embed_tokens", "token_embd"),
         ("model.norm", "output_norm"),
         ("lm_head", "output"),
@@ -11,12 +11,14 @@ pub fn stored_name(name: &str) -> String {
         ("self_attn.k_proj", "attn_k"),
         ("self_attn.v_proj", "attn_v"),
         ("self_attn.o_proj", "attn_output"),
+        ("self_attn.q_norm", "attn_q_norm"),
+        ("self_attn.k_norm", "attn_k_norm"),
         ("post_attention_layernorm", "ffn_norm"),
         ("mlp.gate_proj", "ffn_gate"),
         ("mlp.up_proj", "ffn_up"),
         ("mlp.down_proj", "ffn_down"),
     ];
-    let module = name.strip_suffix(".weight").unwrap_or(name);
+    let (module, kind) = name.rsplit_once('.').unwrap_or((name, "weight"));
     let (block, module) = match module.strip_prefix("model.layers.").and_then(|m| m.split_once('.'))
     {
         Some((layer, module)) => (format!("blk.{layer}."), module),
@@ -24,7 +26,7 @@ pub fn stored_name(name: &str) -> String {
     };
     let stored =
         MODULES.iter().find(|(theirs, _)| *theirs == module).map_or(module, |(_, ours)| ours);
-    format!("{block}{stored}.weight")
+    format!("{block}{stored}.{kind}")
 }
 
 /// Put the rows of q or k back where Hugging Face has them: a matrix, or a bias.

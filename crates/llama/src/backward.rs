@@ -1,0 +1,126 @@
+//! The decoder's backward pass: the lines of [`decoder`](crate::decoder) in reverse order. It stops at the lowest layer
+//! that has something to train.
+
+use std::collections::BTreeMap;
+
+use adapter::{Adapter, Real, check_shape, linear};
+use ndarray::{Array2, ArrayView2, Axis, s};
+
+use crate::adapters::{Adapters, Grads};
+use crate::saved::{LayerSaved, Saved};
+use crate::vectors::Vectors;
+use crate::{Llama, ModelGrads, Projection, Result, Train, attention, mlp, norm};
+
+impl<T: Real> Llama<T> {
+    /// From ∂L/∂hidden, the gradient of [`forward`](Self::forward)'s output \[tokens, hidden\], to the gradients of
+    /// what is trained. Those of the output matrix are not in it: see [`loss_and_grads`](Self::loss_and_grads).
+    ///
+    /// # Errors
+    /// `grad_hidden` has another shape, or `adapters` is not what `saved` was made with.
+    pub fn backward<A: Adapter<T>>(
+        &self,
+        adapters: &Adapters<A>,
+        saved: &Saved<T, A::Saved>,
+        grad_hidden: ArrayView2<'_, T>,
+    ) -> Result<Grads<T, A::Grads>> {
+        check_shape("grad_hidden", grad_hidden.shape(), saved.x.shape(), "[tokens, hidden]")?;
+        let mut grads = Grads { sites: BTreeMap::new(), model: None };
+        let mut grad_x = Array2::zeros(saved.x.dim());
+        let (x, inverse) = (saved.x.view(), saved.inverse.view());
+        let grad_norm = norm::backward(x, self.norm.view(), inverse, grad_hidden, &mut grad_x);
+        let mut layers = Vec::new();
+        for (layer, layer_saved) in saved.layers.iter().enumerate().rev() {
+            let Some(layer_saved) = layer_saved else { break };
+            let vectors =
+                self.layer_backward(adapters, layer, saved, layer_saved, &mut grad_x, &mut grads)?;
+            layers.push(vectors);
+        }
+        if saved.train == Train::Everything {
+            layers.reverse();
+            let mut model = ModelGrads::new(self, grad_norm, layers);
+            for (&token, grad) in saved.batch.tokens().iter().zip(grad_x.outer_iter()) {
+                let mut row = model.embedding.row_mut(token as usize);
+                row += &grad;
+            }
+            grads.model = Some(model);
+        }
+        Ok(grads)
+    }
+
+    /// Turns `grad_x` from the gradient of a layer's output into that of its input; returns those of its norms and
+    /// biases. Those of the biases are computed only if everything is trained.
+    fn layer_backward<A: Adapter<T>>(
+        &self,
+        adapters: &Adapters<A>,
+        layer: usize,
+        Saved { train, batch, rotation, .. }: &Saved<T, A::Saved>,
+        saved: &LayerSaved<T, A::Saved>,
+        grad_x: &mut Array2<T>,
+        grads: &mut Grads<T, A::Grads>,
+    ) -> Result<Vectors<T>> {
+        let weights = &self.layers[layer];
+        let vectors = &weights.vectors;
+        let mut biases = [const { None }; 7];
+        let mut back = |projection: Projection, grad_y: &Array2<T>| -> Result<Array2<T>> {
+            if *train == Train::Everything && vectors.bias(projection).is_some() {
+                biases[projection as usize] = Some(grad_y.sum_axis(Axis(0))); // y = … + bias, in every row
+            }
+            let weight = weights.weight(projection).view();
+            let site = (layer, projection);
+            let (Some(adapter), Some(saved)) =
+                (adapters.get(site), &saved.projections[projection as usize])
+            else {
+                return Ok(linear::backward(weight, grad_y.view())?);
+            };
+            let (grad_x, grad) = adapter.backward(weight, saved, grad_y.view())?;
+            grads.sites.insert(site, grad);
+            Ok(grad_x)
+        };
+
+        // next = middle + down(f(gate(n)) ⊙ up(n)),  n = RMSNorm(middle)
+        let activation = self.config.variant.activation;
+        let grad_y = back(Projection::Down, grad_x)?;
+        let [grad_gate, grad_up] =
+            mlp::backward(activation, saved.gate.view(), saved.up.view(), grad_y);
+        let mut grad_n = back(Projection::Gate, &grad_gate)?;
+        grad_n += &back(Projection::Up, &grad_up)?;
+        let (middle, inverse) = (saved.middle.view(), saved.middle_inverse.view());
+        let mlp_norm =
+            norm::backward(middle, vectors.mlp_norm.view(), inverse, grad_n.view(), grad_x);
+
+        // middle = x + o(attention(q(n), k(n), v(n))),  n = RMSNorm(x)
+        let grad_y = back(Projection::O, grad_x)?;
+        let [q, k, v] = &saved.qkv;
+        let [mut grad_q, mut grad_k, mut grad_v] = [q, k, v].map(|m| Array2::zeros(m.dim()));
+        for (rows, probabilities) in batch.spans().zip(&saved.probabilities) {
+            let rows = s![rows, ..];
+            let grads = [&mut grad_q, &mut grad_k, &mut grad_v];
+            attention::backward(
+                self.heads(layer),
+                [q, k, v].map(|m| m.slice(rows)),
+                probabilities,
+                grad_y.slice(rows),
+                grads.map(|m| m.slice_mut(rows)),
+            );
+        }
+        if self.config.rotates(layer) {
+            rotation.backward(&mut grad_q);
+            rotation.backward(&mut grad_k);
+        }
+        let qk_norms = vectors.qk_norms.as_ref().zip(saved.qk_norms.as_ref()).map(
+            |([q_gain, k_gain], [q, k])| {
+                [
+                    norm::heads_backward(q, q_gain, &mut grad_q),
+                    norm::heads_backward(k, k_gain, &mut grad_k),
+                ]
+            },
+        );
+        let mut grad_n = back(Projection::Q, &grad_q)?;
+        grad_n += &back(Projection::K, &grad_k)?;
+        grad_n += &back(Projection::V, &grad_v)?;
+        let (x, inverse) = (saved.x.view(), saved.inverse.view());
+        let attention_norm =
+            norm::backward(x, vectors.attention_norm.view(), inverse, grad_n.view(), grad_x);
+        Ok(Vectors { attention_norm, mlp_norm, qk_norms, biases })
+    }
+}

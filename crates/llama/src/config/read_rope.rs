@@ -1,0 +1,120 @@
+//! RoPE's part of a `config.json`, which has been in three places over the years.
+
+use serde_json::Map;
+
+use super::fields::Fields;
+use super::read::fail;
+use super::{Config, Llama3Scaling, RopeScaling, YarnScaling};
+use crate::{Error, Result};
+
+impl Config {
+    /// θ and the scaling: at the top level, in `rope_scaling` (which goes before), or in the newer `rope_parameters`.
+    pub(super) fn read_rope(&mut self, fields: Fields<'_>) -> Result<()> {
+        let none = Map::new();
+        let mut inner = (Fields(&none), "rope_scaling");
+        for name in ["rope_parameters", "rope_scaling"] {
+            if let Some(map) = fields.object(name)?.filter(|map| !map.is_empty()) {
+                inner = (Fields(map), name);
+            }
+        }
+        let (inner, place) = inner;
+        if let Some((name, _)) = inner.0.iter().find(|(_, value)| value.is_object()) {
+            return fail(format!(
+                "{place} differs by layer ({name:?}): only one for all layers is computed"
+            ));
+        }
+        for fields in [fields, inner] {
+            if let Some(theta) = fields.number("rope_theta")? {
+                self.rope_theta = theta;
+            }
+            if let Some(part) = fields.number("partial_rotary_factor")? {
+                let dim = (self.head_dim as f64 * part) as usize;
+                self.variant.rotary_dim = Some(dim).filter(|dim| *dim != self.head_dim);
+            }
+        }
+        let kind = match inner.text("rope_type")? {
+            Some(kind) => kind,
+            None => inner.text("type")?.unwrap_or("default"),
+        };
+        let rope = Rope { fields, inner, place, kind, context: self.max_position_embeddings };
+        self.rope_scaling = match kind {
+            "default" => None,
+            "linear" => Some(RopeScaling::Linear { factor: rope.number("factor")? }),
+            "llama3" => Some(RopeScaling::Llama3(rope.llama3()?)),
+            "yarn" => Some(RopeScaling::Yarn(rope.yarn()?)),
+            _ => {
+                return fail(format!(
+                    "{place} {kind:?} is unknown: only \"default\", \"linear\", \"llama3\" and \"yarn\" are computed"
+                ));
+            }
+        };
+        Ok(())
+    }
+}
+
+struct Rope<'a> {
+    /// The whole configuration.
+    fields: Fields<'a>,
+    /// `rope_scaling` or `rope_parameters`, whichever `place` says.
+    inner: Fields<'a>,
+    place: &'a str,
+    kind: &'a str,
+    /// max_position_embeddings.
+    context: usize,
+}
+
+impl Rope<'_> {
+    fn number(&self, name: &str) -> Result<f64> {
+        self.inner.number(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// transformers takes 0 here to be nothing.
+    fn positive(&self, name: &str) -> Result<Option<f64>> {
+        Ok(self.inner.number(name)?.filter(|&number| number != 0.0))
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        Error::Config(format!("{} is {:?} and has no {name}", self.place, self.kind))
+    }
+
+    /// The context before it was made longer.
+    fn original(&self) -> Result<Option<usize>> {
+        let name = "original_max_position_embeddings";
+        match self.fields.optional_size(name)? {
+            Some(original) => Ok(Some(original)),
+            None => self.inner.optional_size(name),
+        }
+    }
+
+    fn llama3(&self) -> Result<Llama3Scaling> {
+        Ok(Llama3Scaling {
+            factor: self.number("factor")?,
+            low_freq_factor: self.number("low_freq_factor")?,
+            high_freq_factor: self.number("high_freq_factor")?,
+            original_max_position_embeddings: self.original()?.unwrap_or(self.context),
+        })
+    }
+
+    fn yarn(&self) -> Result<YarnScaling> {
+        let original = self.original()?;
+        let factor = match (self.inner.number("factor")?, original) {
+            (Some(factor), _) => factor,
+            (None, Some(original)) => self.context as f64 / original as f64,
+            (None, None) => return Err(self.missing("factor")),
+        };
+        let advised = match (self.positive("mscale")?, self.positive("mscale_all_dim")?) {
+            (Some(one), Some(all)) => {
+                YarnScaling::magnitude(factor, one) / YarnScaling::magnitude(factor, all)
+            }
+            _ => YarnScaling::magnitude(factor, 1.0),
+        };
+        Ok(YarnScaling {
+            factor,
+            beta_fast: self.positive("beta_fast")?.unwrap_or(32.0),
+            beta_slow: self.positive("beta_slow")?.unwrap_or(1.0),
+            attention_factor: self.inner.number("attention_factor")?.unwrap_or(advised),
+            truncate: self.inner.flag("truncate", true)?,
+            original_max_position_embeddings: original.unwrap_or(self.context),
+        })
+    }
+}

@@ -1,0 +1,111 @@
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::Result;
+
+const PLAIN: &str = r#"{"model_type": "llama", "vocab_size": 64, "hidden_size": 16, "intermediate_size": 24,
+    "num_hidden_layers": 2, "num_attention_heads": 4}"#;
+
+/// `PLAIN` with more fields, or others.
+fn with(changes: Value) -> Result<Config> {
+    let mut json: Map<String, Value> = serde_json::from_str(PLAIN).unwrap();
+    json.extend(changes.as_object().unwrap().clone());
+    Config::from_json(&Value::Object(json).to_string())
+}
+
+#[test]
+fn what_is_left_out_is_what_transformers_takes_it_to_be() {
+    let config = Config::from_json(PLAIN).unwrap();
+    assert_eq!(config.num_key_value_heads, 4);
+    assert_eq!(config.head_dim, 4);
+    assert_eq!((config.rms_norm_eps, config.rope_theta), (1e-6, 1e4));
+    assert_eq!(config.max_position_embeddings, 2048);
+    assert!(!config.tie_word_embeddings && config.rope_scaling.is_none());
+    let null = json!({"head_dim": null, "num_key_value_heads": null, "rope_scaling": null});
+    assert_eq!(with(null).unwrap(), config);
+}
+
+#[test]
+fn rope_is_read_wherever_it_is() {
+    let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192});
+    let old = with(json!({"rope_theta": 5e5, "rope_scaling": llama3})).unwrap();
+    assert!(
+        matches!(old.rope_scaling, Some(RopeScaling::Llama3(scaling)) if scaling.factor == 8.0)
+    );
+    let mut inner = llama3.clone();
+    inner["rope_theta"] = json!(5e5);
+    assert_eq!(with(json!({"rope_parameters": inner})).unwrap(), old);
+    let mut oldest = llama3;
+    oldest["type"] = oldest["rope_type"].take();
+    assert_eq!(with(json!({"rope_theta": 500_000, "rope_scaling": oldest})).unwrap(), old);
+    let plain = json!({"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}, "rope_scaling": {}});
+    let plain = with(plain).unwrap();
+    assert_eq!((plain.rope_theta, plain.rope_scaling), (500.0, None));
+}
+
+#[test]
+fn what_this_decoder_does_not_have_is_named() {
+    for (changes, expected) in [
+        (
+            json!({"model_type": "gemma2"}),
+            "model_type \"gemma2\" is unknown: read are \"llama\", \"mistral\"",
+        ),
+        (
+            json!({"architectures": ["LlamaForSequenceClassification"]}),
+            "LlamaForSequenceClassification",
+        ),
+        (json!({"model_type": null}), "neither model_type nor architectures"),
+        (json!({"model_type": null, "architectures": ["GPT2LMHeadModel"]}), "GPT2LMHeadModel"),
+        (json!({"mlp_bias": "yes"}), "mlp_bias is \"yes\": it must be true or false"),
+        (json!({"hidden_act": "mish"}), "hidden_act \"mish\" is unknown"),
+        (json!({"quantization_config": {"quant_method": "gptq"}}), "gptq"),
+        (
+            json!({"rope_scaling": {"type": "dynamic", "factor": 2.0}}),
+            "rope_scaling \"dynamic\" is unknown",
+        ),
+        (
+            json!({"rope_parameters": {"rope_type": "longrope"}}),
+            "rope_parameters \"longrope\" is unknown",
+        ),
+        (json!({"rope_scaling": {"rope_type": "llama3"}}), "has no factor"),
+        (json!({"rope_scaling": "llama3"}), "rope_scaling is \"llama3\": it must be an object"),
+        (json!({"rope_parameters": {"full_attention": {"rope_theta": 1.0}}}), "differs by layer"),
+        (json!({"partial_rotary_factor": 1.5}), "RoPE turns 6 numbers of a head of width 4"),
+        (json!({"hidden_size": null}), "hidden_size is missing"),
+        (json!({"hidden_size": -16}), "hidden_size is -16: it must be a whole number"),
+        (json!({"hidden_size": 1e300}), "hidden_size is 1e+300: it must be a whole number"),
+        (json!({"hidden_size": 18}), "hidden_size is 18, not a multiple of num_attention_heads, 4"),
+        (json!({"num_attention_heads": 0}), "num_attention_heads, 0"),
+        (json!({"num_attention_heads": 0, "head_dim": 4}), "num_attention_heads is 0"),
+        (json!({"num_key_value_heads": 0}), "num_key_value_heads is 0"),
+        (json!({"num_key_value_heads": 3}), "not a multiple of num_key_value_heads, 3"),
+        (json!({"head_dim": 5}), "head_dim is 5"),
+        (json!({"head_dim": 1 << 27}), "their product must be at most 2^28"),
+        (json!({"vocab_size": 0}), "vocab_size is 0"),
+        (json!({"num_hidden_layers": 1u64 << 40}), "num_hidden_layers is 1099511627776"),
+        (json!({"rms_norm_eps": 0}), "rms_norm_eps is 0"),
+        (json!({"rope_theta": -1.0}), "rope_theta is -1"),
+    ] {
+        let text = changes.to_string();
+        let error = with(changes).expect_err(&text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    let error = Config::from_json("[]").unwrap_err().to_string();
+    assert!(error.contains("not a JSON object"), "{error}");
+}
+
+#[test]
+fn a_scaling_that_divides_by_nothing_is_refused() {
+    let scaling = |factor: f64, low: f64, high: f64| {
+        with(
+            json!({"rope_scaling": {"rope_type": "llama3", "factor": factor, "low_freq_factor": low,
+            "high_freq_factor": high, "original_max_position_embeddings": 8192}}),
+        )
+    };
+    assert!(scaling(8.0, 1.0, 4.0).is_ok());
+    for (factor, low, high) in [(0.0, 1.0, 4.0), (8.0, 1.0, 1.0), (8.0, 4.0, 1.0), (8.0, 0.0, 1.0)]
+    {
+        assert!(scaling(factor, low, high).is_err(), "{factor} {low} {high}");
+    }
+}

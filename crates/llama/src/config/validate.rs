@@ -1,0 +1,175 @@
+//! Do the numbers describe a model?
+
+use super::{Architecture, Config, Llama3Scaling, RopeScaling, YarnScaling};
+use crate::{Error, Result};
+
+/// The largest width, and the longest vocabulary, that is believed.
+const MAX_SIZE: usize = 1 << 28;
+
+fn fail(reason: String) -> Result<()> {
+    Err(Error::Config(reason))
+}
+
+impl Config {
+    /// Check that the numbers describe a model, and that a configuration of its architecture can say so.
+    ///
+    /// # Errors
+    /// Names the field, its value and what it must be.
+    pub fn validate(&self) -> Result<()> {
+        self.validate_sizes()?;
+        self.validate_rope()?;
+        self.validate_layers()?;
+        self.validate_variant()
+    }
+
+    fn validate_sizes(&self) -> Result<()> {
+        for (name, value) in [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.num_key_value_heads),
+            ("head_dim", self.head_dim),
+        ] {
+            // No model comes near the upper limit; below it no product of two sizes overflows.
+            if value == 0 || value > MAX_SIZE {
+                return fail(format!("{name} is {value}: it must be between 1 and 2^28"));
+            }
+        }
+        if self.num_attention_heads * self.head_dim > MAX_SIZE {
+            return fail(format!(
+                "num_attention_heads is {} and head_dim {}: their product must be at most 2^28",
+                self.num_attention_heads, self.head_dim
+            ));
+        }
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
+            return fail(format!(
+                "num_attention_heads is {}, not a multiple of num_key_value_heads, {}",
+                self.num_attention_heads, self.num_key_value_heads
+            ));
+        }
+        positive("rms_norm_eps", self.rms_norm_eps)
+    }
+
+    fn validate_rope(&self) -> Result<()> {
+        let dim = self.rotary_dim();
+        if !dim.is_multiple_of(2) {
+            let which = if dim == self.head_dim { "head_dim" } else { "the part of it that turns" };
+            return fail(format!("{which} is {dim}: RoPE rotates pairs, so it must be even"));
+        }
+        if dim == 0 || dim > self.head_dim {
+            return fail(format!(
+                "RoPE turns {dim} numbers of a head of width {}: partial_rotary_factor must be above 0 and at most 1",
+                self.head_dim
+            ));
+        }
+        positive("rope_theta", self.rope_theta)?;
+        match self.rope_scaling {
+            None => Ok(()),
+            Some(RopeScaling::Linear { factor }) => at_least_one(factor),
+            Some(RopeScaling::Llama3(scaling)) => scaling.validate(),
+            Some(RopeScaling::Yarn(scaling)) => {
+                if self.rope_theta == 1.0 {
+                    return fail("rope_theta is 1: YaRN divides by its logarithm".into());
+                }
+                scaling.validate()
+            }
+        }
+    }
+
+    fn validate_layers(&self) -> Result<()> {
+        let variant = &self.variant;
+        if variant.sliding_window == Some(0) {
+            return fail("sliding_window is 0: a token sees at least itself".into());
+        }
+        for (name, layers) in [
+            ("full_attention_layers", &variant.full_attention_layers),
+            ("no_rope_layers", &variant.no_rope_layers),
+        ] {
+            if let Some(layer) = layers.last().filter(|layer| **layer >= self.num_hidden_layers) {
+                return fail(format!(
+                    "{name} has layer {layer}: the last is {}",
+                    self.num_hidden_layers - 1
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What an architecture's configuration has no words for could not be saved.
+    fn validate_variant(&self) -> Result<()> {
+        use Architecture::{Llama, Ministral, Mistral, Qwen2, Qwen3, SmolLM3};
+        let v = &self.variant;
+        let all_biases = v.qkv_bias == v.o_bias;
+        let no_biases = !v.qkv_bias && !v.o_bias;
+        let [biases, mlp_bias, norm, window, no_rope] = match v.architecture {
+            Llama => [all_biases, true, !v.qk_norm, v.sliding_window.is_none(), false],
+            Mistral => [no_biases, false, !v.qk_norm, v.full_attention_layers.is_empty(), false],
+            Ministral => [no_biases, false, !v.qk_norm, true, false],
+            Qwen2 => [v.qkv_bias && !v.o_bias, false, !v.qk_norm, true, false],
+            Qwen3 => [all_biases, false, v.qk_norm, true, false],
+            SmolLM3 => [all_biases, true, !v.qk_norm, true, true],
+        };
+        for (fits, what) in [
+            (biases, "attention biases"),
+            (mlp_bias || !v.mlp_bias, "MLP biases"),
+            (norm, "norms of queries and keys"),
+            (window, "sliding windows"),
+            (no_rope || v.no_rope_layers.is_empty(), "layers without RoPE"),
+        ] {
+            if !fits {
+                return fail(format!("these {what} are not those of a {:?}", v.architecture));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Llama3Scaling {
+    fn validate(self) -> Result<()> {
+        let Self { factor, low_freq_factor: low, high_freq_factor: high, .. } = self;
+        at_least_one(factor)?;
+        if !(low > 0.0 && high > low && high.is_finite()) {
+            return fail(format!(
+                "low_freq_factor of rope_scaling is {low} and high_freq_factor {high}: 0 < low < high is needed"
+            ));
+        }
+        original(self.original_max_position_embeddings)
+    }
+}
+
+impl YarnScaling {
+    fn validate(self) -> Result<()> {
+        let Self { factor, beta_fast: fast, beta_slow: slow, attention_factor, .. } = self;
+        at_least_one(factor)?;
+        if !(slow > 0.0 && fast > slow && fast.is_finite()) {
+            return fail(format!(
+                "beta_slow of rope_scaling is {slow} and beta_fast {fast}: 0 < slow < fast is needed"
+            ));
+        }
+        positive("attention_factor of rope_scaling", attention_factor)?;
+        original(self.original_max_position_embeddings)
+    }
+}
+
+fn positive(name: &str, value: f64) -> Result<()> {
+    if value > 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    fail(format!("{name} is {value}: it must be positive and finite"))
+}
+
+fn at_least_one(factor: f64) -> Result<()> {
+    if factor >= 1.0 && factor.is_finite() {
+        return Ok(());
+    }
+    fail(format!("factor of rope_scaling is {factor}: it must be at least 1"))
+}
+
+fn original(context: usize) -> Result<()> {
+    match context {
+        0 => fail("original_max_position_embeddings of rope_scaling is 0".into()),
+        _ => Ok(()),
+    }
+}

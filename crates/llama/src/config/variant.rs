@@ -1,0 +1,106 @@
+//! What the architectures that this decoder computes differ in.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+/// What differs from a plain Llama. [`Default`] is a plain Llama: no biases, one RMSNorm before each block, every layer
+/// sees all tokens before it and has RoPE on whole heads, SwiGLU.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Variant {
+    /// The name that the configuration goes by.
+    pub architecture: Architecture,
+    /// What the MLP's gate goes through.
+    pub activation: Activation,
+    /// Do the query, key and value projections add a bias?
+    pub qkv_bias: bool,
+    /// Does attention's output projection add a bias?
+    pub o_bias: bool,
+    /// Do the MLP's three projections add a bias?
+    pub mlp_bias: bool,
+    /// Does each query and key head pass an RMSNorm of its own width before RoPE?
+    pub qk_norm: bool,
+    /// How many tokens a token sees, itself included.
+    pub sliding_window: Option<usize>,
+    /// The layers that see all tokens although there is a window.
+    pub full_attention_layers: BTreeSet<usize>,
+    /// The layers without RoPE.
+    pub no_rope_layers: BTreeSet<usize>,
+    /// RoPE turns so many numbers of each head, the first ones; `None` for all.
+    pub rotary_dim: Option<usize>,
+}
+
+impl Variant {
+    pub(super) fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The architectures that are computed, by transformers' names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Architecture {
+    #[default]
+    Llama,
+    Mistral,
+    Ministral,
+    Qwen2,
+    Qwen3,
+    SmolLM3,
+}
+
+impl Architecture {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Llama, Self::Mistral, Self::Ministral, Self::Qwen2, Self::Qwen3, Self::SmolLM3];
+
+    /// The entry of `architectures`: `LlamaForCausalLM`.
+    pub fn name(self) -> String {
+        format!("{self:?}ForCausalLM")
+    }
+
+    /// The `model_type`: `llama`.
+    pub fn model_type(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
+/// What the MLP's gate goes through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Activation {
+    /// z σ(z), also called swish.
+    #[default]
+    Silu,
+    /// z Φ(z), with Φ the normal distribution's.
+    Gelu,
+    /// The same with Φ(z) ≈ (1 + tanh(√(2/π) (z + 0.044715 z³)))/2.
+    GeluTanh,
+    /// max(z, 0).
+    Relu,
+}
+
+impl Activation {
+    /// The names in `hidden_act`, the one that is written first.
+    const NAMES: [(&str, Self); 6] = [
+        ("silu", Self::Silu),
+        ("swish", Self::Silu),
+        ("gelu", Self::Gelu),
+        ("gelu_pytorch_tanh", Self::GeluTanh),
+        ("gelu_new", Self::GeluTanh),
+        ("relu", Self::Relu),
+    ];
+
+    /// The activation that `hidden_act` calls by this name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES
+            .into_iter()
+            .find_map(|(known, activation)| (known == name).then_some(activation))
+    }
+
+    /// Its name in `hidden_act`.
+    pub fn name(self) -> &'static str {
+        let mut names = Self::NAMES.into_iter();
+        names.find(|(_, activation)| *activation == self).map_or("silu", |(name, _)| name)
+    }
+}

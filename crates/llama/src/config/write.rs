@@ -1,0 +1,67 @@
+//! To a Hugging Face `config.json`.
+
+use serde_json::{Map, Value, json};
+
+use super::{Architecture, Config};
+
+impl Config {
+    /// The `config.json` that transformers reads, without its `dtype`.
+    pub fn to_json(&self) -> Map<String, Value> {
+        use Architecture::{Llama, Ministral, Qwen2, Qwen3, SmolLM3};
+        let variant = &self.variant;
+        let architecture = variant.architecture;
+        let json = json!({
+            "architectures": [architecture.name()],
+            "model_type": architecture.model_type(),
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "head_dim": self.head_dim,
+            "hidden_act": variant.activation.name(),
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_theta": self.rope_theta,
+            "rope_scaling": self.rope_scaling,
+            "max_position_embeddings": self.max_position_embeddings,
+            "tie_word_embeddings": self.tie_word_embeddings,
+        });
+        let Value::Object(mut json) = json else { unreachable!("an object was written") };
+        let mut put = |name: &str, value: Value| drop(json.insert(name.to_owned(), value));
+        if let Llama | Qwen3 | SmolLM3 = architecture {
+            put("attention_bias", variant.qkv_bias.into());
+        }
+        if let Llama | SmolLM3 = architecture {
+            put("mlp_bias", variant.mlp_bias.into());
+        }
+        if architecture != Llama {
+            put("sliding_window", json!(variant.sliding_window));
+        }
+        let layers = 0..self.num_hidden_layers;
+        if let Ministral | Qwen2 | Qwen3 | SmolLM3 = architecture {
+            let kind = |layer| match self.window(layer) {
+                Some(_) => "sliding_attention",
+                None => "full_attention",
+            };
+            put("layer_types", layers.clone().map(kind).collect());
+        }
+        if let Qwen2 | Qwen3 | SmolLM3 = architecture {
+            put("use_sliding_window", variant.sliding_window.is_some().into());
+        }
+        if architecture == SmolLM3 {
+            let marks = layers.clone().map(|layer| u8::from(self.rotates(layer)));
+            put("no_rope_layers", marks.collect());
+        }
+        if let Some(dim) = variant.rotary_dim {
+            put("partial_rotary_factor", share(dim, self.head_dim).into());
+        }
+        json
+    }
+}
+
+/// dim / whole, such that its product with `whole`, cut off to a whole number, is `dim` again.
+fn share(dim: usize, whole: usize) -> f64 {
+    let share = dim as f64 / whole as f64;
+    if (whole as f64 * share) as usize == dim { share } else { share.next_up() }
+}

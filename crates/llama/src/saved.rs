@@ -1,0 +1,75 @@
+//! What a forward pass keeps for the backward pass, and how much memory that is.
+
+use adapter::{Bytes, Ledger};
+use ndarray::{Array1, Array2};
+
+use crate::rope::Rotation;
+use crate::{Batch, Train};
+
+/// What a forward pass keeps for the backward pass. `S` is what an adapter keeps.
+pub struct Saved<T, S> {
+    pub(crate) train: Train,
+    pub(crate) batch: Batch,
+    pub(crate) rotation: Rotation<T>,
+    /// `None` below the lowest layer that has something to train.
+    pub(crate) layers: Vec<Option<LayerSaved<T, S>>>,
+    /// Input of the last norm, \[tokens, hidden\], and its 1/rms.
+    pub(crate) x: Array2<T>,
+    pub(crate) inverse: Array1<T>,
+}
+
+pub(crate) struct LayerSaved<T, S> {
+    /// Input of the layer, \[tokens, hidden\], and its 1/rms.
+    pub x: Array2<T>,
+    pub inverse: Array1<T>,
+    /// Of models that norm query and key heads: what went into the two norms, \[tokens, queries·width\] and
+    /// \[tokens, keys·width\], and each head's 1/rms.
+    pub qk_norms: Option<[(Array2<T>, Array1<T>); 2]>,
+    /// After RoPE: \[tokens, queries·width\], \[tokens, keys·width\] twice.
+    pub qkv: [Array2<T>; 3],
+    /// Of each sequence and head, \[n, n\].
+    pub probabilities: Vec<Vec<Array2<T>>>,
+    /// After attention, \[tokens, hidden\], and its 1/rms.
+    pub middle: Array2<T>,
+    pub middle_inverse: Array1<T>,
+    /// \[tokens, intermediate\].
+    pub gate: Array2<T>,
+    pub up: Array2<T>,
+    /// What each projection's adapter keeps.
+    pub projections: [Option<S>; 7],
+}
+
+impl<T, S: Bytes> Bytes for Saved<T, S> {
+    fn count(&self, ledger: &mut Ledger) {
+        ledger.owned(&self.x);
+        ledger.owned(&self.inverse);
+        for layer in self.layers.iter().flatten() {
+            for array in [&layer.x, &layer.middle, &layer.gate, &layer.up] {
+                ledger.owned(array);
+            }
+            for (x, inverse) in layer.qk_norms.iter().flatten() {
+                ledger.owned(x);
+                ledger.owned(inverse);
+            }
+            layer.qkv.iter().for_each(|array| ledger.owned(array));
+            layer.probabilities.iter().flatten().for_each(|p| ledger.owned(p));
+            ledger.owned(&layer.inverse);
+            ledger.owned(&layer.middle_inverse);
+            layer.projections[..].count(ledger);
+        }
+    }
+}
+
+impl<T, S: Bytes> Saved<T, S> {
+    /// The part that the adapters keep: the rest is kept by any method.
+    pub fn adapter_bytes(&self) -> usize {
+        struct Held<'a, S>(&'a [Option<S>; 7]);
+        impl<S: Bytes> Bytes for Held<'_, S> {
+            fn count(&self, ledger: &mut Ledger) {
+                self.0[..].count(ledger);
+            }
+        }
+        let layers = self.layers.iter().flatten();
+        layers.map(|layer| Ledger::of(&Held(&layer.projections))).sum()
+    }
+}
