@@ -646,6 +646,20 @@ proptest! {
     }
 
     #[test]
+    fn any_part_of_a_model_loads_or_fails(
+        changes in changes(), cut in any::<Option<prop::sample::Index>>(), changed in 0..3_usize,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let name = |part: usize| format!("mix-0000{}-of-00003.gguf", part + 1);
+        for part in 0..3 {
+            fs::copy(golden.join(name(part)), folder.path().join(name(part))).unwrap();
+        }
+        let path = folder.path().join(name(changed));
+        survives(&path, &folder.path().join(name(0)), fs::read(&path).unwrap(), &changes, cut);
+    }
+
+    #[test]
     fn any_safetensors_file_loads_or_fails(changes in changes(), cut in any::<Option<prop::sample::Index>>()) {
         let folder = folder();
         let path = folder.path().join("model.safetensors");
