@@ -42,12 +42,13 @@ pub(super) enum Format {
 
 /// A type of blocks.
 #[derive(Debug)]
-pub(super) struct Blocks {
-    name: &'static str,
+pub struct Blocks {
+    /// Its name in llama.cpp: `Q4_K`.
+    pub name: &'static str,
     /// Numbers in a block.
-    numbers: usize,
+    pub numbers: usize,
     /// Bytes of a block.
-    bytes: usize,
+    pub bytes: usize,
     /// The numbers of one block.
     decode: fn(&[u8], &mut [f32]),
 }
@@ -79,7 +80,12 @@ static BLOCKS: [(u32, Blocks); 13] = [
     (39, blocks("MXFP4",   32,  17, four_bit_tables::mxfp4)),
 ];
 
-/// The types that are not read: those with tables of thousands of numbers, those no file has any more, and whole numbers.
+/// Every type of blocks that is read from GGUF files.
+pub fn block_types() -> impl Iterator<Item = &'static Blocks> {
+    BLOCKS.iter().map(|(_, blocks)| blocks)
+}
+
+/// The types that are not read: those with tables of thousands of numbers, those that no file has any more, whole numbers.
 #[rustfmt::skip]
 const UNREAD: [(u32, &str); 20] = [
     (9, "Q8_1"), (15, "Q8_K"), (16, "IQ2_XXS"), (17, "IQ2_XS"), (18, "IQ3_XXS"), (19, "IQ1_S"), (21, "IQ3_S"),
@@ -174,6 +180,7 @@ fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
+// ANCHOR: bits
 /// Element j of many small numbers of `WIDTH` bits each.
 ///
 /// The first `RUN` elements are in the lowest bits of as many bytes, the next `RUN` in the next bits of the same bytes,
@@ -185,6 +192,7 @@ fn bits<const WIDTH: usize, const RUN: usize>(bytes: &[u8], j: usize) -> u8 {
     let place = j / RUN % elements_of_a_byte;
     bytes[byte] >> (place * WIDTH) & ((1 << WIDTH) - 1)
 }
+// ANCHOR_END: bits
 
 #[cfg(test)]
 mod tests {
@@ -204,7 +212,7 @@ mod tests {
         let golden: serde_json::Value = serde_json::from_str(text).unwrap();
         let cases: Vec<Case> = serde_json::from_value(golden["cases"].clone()).unwrap();
         let plain = [StorageDtype::F32, StorageDtype::F16, StorageDtype::Bf16].map(Format::Plain);
-        let blocks = BLOCKS.iter().map(|(_, blocks)| Format::Blocks(blocks));
+        let blocks = block_types().map(Format::Blocks);
         let all: Vec<Format> = plain.into_iter().chain(blocks).collect();
         for format in &all {
             let tried = cases.iter().any(|case| case.format == format.to_string());

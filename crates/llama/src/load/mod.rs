@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use adapter::Real;
 
+pub use self::dequantise::{Blocks, block_types};
 #[cfg(feature = "tokenizer")]
 use crate::Tokenizer;
 use crate::error::bad;

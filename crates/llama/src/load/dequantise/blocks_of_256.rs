@@ -30,6 +30,7 @@ pub(super) fn q3_k(block: &[u8], values: &mut [f32]) {
     }
 }
 
+// ANCHOR: q4_k
 /// 2 bytes d · 2 bytes m · 12 bytes s and t · 128 bytes q. d s q − m t
 pub(super) fn q4_k(block: &[u8], values: &mut [f32]) {
     for (i, values) in values.chunks_exact_mut(32).enumerate() {
@@ -40,6 +41,7 @@ pub(super) fn q4_k(block: &[u8], values: &mut [f32]) {
         }
     }
 }
+// ANCHOR_END: q4_k
 
 /// 2 bytes d · 2 bytes m · 12 bytes s and t · 32 bytes with the highest bit of q · 128 bytes with the other four.
 /// d s q − m t
