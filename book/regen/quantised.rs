@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use indicatif::{BinaryBytes, HumanCount, ProgressBar};
+use indicatif::{BinaryBytes, ProgressBar};
 use llama::load::{block_types, load};
 use llama::{Llama, Projection};
 use lowrank_tests::eight_steps;
@@ -67,7 +67,6 @@ fn table(source: &Path, exact: &Llama<f32>, folder: &Path) -> Result<String> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    writeln!(table, "\n{} numbers in {} matrices.", HumanCount(numbers(exact) as u64), matrices(exact).count())?;
     Ok(table)
 }
 
@@ -75,10 +74,6 @@ fn table(source: &Path, exact: &Llama<f32>, folder: &Path) -> Result<String> {
 fn matrices(model: &Llama<f32>) -> impl Iterator<Item = &ndarray::Array2<f32>> {
     let of = |layer| Projection::ALL.map(|projection| llama::Layer::weight(layer, projection));
     model.layers.iter().flat_map(of)
-}
-
-fn numbers(model: &Llama<f32>) -> usize {
-    matrices(model).map(|matrix| matrix.len()).sum()
 }
 
 /// How far the projections are from what they were, relatively.

@@ -24,7 +24,7 @@ from smollm2_methods import document
 from smollm2_model import default_model, load_model, load_tokenizer, training_block, verify_weights
 
 PACKAGES = ["gguf", "numpy", "peft", "tokenizers", "torch", "transformers"]
-# The largest that ||rounded - source|| / ||source|| may be: half a step of the largest number, as many bits as there are.
+# The largest that ||rounded - source|| / ||source|| may be, by the bits of a number.
 LARGEST_ERROR = {"F32": 0.0, "Q8_0": 0.01, "Q6_K": 0.03, "Q5_0": 0.06, "Q4_K": 0.12}
 
 

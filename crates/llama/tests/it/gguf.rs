@@ -44,8 +44,8 @@ fn a_gguf_file_has_the_logits_that_transformers_computes() {
 fn every_architecture_has_the_logits_that_transformers_computes() {
     for name in ["llama", "mistral", "qwen2", "qwen3", "smollm3"] {
         println!("{name}");
-        let path = golden(&format!("{name}.gguf"));
-        has_the_logits_of(&format!("{name}.json"), &path, StorageDtype::F16);
+        let path = golden(&format!("gguf/{name}.gguf"));
+        has_the_logits_of(&format!("gguf/{name}.json"), &path, StorageDtype::F16);
     }
 }
 
