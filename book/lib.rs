@@ -28,6 +28,7 @@ chapters! {
     Dora = "src/dora.md";
     SideBySide = "src/side-by-side.md";
     Claims = "src/claims.md";
+    Quantised = "src/quantised.md";
     Gpu = "src/gpu.md";
     Judge = "src/judge.md";
     Bounds = "src/bounds.md";

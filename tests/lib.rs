@@ -2,6 +2,7 @@
 
 pub mod eight_steps;
 pub mod gpu;
+pub mod quantise;
 
 use std::path::{Path, PathBuf};
 

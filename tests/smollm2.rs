@@ -10,6 +10,7 @@ use adapter::{Adapter, Full, Real};
 use llama::load::load;
 use llama::{Adapters, Batch, Checkpoint, Masks, Sampling, Train};
 use lowrank_tests::eight_steps::{self, EightSteps};
+use lowrank_tests::quantise::{FileType, quantise};
 use lowrank_tests::{golden_json, smollm2};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -88,6 +89,31 @@ fn eight_lora_steps_agree_with_peft() {
     assert_eq!(sha256_of_trained(&run), run.golden["initial_sha256"]);
     in_f32(run, "LoRA");
     in_f64(eight_steps::lora(&path).unwrap(), "lora", F64);
+}
+
+/// A file as most people have it, Q4_K, Q5_0, Q6_K and Q8_0 in one. PEFT trains what transformers reads from it.
+#[test]
+fn lora_steps_beside_a_q4_k_m_file_agree_with_peft() {
+    let Some(source) = smollm2("lora_steps_beside_a_q4_k_m_file_agree_with_peft") else { return };
+    let peft = golden_json("smollm2_q4_k_m.json");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("SmolLM2-135M-Instruct.Q4_K_M.gguf");
+    quantise(&source, FileType::Q4_K_M, &path).unwrap();
+    let file = std::fs::read(&path).unwrap();
+    assert_eq!(hexadecimal(Sha256::digest(file)), peft["model"]["sha256"]);
+
+    let mut run = eight_steps::lora::<f32>(&path).unwrap();
+    assert_eq!(sha256_of_trained(&run), peft["initial_sha256"]);
+    assert_eq!(run.tokens, numbers::<Vec<u32>>(&peft["token_ids"]));
+    let mut losses = Agreement::within(F32.losses);
+    for step in 0..4 {
+        let report = run.step().unwrap();
+        losses.check(&format!("loss of step {step}"), report.loss, &peft["losses"][step]);
+        if step == 0 {
+            losses.check("norm of the gradient", report.grad_norm, &peft["first_gradient_norm"]);
+        }
+    }
+    println!("LoRA beside Q4_K_M: losses and gradient {:.1e}", losses.worst);
 }
 
 #[test]
@@ -229,5 +255,9 @@ fn sha256_of_trained<A: Adapter<f32>>(run: &EightSteps<f32, A>) -> String {
 /// As `sha256sum` prints it, over the numbers' bytes, little endian.
 fn sha256<'a>(values: impl IntoIterator<Item = &'a f32>) -> String {
     let bytes: Vec<u8> = values.into_iter().flat_map(|value| value.to_le_bytes()).collect();
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(Sha256::digest(bytes))
+}
+
+fn hexadecimal(digest: impl AsRef<[u8]>) -> String {
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

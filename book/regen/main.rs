@@ -12,6 +12,7 @@ mod kills;
 mod outlines;
 mod parity;
 mod picture;
+mod quantised;
 mod row;
 mod side_by_side;
 mod spectra;
@@ -34,7 +35,7 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 15] = [
+const SOURCES: [(&str, Source); 17] = [
     ("what training keeps in memory", Source::Anywhere(costs::pages)),
     ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
     ("a picture, rank by rank", Source::Anywhere(picture::pages)),
@@ -47,6 +48,8 @@ const SOURCES: [(&str, Source); 15] = [
     ("the embedded model's weights", Source::Anywhere(weights::embedded)),
     ("SmolLM2's weights", Source::SmolLm2(weights::smollm2)),
     ("SmolLM2's singular values", Source::SmolLm2(spectra::pages)),
+    ("bits of a number in a block", Source::Anywhere(quantised::types)),
+    ("training beside quantised weights", Source::SmolLm2(quantised::runs)),
     ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
     ("training the embedded model", Source::Anywhere(training::pages)),
     ("all methods side by side", Source::Anywhere(side_by_side::pages)),

@@ -104,7 +104,7 @@ def from_interleaved(weight: np.ndarray, heads: int) -> np.ndarray:
     return weight[rows]
 
 
-def verify_weights(path: Path, model) -> dict[str, int]:
+def verify_weights(path: Path, model, dequantise=dequantise) -> dict[str, int]:
     """Every tensor of the file equals the model's bit for bit, and none of the model's is left over."""
     reader = gguf.GGUFReader(path)
     config, state = model.config, dict(model.state_dict())

@@ -163,8 +163,8 @@ fn gguf_files_that_lie() {
         ),
         (
             "another architecture",
-            set("general.architecture", 8, text("qwen2")),
-            "architecture \"qwen2\" is unknown",
+            set("general.architecture", 8, text("gpt2")),
+            "architecture \"gpt2\" is unknown: only \"llama\", \"qwen2\", \"qwen3\", \"smollm3\" are read",
         ),
         (
             "no architecture",
@@ -235,7 +235,73 @@ fn gguf_files_that_lie() {
             "differs by layer",
         ),
         ("experts", set("llama.expert_count", 4, number(8)), "mixtures of experts"),
-        ("yarn", set("llama.rope.scaling.type", 8, text("yarn")), "\"yarn\" is not computed"),
+        (
+            "another scaling of RoPE",
+            set("llama.rope.scaling.type", 8, text("longrope")),
+            "llama.rope.scaling.type \"longrope\" is not computed",
+        ),
+        (
+            "YaRN with a part that is not computed",
+            Box::new(|g| {
+                g.set("llama.rope.scaling.type", 8, text("yarn"));
+                g.set("llama.rope.scaling.factor", 6, 4f32.to_le_bytes().to_vec());
+                g.set("llama.rope.scaling.attn_factor", 6, 2f32.to_le_bytes().to_vec());
+            }),
+            "llama.rope.scaling.attn_factor is 2: only 1 is computed",
+        ),
+        (
+            "a factor below 1 and no type",
+            set("llama.rope.scaling.factor", 6, 0.5f32.to_le_bytes().to_vec()),
+            "factor of rope_scaling is 0.5: it must be at least 1",
+        ),
+        (
+            "an old factor below 1",
+            set("llama.rope.scale_linear", 6, 0.5f32.to_le_bytes().to_vec()),
+            "factor of rope_scaling is 0.5: it must be at least 1",
+        ),
+        (
+            "two scalings",
+            Box::new(|g| {
+                g.set("llama.rope.scaling.factor", 6, 2f32.to_le_bytes().to_vec());
+                g.tensors.push(("rope_freqs.weight", vec![8], 0, 1024));
+                g.data += 32;
+            }),
+            "rope_freqs.weight and a rope.scaling.factor: one of them is read",
+        ),
+        (
+            "norms that are not this architecture's",
+            Box::new(|g| {
+                g.tensors.push(("blk.0.attn_q_norm.weight", vec![16], 0, 1024));
+                g.data += 64;
+            }),
+            "norms of queries and keys are not those of a Llama",
+        ),
+        (
+            "an adapter",
+            set("general.type", 8, text("adapter")),
+            "general.type is \"adapter\": it changes a model and is none",
+        ),
+        (
+            "a vision projector",
+            set("general.type", 8, text("mmproj")),
+            "general.type is \"mmproj\": only a \"model\" is read",
+        ),
+        (
+            "another architecture, whose tokenizer is not known either",
+            Box::new(|g| {
+                g.set("general.architecture", 8, text("gemma3"));
+                g.set("tokenizer.ggml.model", 8, text("gemma"));
+            }),
+            "architecture \"gemma3\" is unknown",
+        ),
+        (
+            "part of a model, under another name",
+            Box::new(|g| {
+                g.set("split.no", 2, vec![1, 0]);
+                g.set("split.count", 2, vec![0xFF, 0xFF]);
+            }),
+            "it is part 2 of 65535 and its name does not end in \"-00002-of-65535.gguf\"",
+        ),
         (
             "partial RoPE",
             set("llama.rope.dimension_count", 4, number(8)),
@@ -261,7 +327,7 @@ fn gguf_files_that_lie() {
             tensor(&[32, 8], 0, 4),
             "offset 4 is not a multiple of the alignment, 32",
         ),
-        ("Q6_K", tensor(&[32, 8], 14, 0), "the type Q6_K is not read"),
+        ("IQ2_XS", tensor(&[256, 1], 17, 0), "the type IQ2_XS is not read: take the model's Q8_0"),
         ("type 99", tensor(&[32, 8], 99, 0), "the type number 99 is unknown"),
         (
             "rows that fill no block",
@@ -295,6 +361,9 @@ fn gguf_files_that_lie() {
     }
     fs::write(&path, b"PK\x03\x04 something else").unwrap();
     expect("a zip", &error(&path), "not a GGUF file");
+    fs::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 91\n")
+        .unwrap();
+    expect("a pointer", &error(&path), "a Git LFS pointer and not the file itself: `git lfs pull`");
     fs::write(&path, b"").unwrap();
     expect("empty", &error(&path), "cut off");
     // A projection's bias would be silently left out.
@@ -331,8 +400,8 @@ fn gguf_tokenizers_that_lie() {
             "unknown words",
             "tokenizer.ggml.pre",
             8,
-            text("qwen2"),
-            "tokenizer.ggml.pre \"qwen2\" is unknown",
+            text("viking"),
+            "tokenizer.ggml.pre \"viking\" is unknown",
         ),
         (
             "gpt2",
@@ -574,6 +643,20 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.gguf");
         survives(&path, &path, tiny_gguf(), &changes, cut);
+    }
+
+    #[test]
+    fn any_part_of_a_model_loads_or_fails(
+        changes in changes(), cut in any::<Option<prop::sample::Index>>(), changed in 0..3_usize,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let name = |part: usize| format!("mix-0000{}-of-00003.gguf", part + 1);
+        for part in 0..3 {
+            fs::copy(golden.join(name(part)), folder.path().join(name(part))).unwrap();
+        }
+        let path = folder.path().join(name(changed));
+        survives(&path, &folder.path().join(name(0)), fs::read(&path).unwrap(), &changes, cut);
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use adapter::Real;
 
+pub use self::dequantise::{Blocks, block_types};
 #[cfg(feature = "tokenizer")]
 use crate::Tokenizer;
 use crate::error::bad;
@@ -38,11 +39,13 @@ pub fn load<T: Real>(source: impl AsRef<Path>) -> Result<Checkpoint<T>> {
         });
     }
     let mut file = gguf::Gguf::open(&path)?;
+    // What the model is comes before what its tokenizer may lack.
+    let config = file.config()?;
     Ok(Checkpoint {
         #[cfg(feature = "tokenizer")]
         tokenizer: file.tokenizer()?,
-        dtype: file.format().storage_dtype(),
-        model: file.model()?,
+        dtype: file.storage_dtype(),
+        model: file.model(config)?,
         path,
     })
 }

@@ -1,21 +1,20 @@
 //! The tokenizer inside a GGUF file, rebuilt from the parts of the `tokenizers` crate.
 
+mod words;
+
 use std::collections::BTreeMap;
 
+use tokenizers::AddedToken;
 use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::decoders::sequence::Sequence as Decoders;
 use tokenizers::decoders::{DecoderWrapper, strip::Strip};
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
-use tokenizers::normalizers::{NormalizerWrapper, Prepend, Replace, Sequence as Normalizers};
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::normalizers::{NFC, NormalizerWrapper, Prepend, Replace, Sequence as Normalizers};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{AddedToken, SplitDelimiterBehavior};
 
+use self::words::Words;
 use super::{ROLES, Tokenizer};
 use crate::error::refused;
 use crate::{Error, Result};
@@ -86,8 +85,10 @@ impl Tokenizer {
             }
         }
         let around = |role: &str, add: bool| special.get(role).filter(|_| add).cloned();
-        let bos_by_default = vocabulary.model == "llama"
-            || matches!(Words::of(vocabulary.pre.as_deref()), Ok(Words::Llama3));
+        let bos_by_default = match vocabulary.model.as_str() {
+            "llama" => true,
+            _ => Words::of(vocabulary.pre.as_deref())?.begins,
+        };
         let bos = around("bos_token", vocabulary.add_bos.unwrap_or(bos_by_default));
         let eos = around("eos_token", vocabulary.add_eos.unwrap_or(false));
         if bos.is_some() || eos.is_some() {
@@ -110,69 +111,12 @@ impl Tokenizer {
     }
 }
 
-/// What a regular expression of this file is, should the library refuse it.
+/// What a regular expression of these files is, should the library refuse it.
 const RULE: &str = "a rule of the tokenizer";
 
 /// What is wrong with a vocabulary; the reader of its file says which file it is.
 fn wrong<V>(reason: impl Into<String>) -> Result<V> {
     Err(Error::Config(reason.into()))
-}
-
-/// How text is split into words before BPE merges bytes within them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Words {
-    /// GPT-2's rule: letters, digits and the rest apart, a space goes with what follows.
-    Gpt2,
-    /// The same, and every digit is a word.
-    Gpt2Digits,
-    /// Llama 3's rule: up to three digits, line breaks stay together.
-    Llama3,
-    /// What llama.cpp does when a file does not say.
-    Default,
-}
-
-const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)";
-const LLAMA3: &str = concat!(
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}",
-    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-);
-
-impl Words {
-    /// By `tokenizer.ggml.pre`.
-    fn of(name: Option<&str>) -> Result<Self> {
-        match name {
-            None | Some("default") => Ok(Self::Default),
-            Some("gpt-2") => Ok(Self::Gpt2),
-            Some("smollm" | "starcoder" | "refact" | "command-r") => Ok(Self::Gpt2Digits),
-            Some("llama-bpe" | "llama3" | "llama-v3") => Ok(Self::Llama3),
-            Some(other) => wrong(format!(
-                "tokenizer.ggml.pre {other:?} is unknown: give the Hugging Face folder, whose tokenizer.json says all"
-            )),
-        }
-    }
-
-    fn pre_tokenizer(self) -> Result<PreTokenizerWrapper> {
-        let split = |pattern: &str| {
-            let pattern = SplitPattern::Regex(pattern.to_owned());
-            Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
-                .map(PreTokenizerWrapper::from)
-                .map_err(refused(RULE))
-        };
-        let bytes = |words: bool| PreTokenizerWrapper::from(ByteLevel::new(false, true, words));
-        let parts = match self {
-            Self::Gpt2 => return Ok(bytes(true)),
-            Self::Gpt2Digits => vec![Digits::new(true).into(), bytes(true)],
-            Self::Llama3 => vec![split(LLAMA3)?, bytes(false)],
-            Self::Default => vec![
-                split(r"[\p{P}\$\+<=>\^~\|]+")?,
-                split(GPT2)?,
-                split(r"\p{N}+")?,
-                split("[0-9][0-9][0-9]")?,
-                bytes(false),
-            ],
-        };
-        Ok(PreTokenizers::new(parts).into())
-    }
 }
 
 fn ids(tokens: &[String]) -> Vocab {
@@ -191,10 +135,13 @@ fn byte_level(vocabulary: &Vocabulary) -> Result<tokenizers::Tokenizer> {
     let merges: Merges = merges.iter().map(pair).collect::<Result<_, _>>()?;
     let model = BPE::builder()
         .vocab_and_merges(ids(&vocabulary.tokens), merges)
-        .ignore_merges(words == Words::Llama3)
+        .ignore_merges(words.whole)
         .build()
         .map_err(refused("tokenizer.ggml.merges"))?;
     let mut tokenizer = tokenizers::Tokenizer::new(model);
+    if words.composed {
+        tokenizer.with_normalizer(Some(NFC));
+    }
     tokenizer.with_pre_tokenizer(Some(words.pre_tokenizer()?));
     tokenizer.with_decoder(Some(ByteLevel::new(false, true, true)));
     Ok(tokenizer)
@@ -238,4 +185,42 @@ fn sentence_piece(vocabulary: &Vocabulary) -> Result<tokenizers::Tokenizer> {
     tokenizer.with_normalizer(Some(Normalizers::new(normalizers)));
     tokenizer.with_decoder(Some(Decoders::new(decoders)));
     Ok(tokenizer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokenizer(pre: &str, tokens: &[&str], merges: &[&str]) -> Tokenizer {
+        let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
+        let vocabulary = Vocabulary {
+            model: "gpt2".into(),
+            pre: Some(pre.into()),
+            tokens: texts(tokens),
+            scores: None,
+            types: None,
+            merges: Some(texts(merges)),
+            ids: [("bos", 0)].into(),
+            add_bos: None,
+            add_eos: None,
+            add_space_prefix: None,
+            chat_template: None,
+        };
+        Tokenizer::from_vocabulary(vocabulary).unwrap()
+    }
+
+    /// Mistral's tokenizer.json has `ignore_merges`; Qwen's has not, and composes characters and accents.
+    #[test]
+    fn what_else_a_rule_says() {
+        let tokens = ["<s>", "a", "b", "ab", "e", "Ã", "©", "Ì", "ģ"];
+        let tekken = tokenizer("tekken", &tokens, &[]);
+        assert_eq!(tekken.encode("ab").unwrap(), [3]);
+        assert_eq!(tekken.encode_with_special("ab").unwrap(), [0, 3]);
+        assert_eq!(tekken.encode("e\u{301}").unwrap(), [4, 7, 8]);
+        let qwen = tokenizer("qwen2", &tokens, &[]);
+        assert_eq!(qwen.encode("ab").unwrap(), [1, 2]);
+        assert_eq!(qwen.encode_with_special("ab").unwrap(), [1, 2]);
+        assert_eq!(qwen.encode("e\u{301}").unwrap(), [5, 6]);
+        assert_eq!(tokenizer("qwen2", &tokens, &["a b"]).encode("ab").unwrap(), [3]);
+    }
 }

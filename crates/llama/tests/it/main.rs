@@ -3,6 +3,7 @@
 mod architecture_cases;
 mod architecture_files;
 mod architectures;
+mod gguf;
 mod gradients;
 mod load;
 mod load_hf;

@@ -1,4 +1,4 @@
-//! The container: a header, metadata by key, a table of tensors, and their bytes.
+//! One file: a header, metadata by key, a table of tensors, and their bytes.
 //!
 //! header (magic, version, counts) · metadata (key, type, value) · tensor table (name, dimensions, type, offset) ·
 //! padding · tensors. All little-endian. Dimensions are listed innermost first.
@@ -11,23 +11,20 @@ use std::io::{BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use adapter::Real;
-use tensor_file::StorageDtype;
 
-use super::super::check_shape;
 use super::super::dequantise::Format;
+use super::metadata::Metadata;
 use super::problem::{Outcome, wrong};
-#[cfg(feature = "tokenizer")]
-use super::source::{STRING, kind_name};
 use super::source::{Source, Value};
 use crate::Result;
-use crate::error::{bad, io};
+use crate::error::io;
 
-/// An open file, its metadata and its table of tensors.
-pub struct Gguf {
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// An open file.
+pub struct Part {
     pub path: PathBuf,
-    source: Source,
-    pub metadata: BTreeMap<String, Value>,
-    pub tensors: BTreeMap<String, Tensor>,
+    pub source: Source,
     /// Where the tensors' bytes begin.
     start: u64,
 }
@@ -37,15 +34,17 @@ pub struct Tensor {
     /// Outermost first, as in a Hugging Face checkpoint.
     pub shape: Vec<usize>,
     pub format: Format,
+    /// The number of its file, of several.
+    pub part: usize,
     offset: u64,
 }
 
-impl Gguf {
+impl Part {
     /// Read everything but arrays and tensors.
     ///
     /// # Errors
     /// It is not a GGUF file of a known version, or it is cut off, or its counts and offsets do not fit its size.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<(Self, Metadata, Tensors)> {
         let file = File::open(path).map_err(io(path))?;
         let size = file.metadata().map_err(io(path))?.len();
         let mut source = Source { reader: BufReader::new(file), at: 0, size };
@@ -59,115 +58,28 @@ impl Gguf {
             Ok((metadata, tensors, start))
         };
         let (metadata, tensors, start) = parse().map_err(|problem| problem.at(path))?;
-        Ok(Self { path: path.to_owned(), source, metadata, tensors, start })
+        Ok((Self { path: path.to_owned(), source, start }, metadata, tensors))
     }
 
-    /// One tensor, which must have the shape that the configuration asks for.
-    pub fn read<T: Real>(&mut self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
-        let tensor = self.tensors.get(name);
-        let tensor =
-            tensor.ok_or_else(|| bad(&self.path, format!("the tensor {name} is missing")))?;
-        check_shape(&self.path, name, &tensor.shape, shape)?;
+    /// All numbers of a tensor of this file.
+    pub fn read<T: Real>(&mut self, tensor: &Tensor) -> Result<Vec<T>> {
         let mut read = || {
             self.source.reader.seek(SeekFrom::Start(self.start + tensor.offset))?;
-            tensor.format.read(&mut self.source.reader, shape.iter().product())
+            tensor.format.read(&mut self.source.reader, tensor.shape.iter().product())
         };
         read().map_err(io(&self.path))
-    }
-
-    pub fn optional_size(&self, key: &str) -> Outcome<Option<usize>> {
-        match self.metadata.get(key) {
-            None => Ok(None),
-            Some(&Value::Whole(size)) if usize::try_from(size).is_ok() => Ok(Some(size as usize)),
-            Some(Value::Array { .. }) => {
-                wrong(format!("{key} differs by layer: all layers of a Llama have the same"))
-            }
-            Some(other) => wrong(format!("{key} is {other}: it must be a whole number")),
-        }
-    }
-
-    pub fn float(&self, key: &str) -> Outcome<Option<f64>> {
-        match self.metadata.get(key) {
-            None => Ok(None),
-            Some(&Value::Float(value)) => Ok(Some(value)),
-            Some(other) => wrong(format!("{key} is {other}: it must be a float")),
-        }
-    }
-
-    pub fn text(&self, key: &str) -> Outcome<Option<String>> {
-        match self.metadata.get(key) {
-            None => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(text.clone())),
-            Some(other) => wrong(format!("{key} is {other}: it must be a text")),
-        }
-    }
-
-    #[cfg(feature = "tokenizer")]
-    pub fn flag(&self, key: &str) -> Outcome<Option<bool>> {
-        match self.metadata.get(key) {
-            None => Ok(None),
-            Some(&Value::Bool(flag)) => Ok(Some(flag)),
-            Some(other) => wrong(format!("{key} is {other}: it must be true or false")),
-        }
-    }
-
-    #[cfg(feature = "tokenizer")]
-    pub fn strings(&mut self, key: &str) -> Outcome<Option<Vec<String>>> {
-        let Some((kind, count)) = self.seek_array(key)? else {
-            return Ok(None);
-        };
-        if kind != STRING {
-            return wrong(format!(
-                "{key} is an array of {}: it must hold strings",
-                kind_name(kind)
-            ));
-        }
-        let mut strings = Vec::new();
-        for _ in 0..count {
-            strings.push(self.source.string()?);
-        }
-        Ok(Some(strings))
-    }
-
-    #[cfg(feature = "tokenizer")]
-    pub fn numbers(&mut self, key: &str) -> Outcome<Option<Vec<f64>>> {
-        let Some((kind, count)) = self.seek_array(key)? else {
-            return Ok(None);
-        };
-        let mut numbers = Vec::new();
-        for _ in 0..count {
-            numbers.push(match self.source.value(kind)? {
-                Value::Whole(value) => value as f64,
-                Value::Float(value) => value,
-                _ => {
-                    return wrong(format!(
-                        "{key} is an array of {}: it must hold numbers",
-                        kind_name(kind)
-                    ));
-                }
-            });
-        }
-        Ok(Some(numbers))
-    }
-
-    #[cfg(feature = "tokenizer")]
-    fn seek_array(&mut self, key: &str) -> Outcome<Option<(u32, u64)>> {
-        match self.metadata.get(key) {
-            None => Ok(None),
-            Some(&Value::Array { kind, count, at }) => {
-                self.source.reader.seek(SeekFrom::Start(at))?;
-                self.source.at = at;
-                Ok(Some((kind, count)))
-            }
-            Some(other) => wrong(format!("{key} is {other}: it must be an array")),
-        }
     }
 }
 
 /// (tensors, metadata entries).
 fn header(source: &mut Source) -> Outcome<(u64, u64)> {
-    if source.array()? != *b"GGUF" {
-        return Err("not a GGUF file: it does not begin with \"GGUF\"".into());
+    match &source.array()? {
+        b"GGUF" => {}
+        // version https://git-lfs.github.com/spec/v1
+        b"vers" => {
+            return Err("a Git LFS pointer and not the file itself: `git lfs pull` in its folder fetches that".into());
+        }
+        _ => return Err("not a GGUF file: it does not begin with \"GGUF\"".into()),
     }
     match source.u32()? {
         2 | 3 => {}
@@ -183,21 +95,21 @@ fn header(source: &mut Source) -> Outcome<(u64, u64)> {
     Ok((tensors, entries))
 }
 
-fn metadata(source: &mut Source, count: u64) -> Outcome<BTreeMap<String, Value>> {
-    let mut metadata = BTreeMap::new();
+fn metadata(source: &mut Source, count: u64) -> Outcome<Metadata> {
+    let mut metadata = Metadata::default();
     for _ in 0..count {
         let key = source.string()?;
         let kind = source.u32()?;
         let value = source.value(kind).map_err(|problem| problem.of("metadata", &key))?;
-        if metadata.insert(key.clone(), value).is_some() {
+        if metadata.0.insert(key.clone(), value).is_some() {
             return wrong(format!("metadata {key:?} is there twice"));
         }
     }
     Ok(metadata)
 }
 
-fn alignment(metadata: &BTreeMap<String, Value>) -> Outcome<u64> {
-    match metadata.get("general.alignment") {
+fn alignment(metadata: &Metadata) -> Outcome<u64> {
+    match metadata.0.get("general.alignment") {
         None => Ok(32),
         Some(&Value::Whole(alignment @ 1..=0x1_0000)) if alignment.count_ones() == 1 => {
             Ok(alignment as u64)
@@ -208,12 +120,8 @@ fn alignment(metadata: &BTreeMap<String, Value>) -> Outcome<u64> {
     }
 }
 
-fn tensor_table(
-    source: &mut Source,
-    count: u64,
-    alignment: u64,
-) -> Outcome<BTreeMap<String, Tensor>> {
-    let mut tensors = BTreeMap::new();
+fn tensor_table(source: &mut Source, count: u64, alignment: u64) -> Outcome<Tensors> {
+    let mut tensors = Tensors::new();
     for _ in 0..count {
         let name = source.string()?;
         let tensor = tensor(source, alignment).map_err(|problem| problem.of("tensor", &name))?;
@@ -234,7 +142,7 @@ fn tensor(source: &mut Source, alignment: u64) -> Outcome<Tensor> {
         let size = source.u64()?;
         shape.push(usize::try_from(size).map_err(|_| format!("a dimension of {size}"))?);
     }
-    let format = format(source.u32()?)?;
+    let format = Format::of(source.u32()?)?;
     let row = shape.first().copied().unwrap_or(1);
     if !row.is_multiple_of(format.block().0) {
         return wrong(format!("rows of {row} numbers do not fill the blocks of {format}"));
@@ -244,11 +152,11 @@ fn tensor(source: &mut Source, alignment: u64) -> Outcome<Tensor> {
     if !offset.is_multiple_of(alignment) {
         return wrong(format!("offset {offset} is not a multiple of the alignment, {alignment}"));
     }
-    Ok(Tensor { shape, format, offset })
+    Ok(Tensor { shape, format, part: 0, offset })
 }
 
 /// Do the tensors lie in the file, apart from each other?
-fn check_extent(tensors: &BTreeMap<String, Tensor>, start: u64, size: u64) -> Outcome<()> {
+fn check_extent(tensors: &Tensors, start: u64, size: u64) -> Outcome<()> {
     let available = size.saturating_sub(start);
     let mut spans = Vec::new();
     for (name, tensor) in tensors {
@@ -271,45 +179,3 @@ fn check_extent(tensors: &BTreeMap<String, Tensor>, start: u64, size: u64) -> Ou
         None => Ok(()),
     }
 }
-
-/// ggml's number for a type of tensor.
-fn format(number: u32) -> Outcome<Format> {
-    let name = match number {
-        0 => return Ok(Format::Plain(StorageDtype::F32)),
-        1 => return Ok(Format::Plain(StorageDtype::F16)),
-        2 => return Ok(Format::Q4_0),
-        3 => return Ok(Format::Q4_1),
-        8 => return Ok(Format::Q8_0),
-        28 => return Ok(Format::Plain(StorageDtype::F64)),
-        30 => return Ok(Format::Plain(StorageDtype::Bf16)),
-        6 => "Q5_0",
-        7 => "Q5_1",
-        9 => "Q8_1",
-        10 => "Q2_K",
-        11 => "Q3_K",
-        12 => "Q4_K",
-        13 => "Q5_K",
-        14 => "Q6_K",
-        15 => "Q8_K",
-        16 => "IQ2_XXS",
-        17 => "IQ2_XS",
-        18 => "IQ3_XXS",
-        19 => "IQ1_S",
-        20 => "IQ4_NL",
-        21 => "IQ3_S",
-        22 => "IQ2_S",
-        23 => "IQ4_XS",
-        24 => "I8",
-        25 => "I16",
-        26 => "I32",
-        27 => "I64",
-        29 => "IQ1_M",
-        34 => "TQ1_0",
-        35 => "TQ2_0",
-        39 => "MXFP4",
-        _ => return wrong(format!("the type number {number} is unknown: {READABLE}")),
-    };
-    wrong(format!("the type {name} is not read: {READABLE}"))
-}
-
-const READABLE: &str = "give a file in F32, F16, BF16, Q8_0, Q4_0 or Q4_1";

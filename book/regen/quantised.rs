@@ -1,0 +1,89 @@
+//! What GGUF's types cost in bits, and the same run beside SmolLM2 in three of them.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use indicatif::{BinaryBytes, ProgressBar};
+use llama::load::{block_types, load};
+use llama::{Llama, Projection};
+use lowrank_tests::eight_steps;
+use lowrank_tests::quantise::{FileType, quantise};
+
+use book::Page;
+
+/// The first of the 192: eight steps of a third of the length show the same.
+const TOKENS: usize = 64;
+
+pub fn types() -> Result<Vec<Page>> {
+    let mut rows: Vec<_> = block_types()
+        .map(|blocks| {
+            let bits = 8.0 * blocks.bytes as f64 / blocks.numbers as f64;
+            (blocks.name, blocks.numbers, blocks.bytes, bits)
+        })
+        .collect();
+    rows.sort_by(|a, b| b.3.total_cmp(&a.3));
+    let mut table =
+        String::from("| type | numbers in a block | bytes | bits a number |\n|---|--:|--:|--:|\n");
+    for (name, numbers, bytes, bits) in rows {
+        writeln!(table, "| {name} | {numbers} | {bytes} | {bits} |")?;
+    }
+    Ok(vec![Page::exact("quantised-types.md", table)])
+}
+
+pub fn runs(source: &Path) -> Result<Vec<Page>> {
+    let exact = load::<f32>(source)?.model;
+    let folder = std::env::temp_dir().join(format!("lowrank-quantised-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).context("no folder for temporary files")?;
+    let table = table(source, &exact, &folder);
+    std::fs::remove_dir_all(&folder).context("the temporary files stay")?;
+    Ok(vec![Page::rounded("quantised-runs.md", table?)])
+}
+
+fn table(source: &Path, exact: &Llama<f32>, folder: &Path) -> Result<String> {
+    let mut table = String::from(
+        "| file | its size | numbers in memory | $\\lVert \\hat W - W \\rVert / \\lVert W \\rVert$ | first loss | after 8 steps |\n\
+         |---|--:|--:|--:|--:|--:|\n",
+    );
+    let bar = ProgressBar::new(FileType::ALL.len() as u64);
+    for file_type in FileType::ALL {
+        let path = folder.join("model.gguf");
+        quantise(source, file_type, &path).context("cannot write the model in another type")?;
+        let size = std::fs::metadata(&path)?.len();
+        let mut run = eight_steps::lora::<f32>(&path)?;
+        run.tokens.truncate(TOKENS);
+        let model = &run.trainer.model;
+        let (distance, held) = (distance(model, exact), 4 * model.parameters() as u64);
+        let losses = (0..9).map(|_| Ok(run.step()?.loss)).collect::<Result<Vec<f64>>>()?;
+        writeln!(
+            table,
+            "| {file_type:?} | {} | {} | {:.2}% | {:.3} | {:.3} |",
+            BinaryBytes(size),
+            BinaryBytes(held),
+            100.0 * distance,
+            losses[0],
+            losses[8],
+        )?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(table)
+}
+
+/// The seven projections of every layer.
+fn matrices(model: &Llama<f32>) -> impl Iterator<Item = &ndarray::Array2<f32>> {
+    let of = |layer| Projection::ALL.map(|projection| llama::Layer::weight(layer, projection));
+    model.layers.iter().flat_map(of)
+}
+
+/// How far the projections are from what they were, relatively.
+fn distance(model: &Llama<f32>, exact: &Llama<f32>) -> f64 {
+    let (mut difference, mut whole) = (0.0, 0.0);
+    for (rounded, exact) in matrices(model).zip(matrices(exact)) {
+        for (&rounded, &exact) in rounded.iter().zip(exact) {
+            difference += f64::from(rounded - exact).powi(2);
+            whole += f64::from(exact).powi(2);
+        }
+    }
+    f64::sqrt(difference / whole)
+}

@@ -1,0 +1,136 @@
+//! The configuration, by llama.cpp's names.
+
+use super::Gguf;
+use super::problem::{Outcome, wrong};
+use crate::{Architecture, Config, Variant};
+
+/// An architecture that a file can name.
+pub struct Stored {
+    /// `general.architecture`; its keys begin with it.
+    pub name: &'static str,
+    /// Which one it is.
+    architecture: Architecture,
+    /// llama.cpp's RoPE turns rows 2i and 2i + 1 of a head of q and k, where Hugging Face's turns rows i and
+    /// i + head_dim / 2: its converter has changed their order.
+    pub interleaved: bool,
+    /// One layer in so many has no RoPE, the last of them.
+    no_rope: Option<usize>,
+}
+
+#[rustfmt::skip]
+const ARCHITECTURES: [Stored; 4] = [
+    Stored { name: "llama",   architecture: Architecture::Llama,   interleaved: true,  no_rope: None },
+    Stored { name: "qwen2",   architecture: Architecture::Qwen2,   interleaved: false, no_rope: None },
+    Stored { name: "qwen3",   architecture: Architecture::Qwen3,   interleaved: false, no_rope: None },
+    Stored { name: "smollm3", architecture: Architecture::SmolLM3, interleaved: true,  no_rope: Some(4) },
+];
+
+impl Gguf {
+    /// Which architecture it is.
+    pub fn architecture(&self) -> Outcome<&'static Stored> {
+        match self.metadata.text("general.type")?.as_deref() {
+            None | Some("model") => {}
+            Some("adapter") => {
+                return Err("general.type is \"adapter\": it changes a model and is none, so give the model that it was \
+                            made for; an adapter is read from the folder that PEFT writes"
+                    .into());
+            }
+            Some(other) => {
+                return wrong(format!("general.type is {other:?}: only a \"model\" is read"));
+            }
+        }
+        let name = self.metadata.text("general.architecture")?;
+        let name = name.ok_or("general.architecture is missing")?;
+        let found = ARCHITECTURES.iter().find(|architecture| architecture.name == name);
+        found.ok_or_else(|| {
+            let known: Vec<String> =
+                ARCHITECTURES.iter().map(|known| format!("{:?}", known.name)).collect();
+            format!("architecture {name:?} is unknown: only {} are read", known.join(", ")).into()
+        })
+    }
+
+    /// What the file says of the model, RoPE's factors excepted.
+    pub fn described(&self) -> Outcome<Config> {
+        let stored = self.architecture()?;
+        let prefix = stored.name;
+        let size = |name: &str| {
+            let key = format!("{prefix}.{name}");
+            self.metadata
+                .optional_size(&key)?
+                .map_or_else(|| wrong(format!("{key} is missing")), Ok)
+        };
+        let optional = |name: &str| self.metadata.optional_size(&format!("{prefix}.{name}"));
+        let float = |name: &str| self.metadata.float(&format!("{prefix}.{name}"));
+        if optional("expert_count")?.is_some_and(|count| count > 0) {
+            return wrong(format!(
+                "{prefix}.expert_count is not 0: mixtures of experts are not read"
+            ));
+        }
+        let hidden_size = size("embedding_length")?;
+        let heads = size("attention.head_count")?;
+        let head_dim = match optional("attention.key_length")? {
+            Some(head_dim) => head_dim,
+            None if heads > 0 && hidden_size.is_multiple_of(heads) => hidden_size / heads,
+            None => {
+                return wrong(format!(
+                    "{prefix}.embedding_length is {hidden_size}, not a multiple of {prefix}.attention.head_count, \
+                     {heads}"
+                ));
+            }
+        };
+        for name in ["attention.value_length", "rope.dimension_count"] {
+            if let Some(other) = optional(name)?.filter(|&other| other != head_dim) {
+                return wrong(format!(
+                    "{prefix}.{name} is {other} and the width of a head {head_dim}: they must be equal"
+                ));
+            }
+        }
+        let num_hidden_layers = size("block_count")?;
+        let max_position_embeddings = optional("context_length")?.unwrap_or(2048);
+        let embedding = self
+            .tensors
+            .get("token_embd.weight")
+            .ok_or("the tensor token_embd.weight is missing")?;
+        Ok(Config {
+            vocab_size: *embedding.shape.first().ok_or("token_embd.weight is a single number")?,
+            hidden_size,
+            intermediate_size: size("feed_forward_length")?,
+            num_hidden_layers,
+            num_attention_heads: heads,
+            num_key_value_heads: optional("attention.head_count_kv")?.unwrap_or(heads),
+            head_dim,
+            rms_norm_eps: float("attention.layer_norm_rms_epsilon")?
+                .ok_or_else(|| format!("{prefix}.attention.layer_norm_rms_epsilon is missing"))?,
+            rope_theta: float("rope.freq_base")?.unwrap_or(10_000.0),
+            rope_scaling: self.scaling(prefix, max_position_embeddings)?,
+            max_position_embeddings,
+            tie_word_embeddings: !self.tensors.contains_key("output.weight"),
+            variant: self.variant(stored, num_hidden_layers)?,
+        })
+    }
+
+    /// What differs from a plain Llama. Biases and norms of queries and keys are there if their tensors are.
+    fn variant(&self, stored: &Stored, layers: usize) -> Outcome<Variant> {
+        let has = |name: &str| self.tensors.contains_key(&format!("blk.0.{name}"));
+        let key = format!("{}.attention.sliding_window", stored.name);
+        let sliding_window = self.metadata.optional_size(&key)?;
+        let architecture = match (stored.architecture, sliding_window) {
+            (Architecture::Llama, Some(_)) => Architecture::Mistral,
+            (architecture, _) => architecture,
+        };
+        let is_without_rope =
+            |layer: &usize| stored.no_rope.is_some_and(|of| (layer + 1).is_multiple_of(of));
+        // A file that lies about its layers has no tensors for them either.
+        let layers = layers.min(self.tensors.len());
+        Ok(Variant {
+            architecture,
+            qkv_bias: has("attn_q.bias"),
+            o_bias: has("attn_output.bias"),
+            mlp_bias: has("ffn_gate.bias"),
+            qk_norm: has("attn_q_norm.weight"),
+            sliding_window,
+            no_rope_layers: (0..layers).filter(is_without_rope).collect(),
+            ..Variant::default()
+        })
+    }
+}
