@@ -46,7 +46,7 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         let interrupted = catch_interrupt()?;
         let plan = args.plan()?;
         let Source { model, words } = Source::load(args.model.as_deref())?;
-        let data = args.data(&plan, &words)?;
+        let data = args.data(&plan, &words, model.config.max_position_embeddings)?;
         let mut session: Session<'_, T, M> = begin(args, plan, model, &data)?;
         for warning in session.options.warnings(session.plan.steps) {
             eprintln!("warning: {warning}");

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use adapter::{AdamVariant, Decay};
 use anyhow::{Context, Result, bail};
-use finetune::{Data, OptimizerKind, Plan, Sweep};
+use finetune::{Data, OptimizerKind, Plan, Sweep, Words};
 use serde_json::{Value, json};
 
 use crate::method_args::MethodArgs;
 use crate::output::Format;
-use crate::source::Words;
+use crate::row_args::RowArgs;
 
 /// The options of `lowrank finetune`.
 #[derive(clap::Parser, Clone, Debug)]
@@ -19,7 +19,9 @@ pub struct Args {
     /// Model: a Hugging Face folder, a .gguf file, or a hub id [default: the embedded model and its task]
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     pub model: Option<String>,
-    /// Training data: .txt (cut into blocks of --seq-len) or .jsonl ({"prompt":…,"completion":…})
+    /// Training data, by the end of its name, with .gz or without: .txt (cut into blocks of --seq-len), or rows in .jsonl,
+    /// .ndjson, .json, .csv or .tsv; - is JSON from standard input. A row has the columns prompt and completion, or messages,
+    /// conversations (ShareGPT), instruction and output (Alpaca), or text; see --fields
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Held-out data, of either kind
@@ -30,9 +32,8 @@ pub struct Args {
     /// Updates [default: 400 for the embedded model, 100 for others]
     #[arg(long)]
     pub steps: Option<usize>,
-    /// Tokens in a block of a .txt
-    #[arg(long, default_value_t = 192)]
-    pub seq_len: usize,
+    #[command(flatten)]
+    pub rows: RowArgs,
     /// Sequences in a batch [default: 32 for the embedded model, 1 for others]
     #[arg(long)]
     pub batch: Option<usize>,
@@ -163,8 +164,8 @@ impl Args {
     ///
     /// # Errors
     /// A file is missing, empty or no text.
-    pub fn data(&self, plan: &Plan, words: &Words) -> Result<Data> {
-        let read = |path: &PathBuf| words.examples(path, self.seq_len);
+    pub fn data(&self, plan: &Plan, words: &Words, context: usize) -> Result<Data> {
+        let read = |path: &PathBuf| self.rows.read(path, words, context);
         let seed = (!self.no_shuffle).then_some(plan.seed);
         let mut data = match &self.data {
             Some(path) => Data::new(read(path)?, Vec::new(), seed)?,
@@ -181,7 +182,7 @@ impl Args {
         [
             ("no-shuffle", json!(self.no_shuffle)),
             ("dtype", json!(format!("{:?}", self.dtype))),
-            ("seq-len", json!(self.seq_len)),
+            ("seq-len", json!(self.rows.seq_len)),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()

@@ -14,6 +14,7 @@ mod merge;
 mod method_args;
 mod oracle;
 mod plot;
+mod row_args;
 mod selftest;
 mod source;
 mod threads;

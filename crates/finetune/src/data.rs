@@ -18,7 +18,7 @@ pub struct Data {
     pub held_out: Vec<Example>,
 }
 
-/// SHA-256 of the tokens of examples, in hexadecimal.
+/// SHA-256 of the tokens of examples, and of which are learnt, in hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Digest(String);
 
@@ -26,10 +26,11 @@ impl Digest {
     /// Of these, in this order.
     pub fn of(examples: &[Example]) -> Self {
         let mut hash = Sha256::new();
-        for Example { tokens, prompt } in examples {
-            for &number in [tokens.len() as u32, *prompt as u32].iter().chain(tokens) {
+        for Example { tokens, learnt } in examples {
+            for &number in [tokens.len() as u32].iter().chain(tokens) {
                 hash.update(number.to_le_bytes());
             }
+            hash.update(learnt.iter().copied().map(u8::from).collect::<Vec<_>>());
         }
         Self(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }

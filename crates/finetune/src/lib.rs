@@ -3,6 +3,8 @@
 //! | here | what |
 //! |---|---|
 //! | [`Plan`] | all that decides a run apart from the model and the data |
+//! | [`Words`] | text to tokens and back |
+//! | [`Reader`], [`Rows`] | a user's file as examples |
 //! | [`Data`] | training and held-out examples |
 //! | [`Session`] | the one training loop: started, begun from an adapter or resumed; trained, measured, saved |
 //! | [`run`], [`Record`] | one row of a comparison, run once, and what was measured |
@@ -15,17 +17,21 @@
 
 mod data;
 mod plan;
+mod rows;
 mod run;
 mod session;
 mod spread;
 mod store;
 mod sweep;
+mod words;
 
 pub use data::{Data, Digest};
 pub use methods::{Error, Result};
 pub use plan::{OptimizerKind, Plan};
+pub use rows::{Reader, Rows, TrainOn};
 pub use run::{Record, run};
 pub use session::{ByKind, Session, Step};
 pub use spread::Spread;
 pub use store::{Outcome, Store};
 pub use sweep::{Sweep, Trial};
+pub use words::Words;

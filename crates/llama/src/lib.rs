@@ -19,6 +19,7 @@ mod model;
 mod norm;
 mod objective;
 mod rope;
+mod sampling;
 pub mod save;
 pub mod state;
 pub mod tiny;
@@ -28,14 +29,17 @@ mod train;
 
 pub use adapters::{Adapters, Grads, Masks, ModelGrads, Site};
 pub use batch::Batch;
+#[cfg(feature = "tokenizer")]
+pub use chat::Rendered;
 pub use checkpoint::Checkpoint;
 pub use config::{Config, Llama3Scaling};
 pub use decoder::{Saved, Train};
 pub use error::{Cause, Error, Result};
-pub use generate::{Cache, Sampling};
+pub use generate::Cache;
 pub use merge::{MergeReport, merge};
 pub use model::{Layer, Llama, Projection};
 pub use objective::{Outcome, Score};
+pub use sampling::Sampling;
 pub use tensor_file::StorageDtype;
 #[cfg(feature = "tokenizer")]
 pub use tokenizer::Tokenizer;

@@ -1,5 +1,6 @@
 //! Tests of the decoder and of its files; `load_hostile` counts allocations and has a process of its own. One binary: linking is most of what a test costs.
 
+mod chat;
 mod gradients;
 mod load;
 mod tokenizer;
