@@ -116,6 +116,16 @@ impl Reader {
     }
 }
 
+/// Why nothing of an example is to be learnt.
+fn why(made: &example::Made) -> &'static str {
+    match made.shifted {
+        true => {
+            "its prompt alone has as many tokens as prompt and completion together, which begin otherwise"
+        }
+        false => "it needs a completion, and two tokens in all",
+    }
+}
+
 /// A file whose content is wrong.
 fn wrong(path: &Path, reason: &str) -> Error {
     Error::File { path: file::name(path).into(), reason: reason.to_owned() }

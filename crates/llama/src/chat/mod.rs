@@ -1,14 +1,15 @@
 //! A conversation as the text that a chat model was trained on, by the model's own Jinja template.
 //!
-//! `minijinja` runs the template. What transformers' Jinja has beyond it is in three files: the source is brought into
-//! `minijinja`'s language ([`source`]), values print as Python prints them ([`python`]), and Python's methods and
-//! Jinja2's filters are added ([`library`]). What is in none of them is an error that names it. One
+//! `minijinja` runs the template. What transformers' Jinja has beyond it is in five files: the source is brought into
+//! `minijinja`'s language ([`source`]), values print as Python prints them ([`python`], [`data`]), and Python's
+//! methods and Jinja2's filters are added ([`library`], [`text`]). What is in none of them is an error that names it. One
 //! thing is known to print differently: a tuple that is written out in a template and printed as it is.
 
 mod data;
 mod library;
 mod python;
 mod source;
+mod text;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -110,11 +110,7 @@ pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<Value> = options.get("indent")?;
     let indent = match indent.filter(|indent| !indent.is_none()) {
         None => None,
-        Some(indent) => Some(match (indent.as_usize(), indent.as_str()) {
-            (Some(width), _) => " ".repeat(width),
-            (None, Some(text)) => text.to_owned(),
-            _ => return Err(invalid("tojson: indent is neither a number nor a text")),
-        }),
+        Some(indent) => Some(space(&indent)?),
     };
     let separators: Option<Vec<String>> = options.get("separators")?;
     let [item, key] = match separators.as_deref() {
@@ -231,6 +227,26 @@ impl Json {
             }
         }
         out.push('"');
+    }
+}
+
+/// An indentation: a number of spaces, or a text.
+pub(super) fn space(indent: &Value) -> Result<String, Error> {
+    match (indent.as_usize(), indent.as_str()) {
+        (Some(width), _) => {
+            check_width(width)?;
+            Ok(" ".repeat(width))
+        }
+        (None, Some(text)) => Ok(text.to_owned()),
+        _ => Err(invalid("an indentation is a number or a text")),
+    }
+}
+
+/// A template comes with a model: it must not be able to fill the memory.
+pub(super) fn check_width(width: usize) -> Result<(), Error> {
+    match width {
+        ..=100_000 => Ok(()),
+        _ => Err(invalid("a width of more than 100,000 characters is not supported")),
     }
 }
 
