@@ -96,10 +96,7 @@ impl Reader {
             let made = example::of(&row, words, self.train_on)
                 .map_err(|error| here(strip(&one_line(&error))))?;
             if made.example.predictions() == 0 {
-                return Err(here(
-                    "it has nothing to predict: it needs a completion, and two tokens in all"
-                        .into(),
-                ));
+                return Err(here(format!("it has nothing to predict: {}", why(&made))));
             }
             shifted += usize::from(made.shifted);
             examples.push(made.example);
