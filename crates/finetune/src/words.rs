@@ -1,7 +1,8 @@
 //! Text to tokens and back, as a model reads and writes.
 
+use std::ops::Range;
+
 use llama::tiny;
-#[cfg(feature = "tokenizer")]
 use serde_json::{Map, Value, json};
 
 use crate::{Error, Result};
@@ -16,6 +17,13 @@ pub enum Words {
     Tokenizer(Box<llama::Tokenizer>),
     /// The checkpoint has none, or this program was built without the `tokenizer` feature.
     None,
+}
+
+/// A conversation as the model reads it.
+pub(crate) struct Rendered {
+    pub text: String,
+    /// Where the template says that the assistant speaks, in bytes; empty if it does not say.
+    pub generated: Vec<Range<usize>>,
 }
 
 impl Words {
@@ -74,20 +82,51 @@ impl Words {
     /// # Errors
     /// There is no tokenizer; the template refuses the conversation; or there is a system prompt and no template.
     pub fn prompt(&self, system: Option<&str>, prompt: &str) -> Result<Vec<u32>> {
-        #[cfg(feature = "tokenizer")]
-        if let Self::Tokenizer(tokenizer) = self {
-            let turn = |role: &str, content: &str| json!({"role": role, "content": content});
-            let mut messages: Vec<Value> =
-                system.map(|text| turn("system", text)).into_iter().collect();
-            messages.push(turn("user", prompt));
-            if let Some(rendered) = tokenizer.render(&messages, true, &Map::new())? {
-                return Ok(tokenizer.encode(&rendered.text)?);
+        match (self.has_template(), system) {
+            (true, _) => {}
+            (false, None) => return self.encode_open(prompt),
+            (false, Some(_)) => return Err(no_template("a system prompt")),
+        }
+        let turn = |role: &str, content: &str| json!({"role": role, "content": content});
+        let system = system.map(|text| turn("system", text));
+        let messages: Vec<Value> = system.into_iter().chain([turn("user", prompt)]).collect();
+        Ok(self.encode_rendered(&self.render(&messages, true, &Map::new())?.text)?.0)
+    }
+
+    /// Messages in the model's chat template, to their end or up to where the model answers. `more` are other variables of
+    /// the template.
+    ///
+    /// # Errors
+    /// The model has no template, or it refuses the conversation.
+    #[cfg_attr(not(feature = "tokenizer"), expect(unused_variables))]
+    pub(crate) fn render(
+        &self,
+        messages: &[Value],
+        add_generation_prompt: bool,
+        more: &Map<String, Value>,
+    ) -> Result<Rendered> {
+        let rendered: Option<Rendered> = match self {
+            #[cfg(feature = "tokenizer")]
+            Self::Tokenizer(tokenizer) => {
+                let rendered = tokenizer.render(messages, add_generation_prompt, more)?;
+                rendered.map(|llama::Rendered { text, generated }| Rendered { text, generated })
             }
+            _ => None,
+        };
+        rendered.ok_or_else(|| no_template("a conversation"))
+    }
+
+    /// The tokens of a text that has all its special tokens written out, and which of its bytes each of them stands for.
+    ///
+    /// # Errors
+    /// There is no tokenizer, or it cannot represent the text.
+    #[cfg_attr(not(feature = "tokenizer"), expect(unused_variables))]
+    pub(crate) fn encode_rendered(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>)> {
+        match self {
+            #[cfg(feature = "tokenizer")]
+            Self::Tokenizer(tokenizer) => Ok(tokenizer.encode_with_places(text)?),
+            _ => Err(no_tokenizer()),
         }
-        if system.is_some() {
-            return Err(no_template("a system prompt"));
-        }
-        self.encode_open(prompt)
     }
 
     /// Does the model have a chat template?
@@ -106,8 +145,8 @@ impl Words {
     pub fn set_date(&mut self, date: &str) -> Result<()> {
         match self {
             #[cfg(feature = "tokenizer")]
-            Self::Tokenizer(tokenizer) => Ok(tokenizer.set_date(date)?),
-            _ => Err(no_template("a date")),
+            Self::Tokenizer(tokenizer) if tokenizer.has_template() => Ok(tokenizer.set_date(date)?),
+            _ => Err(no_template(&format!("the date {date}"))),
         }
     }
 
@@ -122,7 +161,7 @@ impl Words {
 }
 
 /// What a model without a chat template has no place for.
-pub(crate) fn no_template(what: &str) -> Error {
+fn no_template(what: &str) -> Error {
     Error::Option(format!(
         "{what} needs a chat template, and the model has none: take an instruct model, or put a chat_template.jinja into \
          its folder"

@@ -1,8 +1,9 @@
 //! A user's file as examples to train on: plain text in blocks, or rows of prompts, conversations or texts.
 //!
 //! Three steps, a file each: bytes to records (`file`), a record to a row whose form is known (`row`), a row to tokens of
-//! which some are to be learnt (`example`).
+//! which some are to be learnt (`example`, and `conversation` for those of several turns).
 
+mod conversation;
 mod example;
 mod file;
 mod row;

@@ -86,7 +86,7 @@ fn what_cannot_be_learnt_is_named() {
     let plain = words("bos", None, &special);
     for (row, words, expected) in [
         (&turns, &chat, "line 2: the chat template writes message 2 otherwise"),
-        (&turns, &plain, "line 2: a row of messages needs a chat template"),
+        (&turns, &plain, "line 2: a conversation needs a chat template"),
         (&json!({"messages": [say("user")]}), &chat, "line 2: it has nothing to predict"),
         (&json!({"messages": []}), &chat, "messages has no messages"),
         (&json!({"messages": [{"content": "x"}]}), &chat, "message 1 has no role"),
@@ -116,7 +116,7 @@ fn what_cannot_be_learnt_is_named() {
     }
     let thinks = "{% for m in messages %}{{ m.content }}{% endfor %}{% if add_generation_prompt %}<think>{% endif %}";
     let row = json!({"prompt": "x", "completion": "y"});
-    let error = read(&[row], &self::words("bos", Some(thinks), &special), TrainOn::Assistant);
+    let error = read(&[row], &words("bos", Some(thinks), &special), TrainOn::Assistant);
     let error = error.unwrap_err().to_string();
     assert!(error.contains("line 1: it has nothing to predict: its prompt alone"), "{error}");
     // The last answer is found where the first is not.

@@ -89,7 +89,7 @@ impl Template {
         let variables = context! {
             ..data::variables(more),
             ..context! {
-                messages => data::list(messages),
+                messages => data::messages(messages),
                 add_generation_prompt,
                 tools => (),
                 documents => (),

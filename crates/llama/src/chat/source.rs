@@ -78,7 +78,7 @@ fn push_tag(out: &mut String, tag: &str, word: &str) {
 fn iterated(tag: &str) -> Option<Range<usize>> {
     let inside = tag.strip_prefix("{%")?.trim_start_matches(['-', '+']).trim_start();
     let rest = inside.strip_prefix("for").filter(|rest| rest.starts_with(char::is_whitespace))?;
-    let end = tag.len() - tag.ends_with("-%}").then_some(3).unwrap_or(2);
+    let end = tag.len() - if tag.ends_with("-%}") { 3 } else { 2 };
     let (mut i, mut depth, mut start) = (tag.len() - rest.len(), 0_usize, None);
     while i < end {
         let token = &tag[i..i + token_length(&tag[i..])];

@@ -70,6 +70,7 @@ CONVERSATIONS = [
     },
     {"messages": [say("user", [{"type": "text", "text": "Parts"}, {"type": "text", "text": " of it"}]), say("assistant", "Yes.")]},
     {"messages": [say("assistant", "I begin."), say("user", "No, I.")], "open": True},
+    {"messages": [say("user", "So?"), say("assistant", "So.", reasoning="Hm."), say("user", "And?"), say("assistant", "And.", thinking="H")]},
     {"messages": [say("user", "Think?")], "open": True, "more": {"enable_thinking": False, "documents": [{"title": "T", "text": "D"}]}},
 ]
 

@@ -74,7 +74,7 @@ fn smollm2() {
             let none = serde_json::Map::new();
             tokenizer.render(messages, open, &none).unwrap().unwrap().text
         };
-        assert_eq!(render(&[asked.clone()], true), chat["asked"].as_str().unwrap());
+        assert_eq!(render(std::slice::from_ref(&asked), true), chat["asked"].as_str().unwrap());
         assert_eq!(render(&[asked, answer], false), chat["answered"].as_str().unwrap());
     }
 }
