@@ -75,7 +75,7 @@ fn tokens_logits_and_text_agree_with_transformers() {
     }
 
     let greedy: Vec<u32> = numbers(&golden["greedy"]["token_ids"]);
-    let sampling = Sampling { count: greedy.len(), temperature: 0.0, stop: Vec::new() };
+    let sampling = Sampling::greedy(greedy.len(), Vec::new());
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let tokens = model.generate(&none, &prompt, &sampling, &mut rng, |_| {}).unwrap();
     assert_eq!(tokens, greedy);

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::compare_report::{self, Runs};
 use crate::method_args::targets;
 use crate::output::{self, Format, Progress};
+use crate::row_args::RowArgs;
 use crate::source::Source;
 use crate::threads;
 
@@ -23,7 +24,7 @@ pub struct Args {
     /// Model: a Hugging Face folder, a .gguf file, or a hub id [default: the embedded model and its task]
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID", requires = "data")]
     model: Option<String>,
-    /// Data: .txt (cut into blocks of --seq-len) or .jsonl; of every ten examples one is held out to choose rates by, one to report on
+    /// Data, as for `lowrank finetune`; of every ten examples one is held out to choose rates by, one to report on
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Methods to compare [default: all]
@@ -35,9 +36,8 @@ pub struct Args {
     /// Sequences in a batch [default: 32 for the embedded model, 1 for others]
     #[arg(long)]
     batch: Option<usize>,
-    /// Tokens in a block of a .txt
-    #[arg(long, default_value_t = 192)]
-    seq_len: usize,
+    #[command(flatten)]
+    rows: RowArgs,
     /// r of all but vera, whose is 256
     #[arg(long, default_value_t = 8)]
     rank: usize,
@@ -161,7 +161,8 @@ impl Comparison {
         let (examples, digest) = match &args.data {
             None => (Examples::Embedded, None),
             Some(path) => {
-                let all = source.words.examples(path, args.seq_len)?;
+                let context = source.model.config.max_position_embeddings;
+                let all = args.rows.read(path, &source.words, context)?;
                 let digest = digest::of_examples(&all);
                 let split = Data::split(all).with_context(|| path.display().to_string())?;
                 (Examples::Split(split), Some(digest))
@@ -266,7 +267,7 @@ impl Comparison {
     fn has_answers(&self) -> bool {
         match &self.examples {
             Examples::Embedded => true,
-            Examples::Split([.., report]) => report.iter().any(|example| example.prompt > 0),
+            Examples::Split([.., report]) => report.iter().any(Example::is_answer),
         }
     }
 

@@ -53,7 +53,7 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         // A method's own options are checked before anything is loaded.
         args.plan(None)?.options::<M::Options>()?;
         let Source { model, words, base } = Source::load(args.model.as_deref())?;
-        let (plan, data) = args.plan_and_data(&words)?;
+        let (plan, data) = args.plan_and_data(&words, model.config.max_position_embeddings)?;
         let origin = Origin::new(base, args.settings(), &model, &data);
         let mut session: Session<'_, T, M> =
             begin(args, resumed.as_deref(), plan, model, &data, &origin)?;

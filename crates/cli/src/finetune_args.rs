@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use adapter::{AdamVariant, Decay};
 use anyhow::{Context, Result, bail};
 use clap::builder::RangedU64ValueParser;
-use finetune::{Checkpoints, Data, OptimizerKind, Plan, Sweep};
+use finetune::{Checkpoints, Data, OptimizerKind, Plan, Sweep, Words};
 use serde_json::{Value, json};
 
 use crate::method_args::MethodArgs;
 use crate::output::Format;
-use crate::source::Words;
+use crate::row_args::RowArgs;
 
 /// The options of `lowrank finetune`.
 #[derive(clap::Parser, Clone, Debug)]
@@ -20,7 +20,9 @@ pub struct Args {
     /// Model: a Hugging Face folder, a .gguf file, or a hub id [default: the embedded model and its task]
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     pub model: Option<String>,
-    /// Training data: .txt (cut into blocks of --seq-len) or .jsonl ({"prompt":…,"completion":…})
+    /// Training data, by the end of its name, with .gz or without: .txt (cut into blocks of --seq-len), or rows in .jsonl,
+    /// .ndjson, .json, .csv or .tsv; - is JSON from standard input. A row has the columns prompt and completion, or messages,
+    /// conversations (ShareGPT), instruction and output (Alpaca), or text; see --fields
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     /// Held-out data, of either kind
@@ -34,9 +36,8 @@ pub struct Args {
     /// Updates for so many passes through --data, in the place of --steps
     #[arg(long, conflicts_with = "steps", requires = "data")]
     pub epochs: Option<f64>,
-    /// Tokens in a block of a .txt
-    #[arg(long, default_value_t = 192)]
-    pub seq_len: usize,
+    #[command(flatten)]
+    pub rows: RowArgs,
     /// Sequences in a batch [default: 32 for the embedded model, 1 for others]
     #[arg(long)]
     pub batch: Option<usize>,
@@ -215,8 +216,8 @@ impl Args {
     ///
     /// # Errors
     /// As [`plan`](Self::plan), or a file is missing, empty or no text.
-    pub fn plan_and_data(&self, words: &Words) -> Result<(Plan, Data)> {
-        let read = |path: &PathBuf| words.examples(path, self.seq_len);
+    pub fn plan_and_data(&self, words: &Words, context: usize) -> Result<(Plan, Data)> {
+        let read = |path: &PathBuf| self.rows.read(path, words, context);
         let examples = self.data.as_ref().map(read).transpose()?;
         let plan = self.plan(examples.as_ref().map(Vec::len))?;
         let seed = (!self.no_shuffle).then_some(plan.seed);
@@ -241,7 +242,7 @@ impl Args {
         [
             ("no-shuffle", json!(self.no_shuffle)),
             ("dtype", json!(format!("{:?}", self.dtype))),
-            ("seq-len", json!(self.seq_len)),
+            ("seq-len", json!(self.rows.seq_len)),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()

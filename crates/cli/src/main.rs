@@ -16,6 +16,7 @@ mod method_args;
 mod oracle;
 mod plot;
 mod plot_logs;
+mod row_args;
 mod selftest;
 mod source;
 mod threads;

@@ -9,13 +9,15 @@ use tensor_file::{Digest, DigestWriter, StorageDtype};
 
 const NEVER: &str = "nothing that is written to a sink fails";
 
-/// Of the tokens of examples, in this order.
+/// Of the tokens of examples, in this order, and of which are learnt.
 pub fn of_examples(examples: &[Example]) -> Digest {
     let mut digest = DigestWriter::new(sink());
-    for Example { tokens, prompt } in examples {
-        for &number in [tokens.len() as u32, *prompt as u32].iter().chain(tokens) {
-            digest.write_all(&number.to_le_bytes()).expect(NEVER);
+    let mut write = |bytes: &[u8]| digest.write_all(bytes).expect(NEVER);
+    for Example { tokens, learnt } in examples {
+        for &number in [tokens.len() as u32].iter().chain(tokens) {
+            write(&number.to_le_bytes());
         }
+        write(&learnt.iter().copied().map(u8::from).collect::<Vec<_>>());
     }
     digest.digest()
 }

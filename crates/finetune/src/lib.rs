@@ -3,6 +3,8 @@
 //! | here | what |
 //! |---|---|
 //! | [`Plan`] | all that decides a run apart from the model and the data |
+//! | [`Words`] | text to tokens and back |
+//! | [`Reader`], [`Rows`] | a user's file as examples |
 //! | [`Data`] | training and held-out examples |
 //! | [`Session`] | the one training loop: started, begun from an adapter or resumed; trained, measured, saved |
 //! | [`run`], [`Record`] | one row of a comparison, run once, and what was measured |
@@ -21,11 +23,13 @@ mod folder;
 mod log;
 mod out;
 mod plan;
+mod rows;
 mod run;
 mod session;
 mod spread;
 mod store;
 mod sweep;
+mod words;
 
 pub use data::Data;
 pub use folder::{Checkpoints, RunFolder, furthest, out};
@@ -33,8 +37,10 @@ pub use log::{Entry, LOG};
 pub use methods::{Base, Error, Result};
 pub use out::{Out, RUN, run_toml};
 pub use plan::{OptimizerKind, Plan};
+pub use rows::{Reader, Rows, TrainOn};
 pub use run::{Record, run};
 pub use session::{ByKind, Origin, Session, Step};
 pub use spread::Spread;
 pub use store::{Outcome, Store};
 pub use sweep::{Sweep, Trial};
+pub use words::Words;

@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for step in 0..STEPS {
         let mut batch = Batch::new();
         for example in Task::Ascending.examples(BATCH, &mut rng) {
-            batch.push(&example.tokens, example.prompt)?;
+            batch.push_example(&example)?;
         }
         let report = trainer.step(&[batch])?;
         bar.inc(1);

@@ -2,6 +2,7 @@
 
 use adapter::check_shape;
 
+use crate::data::Example;
 use crate::{Error, Result};
 
 /// Several sequences, one after the other, with what each token should predict.
@@ -40,13 +41,26 @@ impl Batch {
     /// # Errors
     /// The sequence is empty.
     pub fn push(&mut self, sequence: &[u32], prompt: usize) -> Result<()> {
+        self.push_where(sequence, |i| i >= prompt)
+    }
+
+    /// Add a sequence whose loss counts the predictions of the tokens to be learnt, wherever they are.
+    ///
+    /// # Errors
+    /// The sequence is empty, or does not say of each token whether it is learnt.
+    pub fn push_example(&mut self, example: &Example) -> Result<()> {
+        let Example { tokens, learnt } = example;
+        check_shape("learnt", &[learnt.len()], &[tokens.len()], "one for each token")?;
+        self.push_where(tokens, |i| learnt[i])
+    }
+
+    fn push_where(&mut self, sequence: &[u32], learnt: impl Fn(usize) -> bool) -> Result<()> {
         if sequence.is_empty() {
             return Err(Error::Data("a sequence is empty: each needs at least one token".into()));
         }
         self.tokens.extend(sequence);
-        let next =
-            (1..=sequence.len()).map(|i| if i >= prompt { sequence.get(i).copied() } else { None });
-        self.targets.extend(next);
+        let next = |i: usize| sequence.get(i).copied().filter(|_| learnt(i));
+        self.targets.extend((1..=sequence.len()).map(next));
         self.lengths.push(sequence.len());
         Ok(())
     }

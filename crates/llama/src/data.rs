@@ -2,17 +2,35 @@
 
 use rand::seq::SliceRandom;
 
-use crate::error::refused;
 use crate::random::{Purpose, random};
 use crate::{Batch, Error, Result};
 
-/// A token sequence; its first `prompt` tokens are given and not learnt.
+/// A token sequence, and which of its tokens are to be learnt. The others are given: the loss does not count their
+/// predictions, though the model reads them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
     /// All tokens.
     pub tokens: Vec<u32>,
-    /// How many of them are the prompt.
-    pub prompt: usize,
+    /// For each of them: is it to be learnt? The first token follows nothing, so nothing predicts it.
+    pub learnt: Vec<bool>,
+}
+
+impl Example {
+    /// The first `prompt` tokens are given, and all after them are to be learnt.
+    pub fn new(tokens: Vec<u32>, prompt: usize) -> Self {
+        let learnt = (0..tokens.len()).map(|i| i >= prompt).collect();
+        Self { tokens, learnt }
+    }
+
+    /// How many predictions the loss counts.
+    pub fn predictions(&self) -> usize {
+        self.learnt.iter().skip(1).filter(|&&learnt| learnt).count()
+    }
+
+    /// Is a part of it given, as a prompt is?
+    pub fn is_answer(&self) -> bool {
+        self.learnt.contains(&false)
+    }
 }
 
 /// Examples and the order in which training takes them.
@@ -33,11 +51,8 @@ impl Dataset {
         if examples.is_empty() {
             return Err(Error::Data("there is nothing to train on".into()));
         }
-        if let Some(i) = examples.iter().position(|e| e.tokens.len() <= e.prompt.max(1)) {
-            return Err(Error::Data(format!(
-                "example {} has nothing to predict: it needs a completion, and two tokens in all",
-                i + 1
-            )));
+        if let Some(i) = examples.iter().position(|example| example.predictions() == 0) {
+            return Err(nothing_to_predict(i));
         }
         Ok(Self { examples, shuffle })
     }
@@ -59,8 +74,7 @@ impl Dataset {
             if pass.0 != number {
                 pass = (number, self.order(number));
             }
-            let example = &self.examples[pass.1[place]];
-            batch.push(&example.tokens, example.prompt)?;
+            batch.push_example(&self.examples[pass.1[place]])?;
         }
         Ok(batch)
     }
@@ -90,26 +104,13 @@ pub fn blocks(tokens: &[u32], length: usize) -> Result<(Vec<Example>, usize)> {
     }
     let blocks = tokens.chunks_exact(length);
     let rest = blocks.remainder().len();
-    Ok((blocks.map(|block| Example { tokens: block.to_vec(), prompt: 0 }).collect(), rest))
+    Ok((blocks.map(|block| Example::new(block.to_vec(), 0)).collect(), rest))
 }
 
-/// A row of a `.jsonl` file.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Row {
-    /// What is given.
-    pub prompt: String,
-    /// What is to be learnt.
-    pub completion: String,
-}
-
-/// The rows of a `.jsonl` text: one JSON object a line, empty lines skipped.
-///
-/// # Errors
-/// A line is not `{"prompt": …, "completion": …}`, by its number.
-pub fn rows(text: &str) -> Result<Vec<Row>> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let row =
-        |(i, line)| serde_json::from_str(line).map_err(refused(format!("data: line {}", i + 1)));
-    lines.map(row).collect()
+/// The error for example number `i`, from 0.
+pub(crate) fn nothing_to_predict(i: usize) -> Error {
+    Error::Data(format!(
+        "example {} has nothing to predict: it needs a completion, and two tokens in all",
+        i + 1
+    ))
 }

@@ -3,27 +3,15 @@
 use adapter::{Adapter, Real};
 use ndarray::{Array1, Array2, Axis, s};
 use rand::Rng;
-use rand::distr::{Distribution, weighted::WeightedIndex};
 
 use crate::adapters::{Adapters, Masks};
 use crate::rope::Rotation;
-use crate::{Error, Llama, Result, attention, norm};
+use crate::{Error, Llama, Result, Sampling, attention, norm};
 
 /// The keys and values of the tokens so far, of every layer.
 pub struct Cache<T> {
     layers: Vec<[Array2<T>; 2]>,
     tokens: usize,
-}
-
-/// How to go on from a prompt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sampling {
-    /// At most this many new tokens.
-    pub count: usize,
-    /// 0 takes the likeliest token every time; above, tokens are drawn from softmax(logits/temperature).
-    pub temperature: f64,
-    /// Stop before the first of these.
-    pub stop: Vec<u32>,
 }
 
 impl<T: Real> Llama<T> {
@@ -74,7 +62,7 @@ impl<T: Real> Llama<T> {
     /// Continue `prompt` as `sampling` says. `seen` is called with each new token.
     ///
     /// # Errors
-    /// The temperature is negative or NaN, the prompt is empty, or the model's scores are not finite.
+    /// The temperature or `top_p` makes no sense, the prompt is empty, or the model's scores are not finite.
     pub fn generate<A: Adapter<T>>(
         &self,
         adapters: &Adapters<A>,
@@ -83,54 +71,21 @@ impl<T: Real> Llama<T> {
         rng: &mut impl Rng,
         mut seen: impl FnMut(u32),
     ) -> Result<Vec<u32>> {
-        let &Sampling { count, temperature, ref stop } = sampling;
-        if !(temperature >= 0.0 && temperature.is_finite()) {
-            let hint = "0 for the likeliest token, or a positive number";
-            return Err(adapter::Error::value("temperature", temperature, hint).into());
-        }
+        sampling.check()?;
         let mut cache = self.cache();
         let mut tokens = Vec::new();
         let mut logits = self.read(adapters, &mut cache, prompt)?;
-        while tokens.len() < count {
-            let next = choose(&logits, temperature, rng)?;
-            if stop.contains(&next) {
+        while tokens.len() < sampling.count {
+            let next = sampling.choose(logits.view(), rng)?;
+            if sampling.stop.contains(&next) {
                 break;
             }
             tokens.push(next);
             seen(next);
-            if tokens.len() < count {
+            if tokens.len() < sampling.count {
                 logits = self.read(adapters, &mut cache, &[next])?;
             }
         }
         Ok(tokens)
     }
-}
-
-fn choose<T: Real>(logits: &Array1<T>, temperature: f64, rng: &mut impl Rng) -> Result<u32> {
-    let not_finite = || adapter::Error::NotFinite {
-        name: "a logit".into(),
-        hint: "the model or the adapter is broken".into(),
-    };
-    if logits.iter().any(|logit| !logit.is_finite()) {
-        return Err(not_finite().into());
-    }
-    let logits = logits.mapv(T::to_f64);
-    let (best, largest) = argmax(&logits);
-    if temperature == 0.0 {
-        return Ok(best as u32);
-    }
-    let weights = logits.iter().map(|logit| ((logit - largest) / temperature).exp());
-    let law = WeightedIndex::new(weights).map_err(|_| not_finite())?;
-    Ok(law.sample(rng) as u32)
-}
-
-/// The first largest entry and where it is.
-fn argmax(values: &Array1<f64>) -> (usize, f64) {
-    let first = (0, values[0]);
-    values
-        .iter()
-        .copied()
-        .enumerate()
-        .skip(1)
-        .fold(first, |best, (i, value)| if value > best.1 { (i, value) } else { best })
 }

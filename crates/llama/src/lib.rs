@@ -25,6 +25,7 @@ mod objective;
 mod projection;
 pub mod random;
 mod rope;
+mod sampling;
 pub mod save;
 mod saved;
 pub mod state;
@@ -36,18 +37,21 @@ mod vectors;
 
 pub use adapters::{Adapters, Grads, Masks, Site};
 pub use batch::Batch;
+#[cfg(feature = "tokenizer")]
+pub use chat::Rendered;
 pub use checkpoint::Checkpoint;
 pub use config::{
     Activation, Architecture, Config, Llama3Scaling, RopeScaling, Variant, YarnScaling,
 };
 pub use decoder::Train;
 pub use error::{Cause, Error, Result};
-pub use generate::{Cache, Sampling};
+pub use generate::Cache;
 pub use merge::{MergeReport, merge};
 pub use model::{Layer, Llama};
 pub use model_grads::ModelGrads;
 pub use objective::{Outcome, Score};
 pub use projection::Projection;
+pub use sampling::Sampling;
 pub use saved::Saved;
 pub use tensor_file::StorageDtype;
 #[cfg(feature = "tokenizer")]

@@ -6,7 +6,8 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, Axis};
 
 use crate::adapters::{Adapters, Grads, Masks};
-use crate::data::Example;
+use crate::data::{Example, nothing_to_predict};
+use crate::sampling::likeliest;
 use crate::{Batch, Error, Llama, Result, Train};
 
 /// The loss of a batch and what it took.
@@ -42,13 +43,14 @@ impl<T: Real> Llama<T> {
     }
 
     /// Mean loss over the predictions of `examples`, and the fraction of examples that are answered exactly: each
-    /// token after the prompt is the likeliest one.
+    /// token to be learnt is the likeliest one. Of tokens that are equally likely the first counts, as in
+    /// [`generate`](Self::generate).
     ///
     /// If the likeliest token is right at each place of an answer given the right tokens before it, then greedy
     /// generation writes just that answer, so one forward pass tells.
     ///
     /// # Errors
-    /// There is no example, or one does not fit the model.
+    /// There is no example, or one has nothing to predict or does not fit the model.
     pub fn evaluate<A: Adapter<T>>(
         &self,
         adapters: &Adapters<A>,
@@ -57,11 +59,15 @@ impl<T: Real> Llama<T> {
         if examples.is_empty() {
             return Err(Error::Data("there is nothing to evaluate on".into()));
         }
+        // Without a target nothing is wrong, and the loss is 0/0.
+        if let Some(i) = examples.iter().position(|example| example.predictions() == 0) {
+            return Err(nothing_to_predict(i));
+        }
         let (mut loss, mut count, mut exact) = (0.0, 0, 0);
         for examples in examples.chunk_by(fit_together()) {
             let mut batch = Batch::new();
             for example in examples {
-                batch.push(&example.tokens, example.prompt)?;
+                batch.push_example(example)?;
             }
             let (hidden, _) = self.forward(adapters, &batch, &Masks::new(), Train::Nothing)?;
             let (chosen, targets, rows) = predictions(&hidden, &batch);
@@ -70,8 +76,8 @@ impl<T: Real> Llama<T> {
             for ((logits, &row), target) in
                 logits.outer_iter().zip(&rows).zip(targets.iter().flatten())
             {
-                // Written so that a NaN is wrong.
-                wrong[row] = !logits.iter().all(|&other| other <= logits[*target as usize]);
+                // A NaN is wrong, since then no token is the likeliest.
+                wrong[row] = likeliest(logits) != Some(*target);
             }
             exact += batch.spans().filter(|rows| !wrong[rows.clone()].contains(&true)).count();
             count += targets.len();

@@ -36,7 +36,7 @@ impl Task {
             answer.reverse();
         }
         let tokens = problem.into_iter().chain([ARROW]).chain(answer).collect();
-        Example { tokens, prompt: DIGITS + 1 }
+        Example::new(tokens, DIGITS + 1)
     }
 
     /// Many problems with their answers.

@@ -4,14 +4,15 @@
 mod vocabulary;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::vocabulary::Vocabulary;
-use crate::Result;
-use crate::chat::{self, Message};
-use crate::error::{io, refused};
+use crate::chat::{Rendered, Template};
+use crate::error::{bad, io, refused};
+use crate::{Error, Result};
 
 /// A tokenizer, its special tokens and its chat template.
 #[derive(Clone, Debug)]
@@ -20,7 +21,9 @@ pub struct Tokenizer {
     /// `bos_token`, `eos_token`, … and their texts.
     special: BTreeMap<String, String>,
     stops: BTreeSet<u32>,
-    template: Option<String>,
+    template: Option<Template>,
+    /// What the tokenizer puts before and after every text.
+    around: [Vec<u32>; 2],
 }
 
 impl Tokenizer {
@@ -30,9 +33,10 @@ impl Tokenizer {
     /// It cannot be read, or is no such file.
     pub fn from_file(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(io(path))?;
-        let inner = tokenizers::Tokenizer::from_bytes(bytes)
-            .map_err(refused(format!("{}: not a tokenizer", path.display())))?;
-        Ok(Self::new(inner))
+        let what = format!("{}: not a tokenizer", path.display());
+        check_decoder(&bytes).map_err(|error| error.in_file(path))?;
+        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(refused(what))?;
+        Self::new(inner)
     }
 
     /// Read `tokenizer.json` and what says more about it: `tokenizer_config.json`, `special_tokens_map.json`,
@@ -56,12 +60,16 @@ impl Tokenizer {
                 }
             }
             let template = json.get("chat_template").and_then(default_template);
-            tokenizer.template = template.map(str::to_owned).or(tokenizer.template);
+            let template = template.map(|text| Template::new(text.to_owned()));
+            tokenizer.template = template.or(tokenizer.template);
+            if let Some(added) = json.get("added_tokens_decoder") {
+                tokenizer.add_missing(added).map_err(|reason| bad(&folder.join(name), reason))?;
+            }
         }
         let path = folder.join("chat_template.jinja");
         if path.is_file() {
             let text = std::fs::read_to_string(&path).map_err(io(&path))?;
-            tokenizer.template = Some(text);
+            tokenizer.template = Some(Template::new(text));
         }
         tokenizer.stops.extend(tokenizer.eos());
         for name in ["config.json", "generation_config.json"] {
@@ -76,11 +84,65 @@ impl Tokenizer {
         Ok(Some(tokenizer))
     }
 
-    fn new(mut inner: tokenizers::Tokenizer) -> Self {
+    fn new(mut inner: tokenizers::Tokenizer) -> Result<Self> {
         // A file may ask for texts to be cut or filled up to some length; here a text is all of its tokens.
         inner.with_truncation(None).expect("no truncation is always possible");
         inner.with_padding(None);
-        Self { inner, special: BTreeMap::new(), stops: BTreeSet::new(), template: None }
+        let (special, stops, template) = (BTreeMap::new(), BTreeSet::new(), None);
+        let mut tokenizer = Self { inner, special, stops, template, around: [vec![], vec![]] };
+        let (plain, whole) = (tokenizer.tokens("a", false)?, tokenizer.tokens("a", true)?);
+        if let Some(at) = whole.windows(plain.len().max(1)).position(|part| part == plain) {
+            tokenizer.around = [whole[..at].to_vec(), whole[at + plain.len()..].to_vec()];
+        }
+        Ok(tokenizer)
+    }
+
+    /// Add the tokens of `added_tokens_decoder` that `tokenizer.json` lacks, as transformers does.
+    fn add_missing(&mut self, added: &Value) -> Result<(), String> {
+        #[derive(serde::Deserialize)]
+        #[serde(default)]
+        struct Entry {
+            content: String,
+            single_word: bool,
+            lstrip: bool,
+            rstrip: bool,
+            normalized: bool,
+            special: bool,
+        }
+        impl Default for Entry {
+            fn default() -> Self {
+                let (single_word, lstrip, rstrip, normalized) = (false, false, false, true);
+                let content = String::new();
+                Self { content, single_word, lstrip, rstrip, normalized, special: false }
+            }
+        }
+        let wrong = |error: serde_json::Error| format!("added_tokens_decoder: {error}");
+        let entries: BTreeMap<u32, Entry> = serde_json::from_value(added.clone()).map_err(wrong)?;
+        for (id, entry) in entries {
+            let known = self.inner.get_added_tokens_decoder();
+            if known.get(&id).is_some_and(|token| token.content == entry.content) {
+                continue;
+            }
+            let token = tokenizers::AddedToken::from(entry.content.clone(), entry.special)
+                .single_word(entry.single_word)
+                .lstrip(entry.lstrip)
+                .rstrip(entry.rstrip)
+                .normalized(entry.normalized);
+            match entry.special {
+                true => self.inner.add_special_tokens(&[token]),
+                false => self.inner.add_tokens(&[token]),
+            };
+            let got = self.inner.token_to_id(&entry.content);
+            if got != Some(id) {
+                let got = got.map_or("none".to_owned(), |got| got.to_string());
+                return Err(format!(
+                    "added_tokens_decoder gives {:?} the number {id}, and after tokenizer.json it has {got}: the two files \
+                     are not of the same model",
+                    entry.content
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The tokens of a text as it is. Special tokens that the text spells out (`<|im_end|>`) are recognised; none is
@@ -92,12 +154,53 @@ impl Tokenizer {
         self.tokens(text, false)
     }
 
-    /// The tokens of a text, and those that the model expects around it, such as one that begins every text.
+    /// The same, and of each token which bytes of the text it stands for.
+    ///
+    /// # Errors
+    /// The tokenizer cannot represent the text.
+    pub fn encode_with_places(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>)> {
+        let encoding = self.inner.encode(text, false).map_err(refused(TOKENIZER))?;
+        let places = encoding.get_offsets().iter().map(|&(start, end)| start..end).collect();
+        Ok((encoding.get_ids().to_vec(), places))
+    }
+
+    /// The tokens of a text, and those that the tokenizer puts around every text, such as one that begins it: what
+    /// transformers' tokenizers return.
     ///
     /// # Errors
     /// The tokenizer cannot represent the text.
     pub fn encode_with_special(&self, text: &str) -> Result<Vec<u32>> {
         self.tokens(text, true)
+    }
+
+    /// The tokens of a text that will go on, such as a prompt: with those that begin every text, unless the text spells
+    /// them out itself, and without those that end one.
+    ///
+    /// # Errors
+    /// The tokenizer cannot represent the text.
+    pub fn encode_open(&self, text: &str) -> Result<Vec<u32>> {
+        let [before, _] = &self.around;
+        let tokens = self.tokens(text, false)?;
+        let missing = if tokens.starts_with(before) { &[] } else { before.as_slice() };
+        Ok([missing, &tokens].concat())
+    }
+
+    /// The tokens of a whole text: with those that begin and end every text and with [`eos`](Self::eos) at its end, each
+    /// of them once, also where the text spells them out itself.
+    ///
+    /// # Errors
+    /// The tokenizer cannot represent the text.
+    pub fn encode_closed(&self, text: &str) -> Result<Vec<u32>> {
+        let [_, after] = &self.around;
+        let mut tokens = self.encode_open(text)?;
+        if !tokens.ends_with(after) {
+            tokens.extend(after);
+        }
+        let eos = self.eos();
+        if eos.is_some() && tokens.last().copied() != eos {
+            tokens.extend(eos);
+        }
+        Ok(tokens)
     }
 
     fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>> {
@@ -135,18 +238,34 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
-    /// A prompt in the model's chat template: up to where the model answers, or with its answer. `None` if it has no
-    /// template.
+    /// Messages in the model's chat template, to its end or up to where the model answers. `more` are other variables of the
+    /// template, such as `tools`. `None` if the model has no template.
     ///
     /// # Errors
     /// The template is wrong or refuses the conversation.
-    pub fn chat(&self, prompt: &str, completion: Option<&str>) -> Result<Option<String>> {
-        let user = Message { role: "user", content: prompt };
-        let assistant = completion.map(|content| Message { role: "assistant", content });
-        let messages: Vec<Message<'_>> = [Some(user), assistant].into_iter().flatten().collect();
-        let render =
-            |template| chat::render(template, &self.special, &messages, completion.is_none());
-        self.template.as_deref().map(render).transpose()
+    pub fn render(
+        &self,
+        messages: &[Value],
+        add_generation_prompt: bool,
+        more: &Map<String, Value>,
+    ) -> Result<Option<Rendered>> {
+        let render = |template: &Template| {
+            template.render(&self.special, messages, add_generation_prompt, more)
+        };
+        self.template.as_ref().map(render).transpose()
+    }
+
+    /// Does the model have a chat template?
+    pub fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
+    /// Let a chat template that asks for today's date have this one, as in 2024-07-26.
+    ///
+    /// # Errors
+    /// It is no such date.
+    pub fn set_date(&mut self, date: &str) -> Result<()> {
+        self.template.as_mut().map_or(Ok(()), |template| template.set_date(date))
     }
 
     /// The files of a Hugging Face folder that describe this tokenizer, by name.
@@ -160,7 +279,8 @@ impl Tokenizer {
             self.special.iter().map(|(role, text)| (role.clone(), json!(text))).collect();
         config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
         config.insert("clean_up_tokenization_spaces".into(), json!(false));
-        config.extend(self.template.iter().map(|text| ("chat_template".to_owned(), json!(text))));
+        config
+            .extend(self.template.iter().map(|t| ("chat_template".to_owned(), json!(t.source()))));
         let pad = self.special.get("pad_token").and_then(|text| self.inner.token_to_id(text));
         let stops: Vec<u32> = self.stops().collect();
         let generation =
@@ -180,6 +300,26 @@ impl Tokenizer {
 const TOKENIZER: &str = "data: tokenizer";
 
 const ROLES: [&str; 4] = ["bos_token", "eos_token", "unk_token", "pad_token"];
+
+/// What is inside `decoder` must be JSON and must not cut off more than there is: the library panics on both.
+fn check_decoder(tokenizer: &[u8]) -> Result<()> {
+    #[derive(serde::Deserialize)]
+    struct Parts {
+        #[serde(default)]
+        decoder: Value,
+    }
+    let parts: Parts = serde_json::from_slice(tokenizer).map_err(refused("not a tokenizer"))?;
+    if strips_from_ends(&parts.decoder) {
+        return Err(Error::Config("its decoder strips from the end of tokens".into()));
+    }
+    Ok(())
+}
+
+fn strips_from_ends(decoder: &Value) -> bool {
+    let strips = decoder["type"] == "Strip" && decoder["stop"].as_u64().unwrap_or(0) > 0;
+    let inner = decoder["decoders"].as_array();
+    strips || inner.is_some_and(|decoders| decoders.iter().any(strips_from_ends))
+}
 
 /// The object in a file; empty if there is no such file.
 fn read_json(path: &Path) -> Result<Map<String, Value>> {

@@ -3,6 +3,7 @@
 mod days;
 mod oracle;
 mod verbs;
+mod words;
 
 use std::path::Path;
 use std::process::{Command, Output};

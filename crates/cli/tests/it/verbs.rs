@@ -132,8 +132,8 @@ fn merged_models_are_the_trained_ones() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert!(text.contains("as f32: rounding lost 0.0% of ΔW"), "{text}");
         let model = llama::load::load::<f32>(&merged).unwrap().model;
-        let text = std::fs::read_to_string(&questions).unwrap();
-        let examples: Vec<_> = llama::data::rows(&text).unwrap().iter().map(example).collect();
+        let reader = finetune::Reader { context: 64, ..Default::default() };
+        let examples = reader.read(questions.as_ref(), &finetune::Words::Digits).unwrap().examples;
         let score = model.evaluate(&llama::Adapters::<adapter::Full>::none(), &examples).unwrap();
         // The two sum in another order, and each merged weight is rounded once: some 1e-7 through three layers.
         let difference = (score.loss - loss(&trained, "after")).abs();
@@ -142,7 +142,7 @@ fn merged_models_are_the_trained_ones() {
         let generate = ["generate", "--prompt", "31415926>", "--adapter", &adapter];
         let text = String::from_utf8(lowrank(&generate).stdout).unwrap();
         let prompt = llama::tiny::encode("31415926>").unwrap();
-        let sampling = llama::Sampling { count: 8, temperature: 0.0, stop: Vec::new() };
+        let sampling = llama::Sampling::greedy(8, Vec::new());
         let none = llama::Adapters::<adapter::Full>::none();
         let mut rng = rand_chacha::rand_core::SeedableRng::seed_from_u64(0);
         let rng: &mut rand_chacha::ChaCha8Rng = &mut rng;
@@ -152,14 +152,6 @@ fn merged_models_are_the_trained_ones() {
             std::fs::remove_dir_all(folder).unwrap();
         }
     }
-}
-
-fn example(row: &llama::data::Row) -> llama::data::Example {
-    let [mut tokens, completion] =
-        [&row.prompt, &row.completion].map(|text| llama::tiny::encode(text).unwrap());
-    let prompt = tokens.len();
-    tokens.extend(completion);
-    llama::data::Example { tokens, prompt }
 }
 
 /// Delta-LoRA's folder holds a rank and a scale of its own, so its α is known from the settings alone.
@@ -273,7 +265,9 @@ fn bad_arguments_get_one_line() {
     let empty_rows = file("empty.jsonl", b"\n");
     let bad_row =
         file("bad.jsonl", b"{\"prompt\": \"1>\", \"completion\": \"1\"}\n{\"prompt\": 3}\n");
-    let csv = file("data.csv", b"1,2");
+    let csv = file("data.csv", b"1,2\n3,4\n");
+    let parquet = file("data.parquet", b"PAR1");
+    let other = file("data.doc", b"x");
     let notes = file("model.gguf", b"not a model");
     let missing = path(directory.path(), "nowhere");
     for (arguments, expected) in [
@@ -301,7 +295,9 @@ fn bad_arguments_get_one_line() {
         (&["--data", &letters], "'a' is unknown to the embedded model"),
         (&["--data", &empty_rows], "is empty"),
         (&["--data", &bad_row], "line 2"),
-        (&["--data", &csv], "ends in .txt or .jsonl"),
+        (&["--data", &csv], "its columns are 1, 2"),
+        (&["--data", &parquet], "ds.to_json(\"data.jsonl\")"),
+        (&["--data", &other], "data ends in .txt, .jsonl"),
         (&["--data", &missing], "nowhere"),
         (&["--model", &notes, "--data", &short], "model.gguf"),
         (&["--model", &missing, "--data", &short], "nowhere"),

@@ -16,6 +16,7 @@ use tokenizers::processors::template::TemplateProcessing;
 
 use self::words::Words;
 use super::{ROLES, Tokenizer};
+use crate::chat::Template;
 use crate::error::refused;
 use crate::{Error, Result};
 
@@ -107,7 +108,8 @@ impl Tokenizer {
         }
         let stops = ["eos", "eot", "eom"];
         let stops = stops.iter().filter_map(|name| vocabulary.ids.get(name).copied()).collect();
-        Ok(Self { special, stops, template: vocabulary.chat_template, ..Self::new(inner) })
+        let template = vocabulary.chat_template.map(Template::new);
+        Ok(Self { special, stops, template, ..Self::new(inner)? })
     }
 }
 

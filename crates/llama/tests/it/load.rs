@@ -171,3 +171,49 @@ fn what_goes_with_the_weights_is_copied() {
     assert_eq!(config["bos_token_id"], 7);
     assert_eq!(config["torch_dtype"], "bfloat16");
 }
+
+/// Of equally likely tokens the first counts, in what is generated and in what is called right.
+#[test]
+fn ties_are_broken_the_same_way_everywhere() {
+    let mut model = small();
+    model.head = Some(Array2::zeros(model.head().dim()));
+    let none = Adapters::<Full>::none();
+    let mut rng = <rand_chacha::ChaCha8Rng as rand::SeedableRng>::seed_from_u64(0);
+    let sampling = llama::Sampling::greedy(2, vec![]);
+    let written = model.generate(&none, &[3, 4], &sampling, &mut rng, |_| {}).unwrap();
+    let example = |answer: &[u32]| llama::data::Example::new([&[3, 4], answer].concat(), 2);
+    let exact = |answer: &[u32]| model.evaluate(&none, &[example(answer)]).unwrap().exact;
+    assert_eq!(exact(&written), 1.0);
+    assert_eq!(exact(&[5, 6]), 0.0);
+    assert_eq!(exact(&[written[0], 6]), 0.0);
+}
+
+/// Nothing to predict is no score: 0/0, and everything right.
+#[test]
+fn an_example_without_a_target_has_no_score() {
+    let model = small();
+    let examples =
+        [llama::data::Example::new(vec![1, 2, 3], 1), llama::data::Example::new(vec![1, 2, 3], 3)];
+    let error = model.evaluate(&Adapters::<Full>::none(), &examples).unwrap_err().to_string();
+    assert!(error.contains("example 2 has nothing to predict"), "{error}");
+}
+
+/// A loss counts the learnt tokens, wherever they are.
+#[test]
+fn a_mask_in_the_middle_counts_its_own_tokens() {
+    let model = small();
+    let none = Adapters::<Full>::none();
+    let tokens = vec![1, 2, 3, 4, 5];
+    let loss = |learnt: &[usize]| {
+        let learnt = (0..5).map(|i| learnt.contains(&i)).collect();
+        let mut batch = Batch::new();
+        batch.push_example(&llama::data::Example { tokens: tokens.clone(), learnt }).unwrap();
+        (model.loss(&none, &batch).unwrap(), batch.predictions())
+    };
+    let ((first, one), (last, two), (both, three)) =
+        (loss(&[0, 1]), loss(&[3, 4]), loss(&[1, 3, 4]));
+    assert_eq!((one, two, three), (1, 2, 3));
+    approx::assert_abs_diff_eq!(first + last, both, epsilon = 1e-12);
+    let uneven = llama::data::Example { tokens, learnt: vec![true; 4] };
+    assert!(Batch::new().push_example(&uneven).is_err());
+}

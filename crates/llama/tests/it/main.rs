@@ -3,6 +3,7 @@
 mod architecture_cases;
 mod architecture_files;
 mod architectures;
+mod chat;
 mod gguf;
 mod gradients;
 mod load;

@@ -34,7 +34,7 @@ fn a_sentence_piece_vocabulary() {
     check(&tokenizer, &json("tiny.json")["texts"]);
     assert_eq!((tokenizer.bos(), tokenizer.eos()), (Some(1), Some(2)));
     assert_eq!(tokenizer.encode("x").unwrap(), [276, 123], "nothing is added unless asked for");
-    assert_eq!(tokenizer.chat("x", None).unwrap(), None);
+    assert!(!tokenizer.has_template());
 }
 
 /// The tokenizer, the chat template and the ends of SmolLM2, from its file and from a folder that we wrote.
@@ -68,8 +68,108 @@ fn smollm2() {
         let chat = &document["chat"];
         let [prompt, completion] =
             ["prompt", "completion"].map(|name| chat[name].as_str().unwrap());
-        let render = |completion| tokenizer.chat(prompt, completion).unwrap().unwrap();
-        assert_eq!(render(None), chat["asked"].as_str().unwrap());
-        assert_eq!(render(Some(completion)), chat["answered"].as_str().unwrap());
+        let asked = serde_json::json!({"role": "user", "content": prompt});
+        let answer = serde_json::json!({"role": "assistant", "content": completion});
+        let render = |messages: &[Value], open| {
+            let none = serde_json::Map::new();
+            tokenizer.render(messages, open, &none).unwrap().unwrap().text
+        };
+        assert_eq!(render(std::slice::from_ref(&asked), true), chat["asked"].as_str().unwrap());
+        assert_eq!(render(&[asked, answer], false), chat["answered"].as_str().unwrap());
     }
+}
+
+/// A folder with the small tokenizer, changed, and other files.
+fn folder(change: impl Fn(&mut Value), files: &[(&str, Value)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tokenizer = json("tokenizer.json");
+    change(&mut tokenizer);
+    let write = |name: &str, json: &Value| {
+        fs::write(folder.path().join(name), json.to_string()).unwrap();
+    };
+    write("tokenizer.json", &tokenizer);
+    for (name, json) in files {
+        write(name, json);
+    }
+    folder
+}
+
+/// What stands around a text is there once, whatever the tokenizer adds and the text spells out.
+#[test]
+fn special_tokens_are_not_doubled() {
+    let both = |tokenizer: &mut Value| {
+        let single = tokenizer["post_processor"]["single"].as_array_mut().unwrap();
+        single.push(serde_json::json!({"SpecialToken": {"id": "</s>", "type_id": 0}}));
+        tokenizer["post_processor"]["special_tokens"]["</s>"] =
+            serde_json::json!({"id": "</s>", "ids": [2], "tokens": ["</s>"]});
+    };
+    let special =
+        [("special_tokens_map.json", serde_json::json!({"bos_token": "<s>", "eos_token": "</s>"}))];
+    for folder in [folder(|_| {}, &special), folder(both, &special)] {
+        let tokenizer = Tokenizer::from_folder(folder.path()).unwrap().unwrap();
+        let text = tokenizer.encode("the").unwrap();
+        let around = |before: &[u32], after: &[u32]| [before, &text, after].concat();
+        assert_eq!(tokenizer.encode_open("the").unwrap(), around(&[1], &[]));
+        assert_eq!(tokenizer.encode_closed("the").unwrap(), around(&[1], &[2]));
+        assert_eq!(tokenizer.encode_closed("the</s>").unwrap(), around(&[1], &[2]));
+        let spelled = tokenizer.encode_closed("<s>the</s>").unwrap();
+        assert_eq!(spelled.iter().filter(|&&token| token <= 2).count(), 2, "{spelled:?}");
+    }
+}
+
+/// transformers adds the tokens that tokenizer_config.json has and tokenizer.json lacks.
+#[test]
+fn added_tokens_of_the_config() {
+    let size = |tokenizer: &Value| {
+        let vocabulary = tokenizer["model"]["vocab"].as_object().unwrap();
+        vocabulary.len() as u64
+    };
+    let next = size(&json("tokenizer.json"));
+    let config = |id: u64| {
+        let added = serde_json::json!({
+            "1": {"content": "<s>", "special": true},
+            id.to_string(): {"content": "<|call|>", "special": true, "normalized": false},
+        });
+        [("tokenizer_config.json", serde_json::json!({"added_tokens_decoder": added}))]
+    };
+    let good = folder(|_| {}, &config(next));
+    let tokenizer = Tokenizer::from_folder(good.path()).unwrap().unwrap();
+    assert!(tokenizer.encode("the<|call|>").unwrap().contains(&(next as u32)));
+    let bad = folder(|_| {}, &config(next + 5));
+    let error = Tokenizer::from_folder(bad.path()).unwrap_err().to_string();
+    assert!(error.contains("tokenizer_config.json") && error.contains("<|call|>"), "{error}");
+}
+
+/// The library panics on these.
+#[test]
+fn a_damaged_decoder_is_an_error() {
+    let good = json("tokenizer.json").to_string();
+    let cut = &good[..good.find("\"ByteFallback\"").unwrap() + 3];
+    let ends = good.replace("\"stop\":0", "\"stop\":7");
+    let number = good.replace("\"stop\":0", "\"stop\":1e999");
+    assert!(ends != good && number != good);
+    for text in [cut, &ends, &number] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokenizer.json");
+        fs::write(&path, text).unwrap();
+        let error = Tokenizer::from_file(&path).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json"), "{error}");
+    }
+}
+
+#[test]
+fn a_date_is_a_date() {
+    let template = [(
+        "tokenizer_config.json",
+        serde_json::json!({"chat_template": "{{ strftime_now('%d %b %Y') }}"}),
+    )];
+    let folder = folder(|_| {}, &template);
+    let mut tokenizer = Tokenizer::from_folder(folder.path()).unwrap().unwrap();
+    let date = |tokenizer: &Tokenizer| {
+        tokenizer.render(&[], true, &serde_json::Map::new()).unwrap().unwrap().text
+    };
+    assert_ne!(date(&tokenizer), "26 Jul 2024", "today");
+    tokenizer.set_date("2024-07-26").unwrap();
+    assert_eq!(date(&tokenizer), "26 Jul 2024");
+    assert!(tokenizer.set_date("26.7.2024").unwrap_err().to_string().contains("2024-07-26"));
 }

@@ -1,0 +1,5 @@
+//! Tests of what is read from files. One binary: linking is most of what a test costs.
+
+mod files;
+#[cfg(feature = "tokenizer")]
+mod rows;
