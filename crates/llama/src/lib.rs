@@ -33,7 +33,7 @@ pub use config::{Config, Llama3Scaling};
 pub use decoder::{Saved, Train};
 pub use error::{Cause, Error, Result};
 pub use generate::{Cache, Sampling};
-pub use merge::{MergeReport, merge};
+pub use merge::{MergeReport, merge, merge_report};
 pub use model::{Layer, Llama, Projection};
 pub use objective::{Outcome, Score};
 pub use tensor_file::StorageDtype;

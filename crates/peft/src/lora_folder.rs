@@ -6,11 +6,11 @@ use std::path::Path;
 use adapter::{Real, check_shape};
 use lora::Lora;
 use ndarray::{Array2, ArrayViewD};
-use tensor_file::TensorFile;
+use tensor_file::{StorageDtype, TensorFile};
 
 use crate::config::{check_target, fill_targets};
 use crate::error::{at, refused, wrong};
-use crate::folder::{PREFIX, Pairs, pair_up, read_config, read_tensors, write_files};
+use crate::folder::{PREFIX, Pairs, pair_up, read_config, read_tensors, write_files_as};
 use crate::lora_pattern::{alpha_for, exactly};
 use crate::tensors::{array, check_finite};
 use crate::{LoraConfig, Result};
@@ -182,9 +182,22 @@ pub(crate) fn keyed<'a, T: Real>(
 /// An adapter's rank or scale is not what the configuration resolves to, a number is not finite, `target_modules` does
 /// not cover a module, or the disk is full or read-only.
 pub fn write<T: Real>(folder: &Path, adapter: &LoraFolder<T>) -> Result<()> {
+    write_as(folder, adapter, StorageDtype::of::<T>()?)
+}
+
+/// [`write()`], with each number rounded to `dtype`: as large as the folder that the adapter came from, see
+/// [`storage_dtype`](crate::storage_dtype).
+///
+/// # Errors
+/// As there, or a number is too large for `dtype`.
+pub fn write_as<T: Real>(
+    folder: &Path,
+    adapter: &LoraFolder<T>,
+    dtype: StorageDtype,
+) -> Result<()> {
     check(&adapter.config, adapter.modules.iter()).map_err(at(folder))?;
     let tensors = adapter.modules.iter().flat_map(|(module, lora)| keyed(module, lora)).collect();
     let mut config = adapter.config.clone();
     fill_targets(&mut config.target_modules, &adapter.modules);
-    write_files(folder, &config.to_json(), &tensors)
+    write_files_as(folder, &config.to_json(), &tensors, dtype)
 }
