@@ -87,7 +87,12 @@ pub fn write(
             say!("{total}");
         }
         Format::Table => {
-            say!("{}", table(&fits, all));
+            let kept: Vec<_> = fits.iter().filter(|fit| fit.rank > 0).cloned().collect();
+            say!("{}", table(&kept, all));
+            let left_out = fits.len() - kept.len();
+            if left_out > 0 {
+                say!("left out, since their ΔW is 0: {left_out} of {} modules", fits.len());
+            }
             say!(
                 "wrote {} numbers as {dtype} into {}: off by {} of ΔW (Frobenius norm)",
                 output::count(numbers),
@@ -99,6 +104,7 @@ pub fn write(
     Ok(())
 }
 
+/// How far each is off, and how far any matrix of its rank would be.
 fn table(fits: &[Fit], all: bool) -> comfy_table::Table {
     let row = |(name, group): (String, Vec<&Fit>)| {
         let ranks = group.iter().map(|fit| fit.rank);
@@ -106,13 +112,11 @@ fn table(fits: &[Fit], all: bool) -> comfy_table::Table {
         let rank = if low == high { format!("{low}") } else { format!("{low} to {high}") };
         let [norm, error] = Fit::total(group.iter().copied());
         let least = group.iter().fold(0.0, |least: f64, fit| least.hypot(fit.least));
-        let left_out = high == 0;
-        let rank = if left_out { "left out: ΔW = 0".to_owned() } else { rank };
         vec![name, rank, format!("{norm:.4}"), share(error, norm), share(least, norm)]
     };
     let groups = groups(all, fits, |fit| fit.module.as_str());
     let rows: Vec<_> = groups.into_iter().map(row).collect();
-    output::lines(&["module", "rank", "‖ΔW‖", "error", "least"], &rows)
+    output::lines(&["module", "rank", "‖ΔW‖", "off by", "at least"], &rows)
 }
 
 /// A part of a norm: percent where a person reads that, else a power of ten.

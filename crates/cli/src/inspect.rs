@@ -8,6 +8,7 @@ use ::inspect::{
 use anyhow::{Result, bail};
 use comfy_table::Table;
 use llama::MergeReport;
+use peft::Kind;
 use serde_json::{Value, json};
 
 use crate::fits::{groups, kind};
@@ -101,9 +102,9 @@ fn show(folder: &Folder, reports: &[ModuleReport], all: bool) {
     let total = Total::of(reports);
     let base = folder.config.base_model_name_or_path.as_deref().unwrap_or("a model without a name");
     say!(
-        "{}: {:?}, {} modules, stored as {}, for {base}",
+        "{}: {}, {} modules, stored as {}, for {base}",
         folder.path.display(),
-        folder.kind,
+        label(folder.kind),
         total.modules,
         folder.dtype
     );
@@ -143,7 +144,7 @@ fn row(name: String, group: &[&ModuleReport], with_model: bool) -> Vec<String> {
     let mut row = vec![
         name,
         whole(of(&|report| Some(report.rank as f64))),
-        whole(of(&|report| report.scale)),
+        of(&|report| report.scale).map_or("–".into(), significant),
         small(of(&|report| Some(report.norm))),
         small(of(&|report| report.singular_values.first().copied())),
         fixed(of(&|report| Some(report.effective_rank))),
@@ -155,6 +156,24 @@ fn row(name: String, group: &[&ModuleReport], with_model: bool) -> Vec<String> {
         row.push(percent(of(&|report| report.merged_bf16.map(|merge| merge.lost))));
     }
     row
+}
+
+fn label(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Lora => "LoRA",
+        Kind::Dora => "DoRA",
+        Kind::Vera => "VeRA",
+    }
+}
+
+/// Four digits at most, no zeros at the end: 1.5, 1.155.
+fn significant(value: f64) -> String {
+    let digits = (3 - value.abs().max(f64::MIN_POSITIVE).log10().floor() as i32).clamp(0, 8);
+    let text = format!("{value:.*}", digits as usize);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
 }
 
 /// The middle one, or the mean of the two; `None` of none.
@@ -197,7 +216,7 @@ fn print(folder: &Folder, reports: &[ModuleReport]) {
         "{}",
         json!({
             "adapter": folder.path,
-            "kind": format!("{:?}", folder.kind).to_lowercase(),
+            "kind": label(folder.kind),
             "base_model": folder.config.base_model_name_or_path,
             "dtype": folder.dtype.name(),
             "modules": modules,
@@ -275,6 +294,9 @@ fn draw(path: &Path, folders: &[Folder], reports: &[Vec<ModuleReport>]) -> Resul
             each.map(|(folder, all)| curve(name(folder), &Vec::from_iter(all))).collect()
         }
     };
+    if !curves.iter().any(|curve| curve.values.iter().any(|value| *value > 0.0)) {
+        bail!("ΔW is 0 everywhere: there is nothing to draw");
+    }
     let axes = ["number of the singular value", "σ of ΔW, median over the modules"];
     plot::lines(path, "Singular values of ΔW", axes, &curves)
 }

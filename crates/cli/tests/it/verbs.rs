@@ -5,20 +5,20 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-fn lowrank(arguments: &[&str]) -> Output {
+pub fn lowrank(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lowrank"));
     // Two runs are compared bit for bit: the same number of threads in both.
     command.env("OPENBLAS_NUM_THREADS", "1").args(arguments).output().unwrap()
 }
 
-fn lines(output: &Output) -> Vec<Value> {
+pub fn lines(output: &Output) -> Vec<Value> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The one line that a failure prints.
-fn error(arguments: &[&str]) -> String {
+pub fn error(arguments: &[&str]) -> String {
     let output = lowrank(arguments);
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
@@ -27,11 +27,11 @@ fn error(arguments: &[&str]) -> String {
     text
 }
 
-fn path(folder: &Path, name: &str) -> String {
+pub fn path(folder: &Path, name: &str) -> String {
     folder.join(name).to_str().unwrap().to_owned()
 }
 
-fn sorted_down(folder: &Path, rows: usize) -> String {
+pub fn sorted_down(folder: &Path, rows: usize) -> String {
     let row = |i: usize| {
         let mut digits: Vec<char> = format!("{:08}", i * 7_654_321 % 100_000_000).chars().collect();
         let prompt: String = digits.iter().collect();
