@@ -79,7 +79,7 @@ fn named(outside: &[Outside]) -> String {
     const SHOWN: usize = 5;
     let one = |Outside { name, relative }: &Outside| match relative {
         Some(relative) => format!("{name} (by {})", output::percent(*relative)),
-        None => format!("{name} (another shape)"),
+        None => format!("{name} (another shape, or only in one)"),
     };
     let mut text: Vec<String> = outside.iter().take(SHOWN).map(one).collect();
     if outside.len() > SHOWN {

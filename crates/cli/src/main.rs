@@ -14,6 +14,7 @@ mod finetune_args;
 mod fits;
 mod generate;
 mod inspect;
+mod inspect_report;
 mod merge;
 mod method_args;
 mod oracle;

@@ -1,5 +1,7 @@
 //! What fine-tuning changed, as an adapter: the best approximation of the difference of two models.
 
+use std::collections::BTreeMap;
+
 use llama::{Config, Llama, Projection};
 use ndarray::{Array2, ArrayViewD};
 use peft::StorageDtype;
@@ -12,7 +14,7 @@ use crate::{Budget, Factors, Fitted, Result};
 pub struct Outside {
     /// The tensor.
     pub name: String,
-    /// ‖difference‖_F / ‖base‖_F; `None` where the shapes differ.
+    /// ‖difference‖_F / ‖base‖_F; `None` where the shapes differ, or only one model has it.
     pub relative: Option<f64>,
 }
 
@@ -73,19 +75,25 @@ fn check_configs(base: &Config, tuned: &Config) -> Result<()> {
     Ok(())
 }
 
+/// A tensor of the base, and the one of its name in the tuned model.
+type Pair<'a> = [Option<ArrayViewD<'a, f64>>; 2];
+
 /// What differs beside the targets.
 fn outside(base: &Llama<f64>, tuned: &Llama<f64>, targets: &[Projection]) -> Vec<Outside> {
     let held = |name: &str| targets.iter().any(|t| name.ends_with(&format!(".{t}.weight")));
-    let base = base.tensors().into_iter().filter(|(name, _)| !held(name));
-    let tuned: std::collections::BTreeMap<_, _> = tuned.tensors().into_iter().collect();
-    let differs = |(name, from): (String, ArrayViewD<'_, f64>)| {
-        let to = tuned.get(&name)?;
-        if from == *to {
-            return None;
+    let mut pairs = BTreeMap::<String, Pair<'_>>::new();
+    for (which, model) in [base, tuned].into_iter().enumerate() {
+        for (name, tensor) in model.tensors().into_iter().filter(|(name, _)| !held(name)) {
+            pairs.entry(name).or_default()[which] = Some(tensor);
         }
-        let relative = (from.shape() == to.shape())
-            .then(|| norm((to - &from).view()) / norm(from).max(f64::MIN_POSITIVE));
-        Some(Outside { name, relative })
+    }
+    let differs = |(name, pair): (String, Pair<'_>)| match pair {
+        [Some(from), Some(to)] if from == to => None,
+        [Some(from), Some(to)] if from.shape() == to.shape() => {
+            let relative = norm((&to - &from).view()) / norm(from).max(f64::MIN_POSITIVE);
+            Some(Outside { name, relative: Some(relative) })
+        }
+        _ => Some(Outside { name, relative: None }),
     };
-    base.filter_map(differs).collect()
+    pairs.into_iter().filter_map(differs).collect()
 }
