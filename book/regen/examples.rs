@@ -29,6 +29,6 @@ pub fn pages() -> Result<Vec<Page>> {
 
 fn run(example: &str, page: &'static str) -> Result<Page> {
     // Without `-p`, which the book's readers type: the workspace is built already, one package alone would be built anew.
-    let text = crate::cargo_run(["--example", example])?;
+    let text = crate::cargo_run(&["--example", example])?;
     Ok(Page::rounded(page, text))
 }

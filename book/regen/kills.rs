@@ -24,7 +24,7 @@ pub fn pages() -> Result<Vec<Page>> {
 fn report() -> Result<Vec<Value>> {
     let text = match std::env::var_os("LOWRANK_SELFTEST") {
         Some(file) => std::fs::read_to_string(file).context("LOWRANK_SELFTEST")?,
-        None => crate::cargo_run([
+        None => crate::cargo_run(&[
             "--bin",
             "lowrank",
             "--",

@@ -4,6 +4,7 @@
 //! The files are in book/src/generated; chapters include them. Nothing in them is typed by hand, and nothing in them is
 //! a time or a size in memory that depends on the machine.
 
+mod adapters;
 mod claims;
 mod examples;
 mod figure;
@@ -35,7 +36,7 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 17] = [
+const SOURCES: [(&str, Source); 18] = [
     ("what training keeps in memory", Source::Anywhere(costs::pages)),
     ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
     ("a picture, rank by rank", Source::Anywhere(picture::pages)),
@@ -52,6 +53,7 @@ const SOURCES: [(&str, Source); 17] = [
     ("training beside quantised weights", Source::SmolLm2(quantised::runs)),
     ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
     ("training the embedded model", Source::Anywhere(training::pages)),
+    ("two adapters looked into", Source::Anywhere(adapters::pages)),
     ("all methods side by side", Source::Anywhere(side_by_side::pages)),
 ];
 
@@ -98,7 +100,7 @@ fn main() -> Result<ExitCode> {
 }
 
 /// What an example or a program of the workspace prints.
-fn cargo_run<const N: usize>(arguments: [&str; N]) -> Result<String> {
+fn cargo_run(arguments: &[impl AsRef<std::ffi::OsStr> + std::fmt::Debug]) -> Result<String> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["run", "--quiet"]).args(arguments);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -5,17 +5,23 @@
 mod output;
 
 mod claims;
+mod combine;
 mod compare;
 mod compare_report;
 mod config;
+mod extract;
 mod finetune;
 mod finetune_args;
+mod fits;
 mod generate;
+mod inspect;
+mod inspect_report;
 mod merge;
 mod method_args;
 mod oracle;
 mod plot;
 mod plot_logs;
+mod resize;
 mod row_args;
 mod selftest;
 mod source;
@@ -46,6 +52,14 @@ enum Verb {
     Generate(generate::Args),
     /// Merge an adapter into its model and write the result as a Hugging Face folder
     Merge(merge::Args),
+    /// Look into an adapter: singular values, ranks, norms; or how alike two are
+    Inspect(inspect::Args),
+    /// Make an adapter of what fine-tuning changed: the difference of two models
+    Extract(extract::Args),
+    /// The nearest adapter of lower rank
+    Resize(resize::Args),
+    /// A weighted sum of adapters as one adapter
+    Combine(combine::Args),
     /// Compute the expected values of a conformance case
     Emit(oracle::EmitArgs),
     /// Judge an implementation's answers to conformance cases
@@ -95,6 +109,10 @@ fn run() -> Result<ExitCode> {
         Verb::Claims(args) => claims::main(&args).map(done),
         Verb::Generate(args) => generate::main(&args).map(done),
         Verb::Merge(args) => merge::main(&args, &given()).map(done),
+        Verb::Inspect(args) => inspect::main(&args).map(done),
+        Verb::Extract(args) => extract::main(&args).map(done),
+        Verb::Resize(args) => resize::main(&args).map(done),
+        Verb::Combine(args) => combine::main(&args).map(done),
         Verb::Emit(args) => oracle::emit(&args),
         Verb::Check(args) => oracle::check(&args),
         Verb::List(args) => oracle::list(&args),

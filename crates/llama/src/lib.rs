@@ -46,7 +46,7 @@ pub use config::{
 pub use decoder::Train;
 pub use error::{Cause, Error, Result};
 pub use generate::Cache;
-pub use merge::{MergeReport, merge};
+pub use merge::{MergeReport, merge, merge_report};
 pub use model::{Layer, Llama};
 pub use model_grads::ModelGrads;
 pub use objective::{Outcome, Score};

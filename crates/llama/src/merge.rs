@@ -1,6 +1,7 @@
 //! Adapters merged into the weights, and what rounding leaves of them.
 
 use adapter::{Adapter, check_shape};
+use ndarray::ArrayView2;
 use tensor_file::StorageDtype;
 
 use crate::error::refused;
@@ -29,31 +30,73 @@ pub fn merge<A: Adapter<f64>>(
     adapters: &Adapters<A>,
     dtype: StorageDtype,
 ) -> Result<MergeReport> {
-    let (mut lost, mut whole) = (0.0, 0.0);
-    let (mut unchanged, mut numbers) = (0, 0);
+    let mut rounding = Rounding::default();
     for ((layer, projection), adapter) in adapters.iter() {
         let name = format!("{}.weight", projection.module(layer));
         let weight = model.layers[layer].weight_mut(projection);
         let delta = adapter.delta_weight(weight.view()).map_err(refused(&name))?;
+        rounding.add(&name, weight.view(), delta.view(), dtype)?;
+        *weight += &delta;
+    }
+    Ok(rounding.report())
+}
+
+/// What [`merge`] would say of one weight, which stays as it is. `name` is what an error calls it.
+///
+/// # Errors
+/// ΔW has another shape than W, or a sum is not finite in `dtype`.
+pub fn merge_report(
+    name: &str,
+    weight: ArrayView2<'_, f64>,
+    delta: ArrayView2<'_, f64>,
+    dtype: StorageDtype,
+) -> Result<MergeReport> {
+    let mut rounding = Rounding::default();
+    rounding.add(name, weight, delta, dtype)?;
+    Ok(rounding.report())
+}
+
+/// What was rounded so far.
+#[derive(Default)]
+struct Rounding {
+    /// Σ (round(W + ΔW) − (W + ΔW))².
+    lost: f64,
+    /// Σ ΔW².
+    whole: f64,
+    unchanged: usize,
+    numbers: usize,
+}
+
+impl Rounding {
+    fn add(
+        &mut self,
+        name: &str,
+        weight: ArrayView2<'_, f64>,
+        delta: ArrayView2<'_, f64>,
+        dtype: StorageDtype,
+    ) -> Result<()> {
         check_shape(format!("ΔW of {name}"), delta.shape(), weight.shape(), "[out, in] of W")?;
-        for (weight, delta) in weight.iter_mut().zip(&delta) {
-            let merged = *weight + delta;
+        for (weight, delta) in weight.iter().zip(&delta) {
+            let merged = weight + delta;
             let stored = dtype.round(merged);
             if !stored.is_finite() {
                 let hint = format!("choose another dtype than {dtype}, or another adapter");
                 let name = format!("merged {name}").into();
                 return Err(adapter::Error::NotFinite { name, hint: hint.into() }.into());
             }
-            lost += (stored - merged).powi(2);
-            whole += delta.powi(2);
-            unchanged += usize::from(*delta != 0.0 && stored == *weight);
-            numbers += 1;
-            *weight = merged;
+            self.lost += (stored - merged).powi(2);
+            self.whole += delta.powi(2);
+            self.unchanged += usize::from(*delta != 0.0 && stored == *weight);
+            self.numbers += 1;
         }
+        Ok(())
     }
-    let lost = if whole > 0.0 { f64::sqrt(lost / whole) } else { 0.0 };
-    let unchanged = unchanged as f64 / numbers.max(1) as f64;
-    Ok(MergeReport { numbers, lost, unchanged })
+
+    fn report(&self) -> MergeReport {
+        let lost = if self.whole > 0.0 { f64::sqrt(self.lost / self.whole) } else { 0.0 };
+        let unchanged = self.unchanged as f64 / self.numbers.max(1) as f64;
+        MergeReport { numbers: self.numbers, lost, unchanged }
+    }
 }
 
 #[cfg(test)]

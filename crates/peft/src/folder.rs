@@ -25,6 +25,19 @@ pub fn kind(folder: &Path) -> Result<Kind> {
     read_config(folder, Kind::parse)
 }
 
+/// How a folder's numbers are stored: the smallest type that holds them all.
+///
+/// # Errors
+/// The file is missing or damaged, has no tensors, or one that holds no real numbers.
+pub fn storage_dtype(folder: &Path) -> Result<StorageDtype> {
+    read_tensors(folder, |file| {
+        let dtype = |name: String| file.storage_dtype(&name);
+        let dtypes = file.names().into_iter().map(dtype).collect::<Result<Vec<_>, _>>()?;
+        let all = dtypes.into_iter().reduce(StorageDtype::join);
+        all.ok_or_else(|| wrong("the adapter is empty: it has no tensors"))
+    })
+}
+
 /// What `parse` makes of the text of the configuration.
 pub(crate) fn read_config<C>(folder: &Path, parse: impl Fn(&str) -> Result<C>) -> Result<C> {
     let path = folder.join(CONFIG);
@@ -97,7 +110,22 @@ pub(crate) fn stage_files<T: Real>(
     config: &str,
     tensors: &BTreeMap<String, ArrayViewD<'_, T>>,
 ) -> Result<()> {
-    let dtype = StorageDtype::of::<T>()?;
+    stage_files_as(files, config, tensors, StorageDtype::of::<T>()?)
+}
+
+/// The same, each number rounded to `dtype`.
+pub(crate) fn stage_files_as<T: Real>(
+    files: &mut Staging,
+    config: &str,
+    tensors: &BTreeMap<String, ArrayViewD<'_, T>>,
+    dtype: StorageDtype,
+) -> Result<()> {
+    for (name, array) in tensors {
+        if !array.iter().all(|number| dtype.round(number.to_f64()).is_finite()) {
+            let reason = format!("{name} holds a number too large for {dtype}: store it as f32");
+            return Err(at(files.folder())(wrong(reason)));
+        }
+    }
     let tensors = tensors.iter().map(|(name, array)| (name, Stored::new(array.view(), dtype)));
     // PEFT writes this; transformers refuses a file without it.
     let metadata = [("format".to_owned(), "pt".to_owned())].into();

@@ -6,7 +6,7 @@
 //! \[largest out, r\], or only the seed they are drawn from. What PEFT knows and these crates do not (quantised
 //! bases, …) is refused by name. Checked against PEFT 0.21.
 //!
-//! - `lora_folder.rs`: [`read()`] and [`write()`]; `dora_folder.rs`: [`read_dora`] and [`write_dora`]; `vera_folder.rs` and
+//! - `lora_folder.rs`: [`read()`], [`write()`] and [`write_as()`]; `dora_folder.rs`: [`read_dora`] and [`write_dora`]; `vera_folder.rs` and
 //!   `vera_read.rs`: [`write_vera`] and [`read_vera`].
 //! - `lora_config.rs`, `vera_config.rs`: the fields of `adapter_config.json`.
 //! - `lora_pattern.rs`: which rank, α and scale a module has.
@@ -47,11 +47,12 @@ mod vera_read;
 pub use config::Kind;
 pub use dora_folder::{DoraFolder, read_dora, write_dora};
 pub use error::{Cause, Error, Result};
-pub use folder::{FILES, kind};
+pub use folder::{FILES, kind, storage_dtype};
 pub use lora_config::LoraConfig;
-pub use lora_folder::{LoraFolder, read, write};
+pub use lora_folder::{LoraFolder, read, write, write_as};
 pub use lora_pattern::Resolved;
 pub use note::MethodNote;
+pub use tensor_file::StorageDtype;
 pub use vera_config::VeraConfig;
 pub use vera_folder::{VeraFolder, write_vera};
 pub use vera_read::read_vera;

@@ -6,12 +6,12 @@ use std::path::Path;
 use adapter::{Real, check_shape};
 use lora::Lora;
 use ndarray::{Array2, ArrayViewD};
-use tensor_file::{Staging, TensorFile};
+use tensor_file::{Staging, StorageDtype, TensorFile};
 
 use crate::config::{check_target, fill_targets};
 use crate::error::{at, refused, wrong};
 use crate::folder::{
-    PREFIX, Pairs, pair_up, read_config, read_tensors, stage_files, write_at_once,
+    PREFIX, Pairs, pair_up, read_config, read_tensors, stage_files_as, write_at_once,
 };
 use crate::lora_pattern::{alpha_for, exactly};
 use crate::tensors::{array, check_finite};
@@ -42,11 +42,15 @@ impl<T: Real> LoraFolder<T> {
     /// # Errors
     /// As [`write()`].
     pub fn stage(&self, files: &mut Staging) -> Result<()> {
+        self.stage_as(files, StorageDtype::of::<T>()?)
+    }
+
+    fn stage_as(&self, files: &mut Staging, dtype: StorageDtype) -> Result<()> {
         check(&self.config, self.modules.iter()).map_err(at(files.folder()))?;
         let tensors = self.modules.iter().flat_map(|(module, lora)| keyed(module, lora)).collect();
         let mut config = self.config.clone();
         fill_targets(&mut config.target_modules, &self.modules);
-        stage_files(files, &config.to_json(), &tensors)
+        stage_files_as(files, &config.to_json(), &tensors, dtype)
     }
 }
 
@@ -197,4 +201,17 @@ pub(crate) fn keyed<'a, T: Real>(
 /// not cover a module, or the disk is full or read-only.
 pub fn write<T: Real>(folder: &Path, adapter: &LoraFolder<T>) -> Result<()> {
     write_at_once(folder, |files| adapter.stage(files))
+}
+
+/// [`write()`], with each number rounded to `dtype`: as large as the folder that the adapter came from, see
+/// [`storage_dtype`](crate::storage_dtype).
+///
+/// # Errors
+/// As there, or a number is too large for `dtype`.
+pub fn write_as<T: Real>(
+    folder: &Path,
+    adapter: &LoraFolder<T>,
+    dtype: StorageDtype,
+) -> Result<()> {
+    write_at_once(folder, |files| adapter.stage_as(files, dtype))
 }

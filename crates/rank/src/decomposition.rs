@@ -1,7 +1,7 @@
 //! A singular value decomposition, and what is read off it.
 
 use adapter::{Error, Result};
-use ndarray::{Array1, Array2, ArrayView2, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 /// A thin SVD: A = U Σ Vᵀ.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,19 +62,51 @@ impl Svd {
     /// # Errors
     /// `k` exceeds min(m, n).
     pub fn truncate(&self, k: usize) -> Result<Approximation> {
-        if k > self.s.len() {
-            let hint = format!("the matrix has only {} singular values", self.s.len());
-            return Err(Error::value("k", k, hint));
-        }
+        self.check_rank(k)?;
         let scaled = &self.u.slice(s![.., ..k]) * &self.s.slice(s![..k]); // U Σ, [m, k]
-        let left = self.s.slice(s![k..]);
         Ok(Approximation {
             matrix: scaled.dot(&self.vt.slice(s![..k, ..])), // [m, k]·[k, n] → [m, n]
-            spectral_error: left.first().copied().unwrap_or(0.0),
-            frobenius_error: norm(left.iter()),
+            spectral_error: self.s.get(k).copied().unwrap_or(0.0),
+            frobenius_error: self.tail(k),
         })
     }
     // ANCHOR_END: truncate
+
+    // ANCHOR: factors
+    /// The same approximation as two thin matrices, B \[m, k\] and A \[k, n\], each with a half of every singular value:
+    /// B = U √Σ and A = √Σ Vᵀ. So both have the same norm, and columns and rows are sorted by their weight.
+    ///
+    /// # Errors
+    /// `k` exceeds min(m, n).
+    pub fn factors(&self, k: usize) -> Result<[Array2<f64>; 2]> {
+        self.check_rank(k)?;
+        let root = self.s.slice(s![..k]).mapv(f64::sqrt);
+        let b = &self.u.slice(s![.., ..k]) * &root; // [m, k]
+        let a = &self.vt.slice(s![..k, ..]) * &root.insert_axis(Axis(1)); // [k, n]
+        Ok([b, a])
+    }
+    // ANCHOR_END: factors
+
+    /// √(σₖ₊₁² + σₖ₊₂² + …): how far the best approximation of rank `k` is off, in the Frobenius norm.
+    pub fn tail(&self, k: usize) -> f64 {
+        norm(self.s.iter().skip(k))
+    }
+
+    /// The smallest rank whose best approximation keeps this share of ‖A‖²_F, 0 to 1: with 0.99 it is off by at most a
+    /// tenth of ‖A‖_F, √0.01. What rounding alone could have left, by numpy's tolerance, is not kept even with 1.
+    pub fn rank_for_energy(&self, energy: f64) -> usize {
+        let allowed = (1.0 - energy).max(0.0).sqrt() * self.frobenius_norm();
+        let rank = self.rank(Tolerance::Numpy);
+        (0..rank).find(|&k| self.tail(k) <= allowed).unwrap_or(rank)
+    }
+
+    fn check_rank(&self, k: usize) -> Result<()> {
+        if k <= self.s.len() {
+            return Ok(());
+        }
+        let hint = format!("the matrix has only {} singular values", self.s.len());
+        Err(Error::value("k", k, hint))
+    }
 
     /// exp(−Σ p ln p) with p = σ/Σσ (Roy & Vetterli 2007): how many singular values there would be, were they all
     /// equally large. Between 1 and the rank; 0 for the zero matrix.

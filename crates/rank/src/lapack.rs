@@ -1,10 +1,11 @@
-//! LAPACK's SVD (`gesdd`, divide and conquer), through ndarray-linalg.
+//! LAPACK's SVD (`gesdd`, divide and conquer) and QR (`geqrf`), through ndarray-linalg.
 
 use adapter::{Error, Result};
 use ndarray::{Array1, Array2, ArrayView2};
-use ndarray_linalg::{JobSvd, SVDDC};
+use ndarray_linalg::{JobSvd, QR, SVDDC};
 
 use crate::decomposition::{Svd, check_finite};
+use crate::qr::Qr;
 
 /// The thin SVD of `a`.
 ///
@@ -27,4 +28,22 @@ pub fn svd(a: ArrayView2<'_, f64>) -> Result<Svd> {
     })?;
     let (u, vt) = u.zip(vt).expect("JobSvd::Some asks for both");
     Ok(Svd { u, s, vt })
+}
+
+/// The thin QR decomposition of `a`.
+///
+/// # Errors
+/// `a` holds NaN or infinity.
+pub fn qr(a: ArrayView2<'_, f64>) -> Result<Qr> {
+    check_finite("A", a)?;
+    let k = a.nrows().min(a.ncols());
+    if k == 0 {
+        return Ok(Qr { q: Array2::zeros((a.nrows(), 0)), r: Array2::zeros((0, a.ncols())) });
+    }
+    // geqrf has no way to fail but arguments that do not fit each other, which ndarray-linalg makes.
+    let (q, r) = a.qr().map_err(|error| Error::NotConverged {
+        name: "LAPACK's QR".into(),
+        hint: format!("{error}; try rank::householder").into(),
+    })?;
+    Ok(Qr { q, r })
 }

@@ -10,20 +10,24 @@
 //! | [`Svd::truncate`] | the nearest matrix of rank k, off by σₖ₊₁ and √Σσ² | Eckart & Young 1936, Mirsky 1960 |
 //! | [`Svd::effective_rank`] | exp of the entropy of σ/Σσ | Roy & Vetterli 2007 |
 //! | [`Svd::stable_rank`] | Σσ²/σ₁² | Rudelson & Vershynin 2007 |
+//! | [`product::svd`] | the SVD of a product B A of thin matrices, without the product | from two QR decompositions |
 //! | [`subspace::similarity`] | φ, the mean squared cosine of the principal angles | Hu et al. 2021, section 7.2 |
 //! | [`subspace::principal_angles`] | the angles between two subspaces | Björck & Golub 1973 |
 //!
 //! There are two SVDs: `lapack::svd`, through ndarray-linalg, is the one to use; [`jacobi::svd`] is the one to read.
-//! [`svd`](svd()) takes the first when the feature `blas` is on. [`randomized::svd`] finds the leading part of a large
+//! [`svd`](svd()) takes the first when the feature `blas` is on. So it is with [`qr`](qr()) and [`householder`]. [`randomized::svd`] finds the leading part of a large
 //! matrix. Everything is `f64`.
 
 mod decomposition;
 pub mod jacobi;
 #[cfg(feature = "blas")]
 pub mod lapack;
+pub mod product;
+mod qr;
 pub mod randomized;
 pub mod subspace;
 mod svd;
 
 pub use decomposition::{Approximation, Svd, Tolerance};
+pub use qr::{Qr, householder, qr};
 pub use svd::svd;

@@ -37,6 +37,16 @@ impl StorageDtype {
         Self::ALL.into_iter().find(|known| Dtype::from(*known) == dtype)
     }
 
+    /// The smallest type that holds every number of both. Of F16 and BF16 neither does: one has the longer range, the other
+    /// the more digits.
+    pub fn join(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::F16, Self::Bf16) | (Self::Bf16, Self::F16) => Self::F32,
+            _ if self.size() < other.size() => other,
+            _ => self,
+        }
+    }
+
     /// The name users write: `bf16`.
     pub fn name(self) -> &'static str {
         match self {
@@ -199,6 +209,18 @@ mod tests {
         let error = "int4".parse::<StorageDtype>().unwrap_err().to_string();
         assert!(error.contains("int4") && error.contains("bf16"), "{error}");
         assert_eq!(StorageDtype::from_safetensors(Dtype::I32), None);
+    }
+
+    #[test]
+    fn a_join_holds_what_both_hold() {
+        use StorageDtype::{Bf16, F16, F32, F64};
+        for (i, a) in StorageDtype::ALL.into_iter().enumerate() {
+            for b in StorageDtype::ALL.into_iter().skip(i) {
+                let want = if [a, b] == [F16, Bf16] { F32 } else { a };
+                assert_eq!([a.join(b), b.join(a)], [want; 2], "{a} {b}");
+            }
+        }
+        assert_eq!(F64.join(F32), F64);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use adapter::Real;
 use lora::{Lora, Scaling};
 use ndarray::Array2;
 use peft::{
-    LoraConfig, LoraFolder, MethodNote, VeraConfig, VeraFolder, read, read_vera, write, write_vera,
+    LoraConfig, LoraFolder, MethodNote, StorageDtype, VeraConfig, VeraFolder, read, read_vera,
+    write, write_vera,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -214,4 +215,27 @@ fn the_commonest_rank_and_alpha_are_the_rule() {
     assert_eq!((r, lora_alpha), (4, 8.0));
     assert_eq!(rank_pattern, [(r"^b\.q".to_owned(), 2)]);
     assert_eq!(alpha_pattern, [(r"^b\.q".to_owned(), 4.0), ("^d".to_owned(), 2.0)]);
+}
+
+/// Each number rounded once, as small as the type says, and known again; a number that does not fit leaves nothing.
+#[test]
+fn a_folder_can_be_stored_in_less() {
+    let a = ndarray::array![[1.0, 1.0 + 2f64.powi(-9), 0.1]];
+    let lora = Lora::new(a.clone(), ndarray::array![[3.0], [4.0]], 0.5).unwrap();
+    let config = LoraConfig::default();
+    let folder = LoraFolder::new(config, [("q_proj".to_owned(), lora)].into()).unwrap();
+    for dtype in StorageDtype::ALL {
+        let directory = tempfile::tempdir().unwrap();
+        peft::write_as(directory.path(), &folder, dtype).unwrap();
+        assert_eq!(peft::storage_dtype(directory.path()).unwrap(), dtype);
+        let got = read::<f64>(directory.path()).unwrap();
+        assert_eq!(got.modules["q_proj"].a, a.mapv(|number| dtype.round(number)), "{dtype}");
+    }
+    let mut large = folder;
+    large.modules.get_mut("q_proj").unwrap().a[[0, 2]] = 1e5;
+    let directory = tempfile::tempdir().unwrap();
+    let error = peft::write_as(directory.path(), &large, StorageDtype::F16).unwrap_err();
+    let expected = "base_model.model.q_proj.lora_A.weight holds a number too large for f16";
+    assert!(error.to_string().contains(expected), "{error}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
