@@ -43,7 +43,7 @@ impl<T> Vectors<T> {
         Ok(Self { attention_norm, mlp_norm, qk_norms, biases })
     }
 
-    /// All of them by their names within the layer, in the order [`build`](Self::build) asks for them.
+    /// All of them by their names within the layer, norms first.
     pub fn named(&self) -> Vec<(&'static str, &Array1<T>)> {
         let mut all: Vec<_> =
             NORMS.into_iter().zip([&self.attention_norm, &self.mlp_norm]).collect();

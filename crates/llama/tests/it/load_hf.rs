@@ -129,9 +129,10 @@ fn folders_that_are_something_else_are_named() {
     let pickle = "is a pickle, which can run any program and is not read";
     let adapter =
         "this is an adapter: give its base, owner/base, as --model and the folder as --adapter";
-    let cases: [(&[(&str, &str)], &str, &str); 14] = [
+    let cases: [(&[(&str, &str)], &str, &str); 15] = [
         (&[], "", "no config.json in it"),
         (&[("model.Q4_K_M.gguf", "")], "", "model.Q4_K_M.gguf"),
+        (&[("consolidated.00.pth", ""), ("params.json", "{}")], "", "in Hugging Face's layout"),
         (&[("config.json", config)], "", "the weights were not downloaded"),
         (&[("config.json", config), ("pytorch_model.bin", "")], "", pickle),
         (&[("config.json", config), ("pytorch_model-00001-of-00002.bin", "")], "", pickle),

@@ -12,6 +12,8 @@ use crate::error::{bad, io};
 
 const ADAPTER: &str = "adapter_model.safetensors";
 const ADAPTER_CONFIG: &str = "adapter_config.json";
+const CONSOLIDATED: &str =
+    "consolidated files name their tensors in another way: take the model in Hugging Face's layout";
 
 /// What is in a folder, for errors that say what is wrong with it.
 pub(super) struct Contents<'a> {
@@ -42,8 +44,9 @@ impl<'a> Contents<'a> {
         if self.has(CONFIG) {
             return Ok(());
         }
-        let hint = match self.ends_in(&[".gguf"]) {
+        let hint = match self.path_of(|name| name.ends_with(".gguf")) {
             Some(path) => format!("give the file itself, {path}"),
+            None if self.is_consolidated() => CONSOLIDATED.into(),
             None => "a Hugging Face folder or a .gguf file is needed".into(),
         };
         Err(bad(self.folder, format!("no {CONFIG} in it: {hint}")))
@@ -55,15 +58,14 @@ impl<'a> Contents<'a> {
         if self.has_weights() {
             return Ok(());
         }
-        let hint = if self.names.iter().any(|name| name.starts_with("consolidated")) {
-            "consolidated files name their tensors in another way: take the model in Hugging Face's layout"
-                .into()
-        } else if let Some(path) = self.ends_in(&[".bin", ".pt", ".pth", ".ckpt"]) {
+        let hint = if self.is_consolidated() {
+            CONSOLIDATED.into()
+        } else if let Some(path) = self.path_of(is_pickle) {
             format!(
                 "{path} is a pickle, which can run any program and is not read: transformers' from_pretrained and \
                  save_pretrained make safetensors of it"
             )
-        } else if let Some(path) = self.ends_in(&[".safetensors", ".gguf"]) {
+        } else if let Some(path) = self.path_of(is_model) {
             format!("is {path} the model? Then give that file")
         } else {
             "the weights were not downloaded".into()
@@ -79,10 +81,24 @@ impl<'a> Contents<'a> {
         is_weights(self.source) || self.has(SINGLE) || self.has(INDEX)
     }
 
-    fn ends_in(&self, ends: &[&str]) -> Option<String> {
-        let found = self.names.iter().find(|name| ends.iter().any(|end| name.ends_with(end)));
-        found.map(|name| self.folder.join(name).display().to_string())
+    /// As Meta and Mistral publish their models.
+    fn is_consolidated(&self) -> bool {
+        self.names.iter().any(|name| name.starts_with("consolidated"))
     }
+
+    fn path_of(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let name = self.names.iter().find(|name| wanted(name));
+        name.map(|name| self.folder.join(name).display().to_string())
+    }
+}
+
+/// Weights as PyTorch saves them; not the optimiser's state beside them.
+fn is_pickle(name: &str) -> bool {
+    name.starts_with("pytorch_model") || name.ends_with(".pth") || name.ends_with(".ckpt")
+}
+
+fn is_model(name: &str) -> bool {
+    name.ends_with(".safetensors") || name.ends_with(".gguf")
 }
 
 fn an_adapter(folder: &Path) -> String {
