@@ -8,7 +8,7 @@ use tensor_file::StorageDtype;
 
 #[cfg(feature = "tokenizer")]
 use crate::Tokenizer;
-use crate::error::{io, refused};
+use crate::error::{bad, io, refused};
 use crate::{Llama, Result};
 
 /// The file that names the tokens that end a text.
@@ -82,5 +82,11 @@ fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
 /// A text file, whole.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).map_err(io(path))?;
+    if bytes.starts_with(b"version https://git-lfs") {
+        return Err(bad(
+            path,
+            "a Git LFS pointer and not the file itself: `git lfs pull` fetches it",
+        ));
+    }
     String::from_utf8(bytes).map_err(refused(format!("{}: not UTF-8 text", path.display())))
 }

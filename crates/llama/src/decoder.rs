@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Each of the seven projections is y = x Wᵀ, or an [`Adapter`] around it. What the other architectures do otherwise is
-//! in [`Variant`](crate::Variant), and each difference is one line below: y = x Wᵀ + bias; an RMSNorm of every head of q
-//! and k; no RoPE in some layers; a window that attention looks through; another function than silu.
+//! in [`Variant`](crate::Variant), and each difference is a line or two below: y = x Wᵀ + bias; an RMSNorm of every head
+//! of q and k; no RoPE in some layers; a window that attention looks through; another function than silu.
 
 use std::array;
 

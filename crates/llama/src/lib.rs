@@ -1,4 +1,5 @@
-//! A Llama-architecture decoder in ndarray, forward and backward by hand.
+//! A Llama-architecture decoder in ndarray, forward and backward by hand; and with what Mistral, Qwen and SmolLM3 do
+//! otherwise as data in its [`Config`].
 
 mod activation;
 mod adapters;

@@ -1,4 +1,5 @@
-//! The gated MLP's middle (Shazeer 2020, arXiv 2002.05202): y = f(gate) ⊙ up. With f(z) = silu(z) = z σ(z) it is SwiGLU.
+//! The middle of the gated MLP (Shazeer 2020, arXiv 2002.05202): y = f(gate) ⊙ up. With f(z) = silu(z) = z σ(z) it is
+//! SwiGLU.
 
 use adapter::{Real, parallel};
 use ndarray::{Array2, ArrayView2, Zip};

@@ -19,6 +19,12 @@ const METADATA: &str = "__metadata__";
 
 /// Does a file of `size` bytes hold the header that its first 8 bytes promise?
 pub(crate) fn check_length(file: &Path, header: u64, size: u64) -> Result<()> {
+    // The text that Git leaves in the place of a large file that it has not fetched.
+    if header.to_le_bytes() == *b"version " {
+        let reason =
+            "a Git LFS pointer and not the file itself: `git lfs pull` fetches it".to_owned();
+        return Err(Error::Length { file: file.to_owned(), reason });
+    }
     let reason = if header > MAX_HEADER {
         format!("above the limit of {MAX_HEADER}, so not a safetensors file?")
     } else if header > size - 8 {

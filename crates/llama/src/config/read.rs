@@ -35,7 +35,8 @@ impl Config {
             None if heads > 0 && hidden_size.is_multiple_of(heads) => hidden_size / heads,
             None => {
                 return fail(format!(
-                    "hidden_size is {hidden_size}, not a multiple of num_attention_heads, {heads}, and there is no head_dim"
+                    "hidden_size is {hidden_size}, not a multiple of num_attention_heads, {heads}, and there is no \
+                     head_dim"
                 ));
             }
         };
@@ -68,10 +69,10 @@ impl Config {
         use Architecture::{Llama, Ministral, Mistral, Qwen2, Qwen3, SmolLM3};
         let architecture = self.variant.architecture;
         if let Some(name) = fields.text("hidden_act")? {
-            self.variant.activation = Activation::from_name(name).map_or_else(
-                || fail(format!("hidden_act {name:?} is unknown: read are silu, swish, gelu, gelu_pytorch_tanh, gelu_new and relu")),
-                Ok,
-            )?;
+            let known = Activation::from_name(name);
+            let all = "silu, swish, gelu, gelu_pytorch_tanh, gelu_new and relu";
+            let unknown = || fail(format!("hidden_act {name:?} is unknown: computed are {all}"));
+            self.variant.activation = known.map_or_else(unknown, Ok)?;
         }
         if let Llama | Qwen3 | SmolLM3 = architecture {
             let bias = fields.flag("attention_bias", false)?;
@@ -125,41 +126,35 @@ impl Config {
         let count = self.num_hidden_layers;
         let architecture = self.variant.architecture;
         let types = fields.texts("layer_types")?.filter(|_| architecture != Architecture::Mistral);
-        if let Some(types) = types {
-            if types.len() != count {
-                return fail(format!(
-                    "layer_types has {} entries: one for each of the {count} layers is needed",
-                    types.len()
-                ));
-            }
-            let mut sliding = BTreeSet::new();
-            for (layer, kind) in types.into_iter().enumerate() {
-                match kind {
-                    "full_attention" => {}
-                    "sliding_attention" if window => drop(sliding.insert(layer)),
-                    "sliding_attention" => {
-                        return fail(format!(
-                            "layer_types says sliding_attention of layer {layer}, and there is no sliding_window in use"
-                        ));
-                    }
-                    other => {
-                        return fail(format!(
-                            "layer_types says {other:?}: only full_attention and sliding_attention are computed"
-                        ));
-                    }
-                }
-            }
-            return Ok(sliding);
-        }
-        let rule: Box<dyn Fn(&usize) -> bool> = match architecture {
-            Architecture::Qwen2 | Architecture::Qwen3 => {
-                let first = fields.optional_size("max_window_layers")?.unwrap_or(28);
-                Box::new(move |layer| *layer >= first)
-            }
-            Architecture::SmolLM3 => Box::new(|layer| !self.rotates(*layer)),
-            _ => Box::new(|_| true),
+        let Some(types) = types else {
+            let first = fields.optional_size("max_window_layers")?.unwrap_or(28);
+            let rule = |layer: usize| match architecture {
+                Architecture::Qwen2 | Architecture::Qwen3 => layer >= first,
+                Architecture::SmolLM3 => !self.rotates(layer),
+                _ => true,
+            };
+            return Ok((0..count).filter(|&layer| window && rule(layer)).collect());
         };
-        Ok((0..count).filter(|layer| window && rule(layer)).collect())
+        if types.len() != count {
+            let entries = types.len();
+            return fail(format!(
+                "layer_types has {entries} entries: one for each of the {count} layers is needed"
+            ));
+        }
+        let known = ["full_attention", "sliding_attention"];
+        if let Some(other) = types.iter().find(|kind| !known.contains(kind)) {
+            return fail(format!(
+                "layer_types says {other:?}: only full_attention and sliding_attention are computed"
+            ));
+        }
+        let sliding: BTreeSet<usize> =
+            (0..count).filter(|&layer| types[layer] == "sliding_attention").collect();
+        match sliding.first() {
+            Some(layer) if !window => fail(format!(
+                "layer_types says sliding_attention of layer {layer}, and there is no sliding_window in use"
+            )),
+            _ => Ok(sliding),
+        }
     }
 }
 

@@ -28,7 +28,8 @@ impl Config {
                 self.rope_theta = theta;
             }
             if let Some(part) = fields.number("partial_rotary_factor")? {
-                let dim = (self.head_dim as f64 * part) as usize;
+                // Cut off, but not where only rounding keeps it from a whole number.
+                let dim = (self.head_dim as f64 * part + 1e-6) as usize;
                 self.variant.rotary_dim = Some(dim).filter(|dim| *dim != self.head_dim);
             }
         }

@@ -109,3 +109,130 @@ fn a_scaling_that_divides_by_nothing_is_refused() {
         assert!(scaling(factor, low, high).is_err(), "{factor} {low} {high}");
     }
 }
+
+#[test]
+fn a_part_of_a_head_is_written_such_that_it_is_read_back() {
+    for head_dim in (4..=256).step_by(2) {
+        for dim in (2..head_dim).step_by(2) {
+            let variant = Variant { rotary_dim: Some(dim), ..Variant::default() };
+            let config = Config { head_dim, variant, ..Config::from_json(PLAIN).unwrap() };
+            let text = Value::Object(config.to_json()).to_string();
+            assert_eq!(Config::from_json(&text).unwrap(), config);
+        }
+    }
+    let whole =
+        json!({"partial_rotary_factor": 0.5, "rope_parameters": {"partial_rotary_factor": 1.0}});
+    assert_eq!(with(whole).unwrap().rotary_dim(), 4, "rope_parameters goes before");
+}
+
+#[test]
+fn a_mistral_whose_layers_differ_is_a_ministral() {
+    let mistral = json!({"model_type": "mistral", "num_key_value_heads": 4});
+    let plain = with(mistral.clone()).unwrap();
+    assert_eq!([plain.window(0), plain.window(1)], [Some(4096); 2]);
+    let mut without = mistral.clone();
+    without["sliding_window"] = Value::Null;
+    assert_eq!(with(without).unwrap().window(0), None, "null is not the same as not there");
+    let mut mixed = mistral;
+    mixed["layer_types"] = json!(["full_attention", "sliding_attention"]);
+    let mixed = with(mixed).unwrap();
+    assert_eq!(mixed.variant.architecture, Architecture::Ministral);
+    assert_eq!([mixed.window(0), mixed.window(1)], [None, Some(4096)]);
+}
+
+#[test]
+fn yarn_is_read_as_transformers_reads_it() {
+    let yarn = |changes: Value| -> Result<YarnScaling> {
+        let mut rope = json!({"rope_type": "yarn", "original_max_position_embeddings": 512});
+        rope.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+        match with(json!({"rope_scaling": rope}))?.rope_scaling {
+            Some(RopeScaling::Yarn(scaling)) => Ok(scaling),
+            other => panic!("{other:?}"),
+        }
+    };
+    // The defaults, and a factor that follows from the two contexts: 2048 / 512.
+    let plain = yarn(json!({"factor": null, "beta_slow": 0})).unwrap();
+    assert_eq!((plain.factor, plain.beta_fast, plain.beta_slow), (4.0, 32.0, 1.0));
+    assert_eq!((plain.attention_factor, plain.truncate), (0.1 * 4f64.ln() + 1.0, true));
+    let factor = |changes| yarn(changes).unwrap().attention_factor;
+    assert_eq!(factor(json!({"factor": 4, "attention_factor": 1.5, "mscale": 2.0})), 1.5);
+    assert_eq!(factor(json!({"factor": 4, "mscale": 1.0, "mscale_all_dim": 1.0})), 1.0);
+    assert_eq!(factor(json!({"factor": 4, "mscale": 2.0})), plain.attention_factor);
+    for wrong in [
+        json!({"factor": 0.5}),
+        json!({"factor": 4, "beta_fast": 1, "beta_slow": 2}),
+        json!({"factor": 4, "attention_factor": -1}),
+        json!({"factor": 4, "original_max_position_embeddings": 0}),
+    ] {
+        let text = wrong.to_string();
+        assert!(yarn(wrong).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn layers_that_do_not_add_up_are_named() {
+    for (changes, expected) in [
+        (
+            json!({"model_type": "qwen2", "architectures": ["LlamaForCausalLM"]}),
+            "only \"Qwen2ForCausalLM\" is read",
+        ),
+        (
+            json!({"model_type": "ministral", "layer_types": ["full_attention"]}),
+            "layer_types has 1 entries",
+        ),
+        (
+            json!({"model_type": "ministral", "layer_types": ["full_attention", "conv"]}),
+            "layer_types says \"conv\"",
+        ),
+        (
+            json!({"model_type": "qwen2", "layer_types": ["full_attention", "sliding_attention"]}),
+            "sliding_attention of layer 1, and there is no sliding_window in use",
+        ),
+        (json!({"model_type": "mistral", "sliding_window": 0}), "sliding_window is 0"),
+        (
+            json!({"model_type": "mistral", "sliding_window": -1}),
+            "sliding_window is -1: it must be a whole number",
+        ),
+        (json!({"model_type": "smollm3", "no_rope_layers": [1]}), "no_rope_layers has 1 entries"),
+        (
+            json!({"model_type": "smollm3", "no_rope_layer_interval": 0}),
+            "no_rope_layer_interval is 0",
+        ),
+        (
+            json!({"model_type": "smollm3", "no_rope_layers": "all"}),
+            "it must be a list of whole numbers",
+        ),
+    ] {
+        let text = changes.to_string();
+        let mut changes = changes;
+        changes["num_key_value_heads"] = json!(4);
+        let error = with(changes).expect_err(&text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_an_architecture_has_no_words_for_is_refused() {
+    let plain = Config::from_json(PLAIN).unwrap();
+    let llama = Variant::default();
+    let of = |architecture| Variant { architecture, ..Variant::default() };
+    for (variant, expected) in [
+        (
+            Variant { qkv_bias: true, ..llama.clone() },
+            "these attention biases are not those of a Llama",
+        ),
+        (Variant { sliding_window: Some(4), ..llama.clone() }, "sliding windows"),
+        (Variant { qk_norm: true, ..llama.clone() }, "norms of queries and keys"),
+        (Variant { no_rope_layers: [0].into(), ..llama.clone() }, "layers without RoPE"),
+        (Variant { mlp_bias: true, ..of(Architecture::Mistral) }, "MLP biases"),
+        (of(Architecture::Qwen2), "attention biases"),
+        (of(Architecture::Qwen3), "norms of queries and keys"),
+        (
+            Variant { no_rope_layers: [2].into(), ..of(Architecture::SmolLM3) },
+            "no_rope_layers has layer 2: the last is 1",
+        ),
+    ] {
+        let error = Config { variant, ..plain.clone() }.validate().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}

@@ -27,7 +27,8 @@ pub struct Variant {
     pub full_attention_layers: BTreeSet<usize>,
     /// The layers without RoPE.
     pub no_rope_layers: BTreeSet<usize>,
-    /// RoPE turns so many numbers of each head, the first ones; `None` for all.
+    /// RoPE turns so many numbers of each head, the first ones; `None` for all. `partial_rotary_factor` says so;
+    /// transformers 5 does not read it in these architectures.
     pub rotary_dim: Option<usize>,
 }
 

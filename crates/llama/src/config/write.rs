@@ -54,14 +54,8 @@ impl Config {
             put("no_rope_layers", marks.collect());
         }
         if let Some(dim) = variant.rotary_dim {
-            put("partial_rotary_factor", share(dim, self.head_dim).into());
+            put("partial_rotary_factor", (dim as f64 / self.head_dim as f64).into());
         }
         json
     }
-}
-
-/// dim / whole, such that its product with `whole`, cut off to a whole number, is `dim` again.
-fn share(dim: usize, whole: usize) -> f64 {
-    let share = dim as f64 / whole as f64;
-    if (whole as f64 * share) as usize == dim { share } else { share.next_up() }
 }

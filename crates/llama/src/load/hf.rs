@@ -1,111 +1,86 @@
-//! A Hugging Face folder: `config.json` and `model.safetensors`, or shards with their index.
+//! A Hugging Face folder: `config.json` and `model.safetensors`, or shards with their index, or a file of weights by
+//! another name.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path, PathBuf};
+mod shards;
+mod wrong;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use adapter::Real;
-use tensor_file::{StorageDtype, TensorFile};
+use tensor_file::StorageDtype;
 
+use self::shards::Shards;
 use super::check_shape;
 use crate::checkpoint::{CONFIG, read_text};
-use crate::error::{bad, refused};
+use crate::error::bad;
 use crate::{Config, Llama, Projection, Result};
 
-const SINGLE: &str = "model.safetensors";
-const INDEX: &str = "model.safetensors.index.json";
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
 
-/// The model in a folder, and how its weights are stored.
-pub(super) fn load<T: Real>(folder: &Path) -> Result<(Llama<T>, StorageDtype)> {
-    let path = folder.join(CONFIG);
-    if !path.is_file() {
-        return Err(bad(
-            folder,
-            format!("no {CONFIG} in it: a Hugging Face folder or a .gguf file is needed"),
-        ));
+/// Is it a file of weights that a `config.json` beside it describes?
+pub(super) fn is_weights(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "safetensors")
+}
+
+/// The folder that a file of weights is in; a folder itself.
+pub(super) fn folder_of(source: &Path) -> PathBuf {
+    match source.parent() {
+        Some(parent) if is_weights(source) && parent != Path::new("") => parent.to_owned(),
+        Some(_) if is_weights(source) => ".".into(),
+        _ => source.to_owned(),
     }
-    let config = Config::from_json(&read_text(&path)?).map_err(|error| error.in_file(&path))?;
+}
+
+/// The model in a folder, or in a file of weights, and how its weights are stored.
+pub(super) fn load<T: Real>(source: &Path) -> Result<(Llama<T>, StorageDtype)> {
+    let folder = folder_of(source);
+    let contents = wrong::Contents::of(source, &folder)?;
+    contents.check_configuration()?;
+    let path = folder.join(CONFIG);
+    let mut config = Config::from_json(&read_text(&path)?).map_err(|error| error.in_file(&path))?;
+    contents.check_weights()?;
+    let mut shards = match is_weights(source) && !shards::is_shard(source) {
+        true => Shards::open_file(source)?,
+        false => Shards::open_folder(&folder)?,
+    };
+    if config.tie_word_embeddings {
+        config.tie_word_embeddings = is_tied(&mut shards)?;
+    }
     let tied = config.tie_word_embeddings;
-    let mut shards = Shards::open(folder)?;
-    let mut left: BTreeSet<String> = shards.of.keys().cloned().collect();
+    let mut left: BTreeSet<String> = shards.names().map(str::to_owned).collect();
     let model = Llama::build(config, |name, shape| {
         left.remove(name);
-        let file = shards.find(name)?;
-        check_shape(file.name(), name, &file.info(name)?.shape, shape)?;
-        Ok(file.numbers(name)?)
+        let (file, stored) = shards.find(name)?;
+        check_shape(file.name(), stored, &file.info(stored)?.shape, shape)?;
+        Ok(file.numbers(stored)?)
     })?;
     // A tensor that is not read is a part of the model that is not computed.
-    let harmless =
-        |name: &str| name.ends_with("rotary_emb.inv_freq") || (tied && name == "lm_head.weight");
+    let harmless = |name: &str| name.ends_with("rotary_emb.inv_freq") || (tied && name == HEAD);
     if let Some(name) = left.into_iter().find(|name| !harmless(name)) {
-        return Err(bad(folder, format!("{name} is no tensor of this architecture")));
+        return Err(bad(source, format!("{name} is no tensor of this architecture")));
     }
-    let typical = format!("{}.weight", Projection::Q.module(0));
-    let dtype = shards.find(&typical)?.storage_dtype(&typical)?;
+    let (file, typical) = shards.find(&format!("{}.weight", Projection::Q.module(0)))?;
+    let dtype = file.storage_dtype(typical)?;
     Ok((model, dtype))
 }
 
-/// The weight files, and which of them holds which tensor.
-struct Shards {
-    folder: PathBuf,
-    files: Vec<TensorFile>,
-    of: BTreeMap<String, usize>,
-}
-
-impl Shards {
-    fn open(folder: &Path) -> Result<Self> {
-        let single = folder.join(SINGLE);
-        if single.exists() {
-            let file = TensorFile::open(&single)?;
-            let of = file.names().into_iter().map(|name| (name, 0)).collect();
-            return Ok(Self { folder: folder.to_owned(), files: vec![file], of });
+/// Is the output matrix of a model whose configuration says so the embedding? As in transformers: not if both are there
+/// and differ; and if only the output matrix is there, it is the embedding.
+fn is_tied(shards: &mut Shards) -> Result<bool> {
+    match (shards.contains(EMBEDDING), shards.contains(HEAD)) {
+        (true, true) => {
+            let mut stored = |name: &str| -> Result<_> {
+                let (file, stored) = shards.find(name)?;
+                Ok((file.info(stored)?.dtype, file.bytes(stored)?))
+            };
+            Ok(stored(EMBEDDING)? == stored(HEAD)?)
         }
-        let path = folder.join(INDEX);
-        if !path.exists() {
-            return Err(bad(folder, format!("neither {SINGLE} nor {INDEX} is in it")));
+        (false, true) => {
+            shards.rename(HEAD, EMBEDDING);
+            Ok(true)
         }
-        #[derive(serde::Deserialize)]
-        struct Index {
-            weight_map: BTreeMap<String, String>,
-        }
-        let what = format!("{}: not an index of shards", path.display());
-        let index: Index = serde_json::from_str(&read_text(&path)?).map_err(refused(what))?;
-        let names: BTreeSet<&String> = index.weight_map.values().collect();
-        let mut files = Vec::new();
-        let mut numbers = BTreeMap::new();
-        for name in names {
-            if !is_plain_file_name(name) {
-                return Err(bad(
-                    &path,
-                    format!(
-                        "the shard {name:?} is not a file of this folder: only plain names are followed"
-                    ),
-                ));
-            }
-            numbers.insert(name.clone(), files.len());
-            files.push(TensorFile::open(&folder.join(name))?);
-        }
-        let mut of = BTreeMap::new();
-        for (tensor, file) in &index.weight_map {
-            let number = numbers[file];
-            if !files[number].contains(tensor) {
-                return Err(bad(&path, format!("{tensor} is said to be in {file} and is not")));
-            }
-            of.insert(tensor.clone(), number);
-        }
-        Ok(Self { folder: folder.to_owned(), files, of })
+        _ => Ok(true),
     }
-
-    fn find(&mut self, tensor: &str) -> Result<&mut TensorFile> {
-        let number = self.of.get(tensor);
-        let number =
-            number.ok_or_else(|| bad(&self.folder, format!("the tensor {tensor} is missing")))?;
-        Ok(&mut self.files[*number])
-    }
-}
-
-fn is_plain_file_name(name: &str) -> bool {
-    let mut parts = Path::new(name).components();
-    // Also on systems where a backslash is no separator: the index may have been made for another.
-    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
-        && !name.contains(['/', '\\'])
 }

@@ -19,16 +19,17 @@ use crate::Tokenizer;
 use crate::error::bad;
 use crate::{Checkpoint, Result};
 
-/// Load a model: a Hugging Face folder, a `.gguf` file, or a hub id `owner/name`. What exists on disk goes before the
-/// hub.
+/// Load a model: a Hugging Face folder, a `.safetensors` file with its `config.json` beside it, a `.gguf` file, or a hub
+/// id `owner/name`. What exists on disk goes before the hub.
 ///
 /// # Errors
 /// There is no such file; it is cut off or inconsistent; or it needs what this decoder does not have, which is named.
 pub fn load<T: Real>(source: impl AsRef<Path>) -> Result<Checkpoint<T>> {
     let source = source.as_ref();
     let path = if source.exists() { source.to_owned() } else { fetch(source)? };
-    if path.is_dir() {
+    if path.is_dir() || hf::is_weights(&path) {
         let (model, dtype) = hf::load(&path)?;
+        let path = hf::folder_of(&path);
         return Ok(Checkpoint {
             model,
             #[cfg(feature = "tokenizer")]

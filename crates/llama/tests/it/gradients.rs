@@ -4,7 +4,10 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use adapter::{Adapter, Dual, Full, Real, Tensors};
-use llama::{Adapters, Batch, Config, Llama, Masks, Projection, Train, Variant};
+use llama::{
+    Activation, Adapters, Architecture, Batch, Config, Llama, Masks, Projection, RopeScaling,
+    Train, Variant, YarnScaling,
+};
 use lora::Lora;
 use ndarray::Array2;
 use rand_chacha::ChaCha8Rng;
@@ -44,13 +47,13 @@ fn direction(name: &str, count: usize) -> Vec<f64> {
     values(&format!("direction of {name}"), count)
 }
 
-fn model<T: Real>(tied: bool, number: impl Fn(f64, f64) -> T) -> Llama<T> {
+fn model<T: Real>(config: &Config, number: impl Fn(f64, f64) -> T) -> Llama<T> {
     let build = |name: &str, shape: &[usize]| {
         let count = shape.iter().product();
         let pairs = values(name, count).into_iter().zip(direction(name, count));
         Ok(pairs.map(|(value, direction)| number(value, direction)).collect())
     };
-    Llama::build(config(tied), build).unwrap()
+    Llama::build(config.clone(), build).unwrap()
 }
 
 fn lora<T: Real>(
@@ -126,9 +129,59 @@ fn compare<A: Adapter<f64>, D: Adapter<Dual>>(
 #[test]
 fn everything_with_full_fine_tuning() {
     for tied in [false, true] {
-        let adapters = Adapters::full(&config(tied));
-        let (model, dual) = (model(tied, |v, _| v), model(tied, Dual::new));
+        let config = config(tied);
+        let adapters = Adapters::full(&config);
+        let (model, dual) = (model(&config, |v, _| v), model(&config, Dual::new));
         compare(&model, &dual, &adapters, &adapters, &Masks::new(), Train::Everything);
+    }
+}
+
+/// Each difference between the architectures, in the middle of three layers where it is not in all of them.
+fn variants() -> [Config; 3] {
+    let yarn = RopeScaling::Yarn(YarnScaling {
+        factor: 4.0,
+        beta_fast: 0.5,
+        beta_slow: 0.05,
+        attention_factor: 1.3,
+        truncate: true,
+        original_max_position_embeddings: 3,
+    });
+    [
+        Variant {
+            architecture: Architecture::SmolLM3,
+            activation: Activation::Gelu,
+            qkv_bias: true,
+            o_bias: true,
+            mlp_bias: true,
+            sliding_window: Some(2),
+            full_attention_layers: [0, 2].into(),
+            no_rope_layers: [1].into(),
+            ..Variant::default()
+        },
+        Variant {
+            architecture: Architecture::Qwen3,
+            activation: Activation::GeluTanh,
+            qk_norm: true,
+            ..Variant::default()
+        },
+        Variant { activation: Activation::Relu, rotary_dim: Some(2), ..Variant::default() },
+    ]
+    .map(|variant| Config { rope_scaling: Some(yarn), variant, ..config(true) })
+}
+
+#[test]
+fn what_the_architectures_differ_in() {
+    for config in variants() {
+        let full = Adapters::full(&config);
+        let (whole, dual) = (model(&config, |v, _| v), model(&config, Dual::new));
+        compare(&whole, &dual, &full, &full, &Masks::new(), Train::Everything);
+
+        let make = |site, shape| Ok::<_, llama::Error>(lora(site, shape, |v, _| v));
+        let make_dual = |site, shape| Ok::<_, llama::Error>(lora(site, shape, Dual::new));
+        let adapters = Adapters::on(&config, &Projection::ALL, make).unwrap();
+        let duals = Adapters::on(&config, &Projection::ALL, make_dual).unwrap();
+        let still = model(&config, |v, _| Dual::new(v, 0.0));
+        compare(&whole, &still, &adapters, &duals, &Masks::new(), Train::Adapters);
     }
 }
 
@@ -142,7 +195,7 @@ fn lora_on_every_projection_with_dropout() {
     let dual_adapters = Adapters::on(&config, &Projection::ALL, make_dual).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(7);
     let masks = adapters.draw_masks(&config, batch().tokens().len(), 0.25, &mut rng).unwrap();
-    let (model, dual) = (model(true, |v, _| v), model(true, |v, _| Dual::new(v, 0.0)));
+    let (model, dual) = (model(&config, |v, _| v), model(&config, |v, _| Dual::new(v, 0.0)));
     for masks in [Masks::new(), masks] {
         compare(&model, &dual, &adapters, &dual_adapters, &masks, Train::Adapters);
     }
@@ -156,14 +209,14 @@ fn lora_on_the_last_layer_only() {
     let shape = Projection::V.shape(&config);
     let adapters = Adapters::at(&config, [(site, lora(site, shape, |v, _| v))].into()).unwrap();
     let duals = Adapters::at(&config, [(site, lora(site, shape, Dual::new))].into()).unwrap();
-    let (model, dual) = (model(false, |v, _| v), model(false, |v, _| Dual::new(v, 0.0)));
+    let (model, dual) = (model(&config, |v, _| v), model(&config, |v, _| Dual::new(v, 0.0)));
     compare(&model, &dual, &adapters, &duals, &Masks::new(), Train::Adapters);
 }
 
 /// Sequences laid end to end must not see each other.
 #[test]
 fn a_batch_equals_its_sequences_one_by_one() {
-    let model = model(false, |v, _| v);
+    let model = model(&config(false), |v, _| v);
     let none = Adapters::<Full>::none();
     let hidden =
         |batch: &Batch| model.forward(&none, batch, &Masks::new(), Train::Nothing).unwrap().0;

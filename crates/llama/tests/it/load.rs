@@ -21,7 +21,7 @@ pub fn logits<T: Real>(model: &Llama<T>, tokens: &[u32]) -> Array2<T> {
     model.logits(hidden.view())
 }
 
-fn small() -> Llama<f64> {
+pub fn small() -> Llama<f64> {
     let config = Config {
         vocab_size: 12,
         hidden_size: 8,
