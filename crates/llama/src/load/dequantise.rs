@@ -85,7 +85,7 @@ pub fn block_types() -> impl Iterator<Item = &'static Blocks> {
     BLOCKS.iter().map(|(_, blocks)| blocks)
 }
 
-/// The types that are not read: those with tables of thousands of numbers, those that no file has any more, whole numbers.
+/// The types that are not read: those with tables of thousands of numbers, those no file has any more, whole numbers.
 #[rustfmt::skip]
 const UNREAD: [(u32, &str); 20] = [
     (9, "Q8_1"), (15, "Q8_K"), (16, "IQ2_XXS"), (17, "IQ2_XS"), (18, "IQ3_XXS"), (19, "IQ1_S"), (21, "IQ3_S"),
@@ -240,6 +240,14 @@ mod tests {
                 Ok(format) => assert_eq!(&format.to_string(), name),
                 Err(error) => assert!(error.contains(&format!("type {name} is not")), "{error}"),
             }
+        }
+    }
+
+    #[test]
+    fn the_readme_has_every_type() {
+        let readme = include_str!("../../README.md");
+        for Blocks { name, .. } in block_types() {
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
         }
     }
 

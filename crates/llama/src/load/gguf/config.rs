@@ -134,3 +134,16 @@ impl Gguf {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_has_every_architecture() {
+        let readme = include_str!("../../../README.md");
+        for Stored { name, .. } in ARCHITECTURES {
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}

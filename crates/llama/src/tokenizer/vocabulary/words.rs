@@ -129,6 +129,14 @@ mod tests {
     use serde_json::Value;
     use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _};
 
+    #[test]
+    fn the_readme_has_every_rule() {
+        let readme = include_str!("../../../README.md");
+        for name in WORDS.iter().flat_map(|words| words.names) {
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
     /// As Python's `regex` splits with the expressions of transformers; see `tests/golden/golden.py`.
     #[test]
     fn texts_are_split_as_transformers_splits_them() {
