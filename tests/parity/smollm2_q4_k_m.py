@@ -3,7 +3,7 @@
     python tests/parity/smollm2_q4_k_m.py           write tests/golden/smollm2_q4_k_m.json
     python tests/parity/smollm2_q4_k_m.py --check   compare with the committed file; exit 1 on a difference
 
-The file is made by `cargo run -p lowrank-tests --bin quantise`, or given with --quantised; the golden file has its
+The file is made by `cargo run --bin quantise`, or given with --quantised; the golden file has its
 SHA-256, and the Rust test makes it again. That its bytes mean what they should is checked here: `gguf.dequantize`
 gives numbers as near to those of the source as such blocks can be, and transformers holds the same bit for bit.
 """
@@ -29,7 +29,7 @@ LARGEST_ERROR = {"F32": 0.0, "Q8_0": 0.01, "Q6_K": 0.03, "Q5_0": 0.06, "Q4_K": 0
 
 
 def quantise(source: Path, out: Path) -> Path:
-    command = ["cargo", "run", "--quiet", "--package", "lowrank-tests", "--bin", "quantise", "--"]
+    command = ["cargo", "run", "--quiet", "--bin", "quantise", "--"]
     subprocess.run([*command, source, "Q4_K_M", out], check=True)
     return out
 

@@ -63,7 +63,7 @@ pub fn main(args: &Args) -> Result<()> {
     let generate = Generate { args, model: &model, words: &words };
     match &args.adapter {
         None => generate.with(&Adapters::<Full>::none()),
-        Some(folder) => Trained::load(&model, folder)?.visit(generate),
+        Some(folder) => Trained::load(&model.config, folder)?.visit(generate),
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use adapter::Adapter;
 use anyhow::Result;
 use finetune::{Out, RUN};
-use llama::{Adapters, Checkpoint, MergeReport, StorageDtype};
+use llama::load::Opened;
+use llama::{Adapters, MergeReport, StorageDtype};
 use methods::{AdapterUser, Trained};
 use tensor_file::Staging;
 
@@ -45,14 +46,14 @@ pub fn main(args: &Args, run_toml: &str) -> Result<()> {
     let out = Out { folder: &args.out, command: "merge", ours: llama::save::is_written };
     let inputs = [("--model", Path::new(&args.model)), ("--adapter", &args.adapter)];
     out.check(&inputs, args.overwrite)?;
-    let checkpoint = llama::load::load::<f64>(&args.model)?;
-    let trained = Trained::load(&checkpoint.model, &args.adapter)?;
-    trained.visit(Merge { args, checkpoint, run_toml })
+    let model = llama::load::open(&args.model)?;
+    let trained = Trained::load(&model.config, &args.adapter)?;
+    trained.visit(Merge { args, model, run_toml })
 }
 
 struct Merge<'a> {
     args: &'a Args,
-    checkpoint: Checkpoint<f64>,
+    model: Opened,
     run_toml: &'a str,
 }
 
@@ -60,12 +61,11 @@ impl AdapterUser<f64> for Merge<'_> {
     type Output = Result<()>;
 
     fn with<A: Adapter<f64>>(self, adapters: &Adapters<A>) -> Result<()> {
-        let Self { args, mut checkpoint, run_toml } = self;
-        let dtype = args.dtype.unwrap_or(checkpoint.dtype);
-        let MergeReport { numbers, lost, unchanged } =
-            llama::merge(&mut checkpoint.model, adapters, dtype)?;
+        let Self { args, mut model, run_toml } = self;
+        let dtype = args.dtype.unwrap_or(model.dtype);
         let mut files = Staging::replacing(&args.out)?;
-        llama::save::stage(&checkpoint.model, dtype, &checkpoint.files()?, &mut files)?;
+        let MergeReport { numbers, lost, unchanged } =
+            llama::merge(&mut model, adapters, dtype, &mut files)?;
         files.write(RUN, run_toml.as_bytes())?;
         files.commit()?;
         say!(

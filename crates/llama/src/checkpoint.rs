@@ -36,15 +36,27 @@ impl<T> Checkpoint<T> {
     /// # Errors
     /// A file of the folder it came from cannot be read.
     pub fn files(&self) -> Result<BTreeMap<String, Vec<u8>>> {
-        if self.path.is_dir() {
-            return files(&self.path);
-        }
-        #[cfg(feature = "tokenizer")]
-        if let Some(tokenizer) = &self.tokenizer {
-            return tokenizer.files();
-        }
-        Ok(BTreeMap::new())
+        files_beside(
+            &self.path,
+            #[cfg(feature = "tokenizer")]
+            self.tokenizer.as_ref(),
+        )
     }
+}
+
+/// See [`Checkpoint::files`].
+pub(crate) fn files_beside(
+    path: &Path,
+    #[cfg(feature = "tokenizer")] tokenizer: Option<&Tokenizer>,
+) -> Result<BTreeMap<String, Vec<u8>>> {
+    if path.is_dir() {
+        return files(path);
+    }
+    #[cfg(feature = "tokenizer")]
+    if let Some(tokenizer) = tokenizer {
+        return tokenizer.files();
+    }
+    Ok(BTreeMap::new())
 }
 
 /// What may stand beside the weights.

@@ -1,11 +1,16 @@
 //! Adapters merged into the weights, and what rounding leaves of them.
 
-use adapter::{Adapter, check_shape};
-use ndarray::ArrayView2;
-use tensor_file::StorageDtype;
+use std::collections::BTreeMap;
 
+use adapter::{Adapter, Real, check_shape};
+use ndarray::{Array2, ArrayView2};
+use tensor_file::{Staging, StorageDtype};
+
+use crate::checkpoint::CONFIG;
 use crate::error::refused;
-use crate::{Adapters, Llama, Result};
+use crate::load::Opened;
+use crate::save::{self, WEIGHTS};
+use crate::{Adapters, Result};
 
 /// What becomes of ΔW when W + ΔW is stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,26 +24,53 @@ pub struct MergeReport {
     pub unchanged: f64,
 }
 
-/// W ← W + ΔW for each weight that has an adapter, and how much of ΔW will be left once the weights are rounded to
-/// `dtype`. The rounding itself is for [`save_checkpoint`](crate::save::save_checkpoint) to do: the model keeps the sums.
+/// Write the Hugging Face folder of a model with its adapters merged in, W + ΔW in `f64` and rounded once to `dtype`. One
+/// tensor at a time is in memory: the largest, up to three times in `f64`.
 ///
 /// # Errors
-/// An adapter does not fit its weight, or a sum is not finite in `dtype`: the weight is named, and the model is to be
-/// loaded again.
+/// An adapter does not fit its weight, a number does not fit `dtype`, which is named, or a file cannot be read or written.
 pub fn merge<A: Adapter<f64>>(
-    model: &mut Llama<f64>,
+    model: &mut Opened,
     adapters: &Adapters<A>,
     dtype: StorageDtype,
+    staging: &mut Staging,
 ) -> Result<MergeReport> {
+    let beside = model.files()?;
     let mut rounding = Rounding::default();
-    for ((layer, projection), adapter) in adapters.iter() {
-        let name = format!("{}.weight", projection.module(layer));
-        let weight = model.layers[layer].weight_mut(projection);
-        let delta = adapter.delta_weight(weight.view()).map_err(refused(&name))?;
-        rounding.add(&name, weight.view(), delta.view(), dtype)?;
-        *weight += &delta;
+    let sites = adapters.iter().map(|((layer, projection), adapter)| {
+        (format!("{}.weight", projection.module(layer)), adapter)
+    });
+    let sites: BTreeMap<String, &A> = sites.collect();
+    let tensors = model.config.tensors();
+    let metadata = [("format".to_owned(), "pt".to_owned())].into();
+    staging.write_made(WEIGHTS, dtype, &tensors, &metadata, |name, shape| {
+        let Some(adapter) = sites.get(name) else {
+            // What is not wider than this need not be read wider.
+            return match (model.dtype, dtype) {
+                (StorageDtype::F64, _) => encode(name, &model.numbers::<f64>(name, shape)?, dtype),
+                _ => encode(name, &model.numbers::<f32>(name, shape)?, dtype),
+            };
+        };
+        let numbers = model.numbers::<f64>(name, shape)?;
+        let shape = <[usize; 2]>::try_from(shape).expect("a projection is a matrix");
+        let mut weight =
+            Array2::from_shape_vec(shape, numbers).expect("as many as its shape asks for");
+        let delta = adapter.delta_weight(weight.view()).map_err(refused(name))?;
+        rounding.add(name, weight.view(), delta.view(), dtype)?;
+        weight += &delta;
+        Ok(dtype.encode(weight.iter().copied()))
+    })?;
+    for (name, contents) in &beside {
+        staging.write(name, contents)?;
     }
+    staging.write(CONFIG, &save::config(&model.config, dtype, &beside))?;
     Ok(rounding.report())
+}
+
+/// Numbers as they are, if they fit.
+fn encode<T: Real>(name: &str, numbers: &[T], dtype: StorageDtype) -> Result<Vec<u8>> {
+    save::check_fits(name, numbers.iter(), dtype)?;
+    Ok(dtype.encode(numbers.iter().map(|number| number.to_f64())))
 }
 
 /// What [`merge`] would say of one weight, which stays as it is. `name` is what an error calls it.
@@ -105,7 +137,7 @@ mod tests {
     use ndarray::{Array2, array};
 
     use super::*;
-    use crate::{Config, Projection};
+    use crate::{Config, Llama, Projection};
 
     /// W = 1 everywhere, and ΔW on one weight of 2 × 2.
     fn merged(delta: Array2<f64>, dtype: StorageDtype) -> Result<(Array2<f64>, MergeReport)> {
@@ -119,13 +151,30 @@ mod tests {
             head_dim: 2,
             ..crate::tiny::config()
         };
-        let mut model =
-            Llama::build(config, |_, shape| Ok(vec![1.0; shape.iter().product()])).unwrap();
+        let ones = |_: &str, shape: &[usize]| Ok(vec![1.0; shape.iter().product()]);
+        let model = Llama::<f64>::build(config, ones).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let [base, out] = ["base", "out"].map(|name| folder.path().join(name));
+        save::save(&model, &base).unwrap();
         let lora = Lora::new(Array2::eye(2), delta, 1.0).unwrap();
         let adapters = Adapters::at(&model.config, [((0, Projection::V), lora)].into()).unwrap();
-        let report = merge(&mut model, &adapters, dtype)?;
-        assert!(model.layers[0].weight(Projection::Q).iter().all(|&weight| weight == 1.0));
-        Ok((model.layers[0].weight(Projection::V).clone(), report))
+        let mut staging = Staging::new(&out).unwrap();
+        let mut opened = crate::load::open(&base).unwrap();
+        let merged = merge(&mut opened, &adapters, dtype, &mut staging);
+        let report = match merged {
+            Ok(report) => report,
+            Err(error) => {
+                drop(staging);
+                assert!(!out.exists(), "nothing half written");
+                return Err(error);
+            }
+        };
+        staging.commit().unwrap();
+        let checkpoint = crate::load::load::<f64>(&out).unwrap();
+        assert_eq!(checkpoint.dtype, dtype);
+        let layer = &checkpoint.model.layers[0];
+        assert!(layer.weight(Projection::Q).iter().all(|&weight| weight == 1.0));
+        Ok((layer.weight(Projection::V).clone(), report))
     }
 
     /// Between 1 and 2 the numbers of bf16 are 2⁻⁷ apart, which is 4u for u = 2⁻⁹:
@@ -143,7 +192,7 @@ mod tests {
         let u = 2f64.powi(-9);
         let delta = array![[4.0 * u, u], [0.0, 3.0 * u]];
         let (weight, report) = merged(delta.clone(), StorageDtype::Bf16).unwrap();
-        assert_eq!(weight, 1.0 + &delta, "the model keeps the sums");
+        assert_eq!(weight, 1.0 + array![[4.0 * u, 0.0], [0.0, 4.0 * u]], "rounded once");
         assert_eq!(report.numbers, 4);
         assert!((report.lost - (2.0_f64 / 26.0).sqrt()).abs() < 1e-15, "{report:?}");
         assert_eq!(report.unchanged, 0.25);

@@ -1,5 +1,7 @@
 //! The weights of a model, and where each one is.
 
+use std::convert::Infallible;
+
 use adapter::{Real, check_shape};
 use ndarray::{Array1, Array2, ArrayD, ArrayViewD};
 
@@ -40,6 +42,31 @@ pub struct Llama<T> {
     pub norm: Array1<T>,
     /// The output matrix \[vocabulary, hidden\]; `None` when it is the embedding ("tied").
     pub head: Option<Array2<T>>,
+}
+
+impl Config {
+    /// Every tensor of such a model by its name in a Hugging Face checkpoint, and its shape, in the order in which
+    /// [`Llama::build`] asks for them.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let matrix = vec![self.vocab_size, self.hidden_size];
+        let mut all = vec![("model.embed_tokens.weight".to_owned(), matrix.clone())];
+        for layer in 0..self.num_hidden_layers {
+            for projection in Projection::ALL {
+                let name = format!("{}.weight", projection.module(layer));
+                all.push((name, projection.shape(self).to_vec()));
+            }
+            let listed = Vectors::<()>::build(self, |name, length| {
+                all.push((format!("model.layers.{layer}.{name}"), vec![length]));
+                Ok::<_, Infallible>(Array1::default(0))
+            });
+            listed.expect("nothing that can fail");
+        }
+        all.push(("model.norm.weight".to_owned(), vec![self.hidden_size]));
+        if !self.tie_word_embeddings {
+            all.push(("lm_head.weight".to_owned(), matrix));
+        }
+        all
+    }
 }
 
 impl<T: Real> Llama<T> {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use tensor_file::{Staging, StorageDtype, Stored};
 
 use crate::checkpoint::{BESIDE, CONFIG, Checkpoint, GENERATION};
-use crate::{Llama, Result};
+use crate::{Config, Llama, Result};
 
-const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// Write a model's `config.json` and `model.safetensors` into `folder`, its numbers as they are.
 ///
@@ -51,11 +51,7 @@ pub fn stage<T: Real>(
     staging: &mut Staging,
 ) -> Result<()> {
     for (name, tensor) in model.tensors() {
-        let fits = |&value: &T| !value.is_finite() || dtype.round(value.to_f64()).is_finite();
-        if !tensor.iter().all(fits) {
-            let hint = format!("a number is too large for {dtype}: choose another dtype");
-            return Err(adapter::Error::NotFinite { name: name.into(), hint: hint.into() }.into());
-        }
+        check_fits(&name, tensor.iter(), dtype)?;
     }
     // The weights first: a configuration is there only if its weights are.
     let tensors = model.tensors().into_iter();
@@ -65,7 +61,20 @@ pub fn stage<T: Real>(
     for (name, contents) in beside {
         staging.write(name, contents)?;
     }
-    Ok(staging.write(CONFIG, &config(model, dtype, beside))?)
+    Ok(staging.write(CONFIG, &config(&model.config, dtype, beside))?)
+}
+
+/// Is no number of a tensor too large for `dtype`?
+pub(crate) fn check_fits<'a, T: Real>(
+    name: &str,
+    mut numbers: impl Iterator<Item = &'a T>,
+    dtype: StorageDtype,
+) -> Result<()> {
+    if numbers.all(|value| !value.is_finite() || dtype.round(value.to_f64()).is_finite()) {
+        return Ok(());
+    }
+    let hint = format!("a number is too large for {dtype}: choose another dtype");
+    Err(adapter::Error::NotFinite { name: name.to_owned().into(), hint: hint.into() }.into())
 }
 
 /// Is this the name of a file that [`stage`] writes?
@@ -74,12 +83,12 @@ pub fn is_written(name: &str) -> bool {
 }
 
 /// Names the type, and the tokens that begin and end a text: transformers assumes 1 and 2 for a Llama that is silent.
-fn config<T: Real>(
-    model: &Llama<T>,
+pub(crate) fn config(
+    config: &Config,
     dtype: StorageDtype,
     files: &BTreeMap<String, Vec<u8>>,
 ) -> Vec<u8> {
-    let mut config = model.config.to_json();
+    let mut config = config.to_json();
     let generation = files.get(GENERATION);
     let generation: Value =
         generation.and_then(|json| serde_json::from_slice(json).ok()).unwrap_or_default();

@@ -295,6 +295,14 @@ fn gguf_files_that_lie() {
             "architecture \"gemma3\" is unknown",
         ),
         (
+            "a part beyond the last",
+            Box::new(|g| {
+                g.set("split.no", 10, u64::MAX.to_le_bytes().to_vec());
+                g.set("split.count", 2, vec![3, 0]);
+            }),
+            "split.no is 18446744073709551615 and split.count 3",
+        ),
+        (
             "part of a model, under another name",
             Box::new(|g| {
                 g.set("split.no", 2, vec![1, 0]);
@@ -359,6 +367,12 @@ fn gguf_files_that_lie() {
         fs::write(&path, file.bytes()).unwrap();
         expect(what, &error(&path), expected);
     }
+    let mut many = Gguf::new();
+    many.set("split.no", 2, vec![0, 0]);
+    many.set("split.count", 4, number(u32::MAX));
+    let first = folder.path().join("x-00001-of-4294967295.gguf");
+    fs::write(&first, many.bytes()).unwrap();
+    expect("many parts", &error(&first), "x-00002-of-4294967295.gguf is not beside it");
     fs::write(&path, b"PK\x03\x04 something else").unwrap();
     expect("a zip", &error(&path), "not a GGUF file");
     fs::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 91\n")

@@ -6,10 +6,10 @@ use ::dora::Dora;
 use ::lora::Lora;
 use ::vera::Vera;
 use adapter::{Adapter, Real};
-use llama::{Adapters, Llama};
+use llama::{Adapters, Config};
 use peft::Kind;
 
-use crate::{Result, Tunable, lora_family, vera};
+use crate::{Result, lora_family, vera};
 
 /// What ΔW is made of.
 pub enum Trained<T> {
@@ -26,11 +26,13 @@ impl<T: Real> Trained<T> {
     ///
     /// # Errors
     /// The folder is damaged, does not fit the model, or holds another kind of adapter.
-    pub fn load(model: &Llama<T>, folder: &Path) -> Result<Self> {
+    pub fn load(config: &Config, folder: &Path) -> Result<Self> {
         Ok(match peft::kind(folder)? {
-            Kind::Lora => Self::Lora(lora_family::load(&model.config, folder)?.0),
-            Kind::Dora => Self::Dora(crate::dora::load(&model.config, folder)?.0),
-            Kind::Vera => Self::Vera(Vera::load(model, &mut vera::VeraOptions::default(), folder)?),
+            Kind::Lora => Self::Lora(lora_family::load(config, folder)?.0),
+            Kind::Dora => Self::Dora(crate::dora::load(config, folder)?.0),
+            Kind::Vera => {
+                Self::Vera(vera::load(config, &mut vera::VeraOptions::default(), folder)?)
+            }
         })
     }
 

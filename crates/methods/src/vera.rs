@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ::vera::{Pool, Projections, Sharing, Vera};
 use adapter::Real;
-use llama::{Adapters, Llama, Projection, Site};
+use llama::{Adapters, Config, Llama, Projection, Site};
 use peft::{VeraConfig, VeraFolder};
 use rand_chacha::ChaCha8Rng;
 use tensor_file::Staging;
@@ -96,21 +96,7 @@ impl<T: Real> Tunable<T> for Vera<T> {
     }
 
     fn load(model: &Llama<T>, options: &mut VeraOptions, folder: &Path) -> Result<Adapters<Self>> {
-        let config = &model.config;
-        let shape = |module: &str| site(config, module).map(|(_, target)| target.shape(config));
-        let VeraFolder { config: settings, modules } = peft::read_vera(folder, shape)?;
-        let mut sites: BTreeMap<Site, Self> = BTreeMap::new();
-        for (module, vera) in modules {
-            sites.insert(site_of(config, &module, folder)?, vera);
-        }
-        let adapters = Adapters::at(config, sites)?;
-        options.rank = settings.r;
-        options.d_init = settings.d_initial;
-        options.sharing = settings.sharing;
-        options.projection_key = settings.projection_prng_key;
-        options.save_projections |= settings.save_projection;
-        options.targets = place::targets(&adapters);
-        Ok(adapters)
+        load(&model.config, options, folder)
     }
 
     fn stage(
@@ -141,4 +127,29 @@ impl<T: Real> Tunable<T> for Vera<T> {
         let modules = adapters.iter().map(module).collect();
         Ok(VeraFolder { config, modules }.stage(files)?)
     }
+}
+
+/// The adapters of a folder; what it decides replaces what is in `options`.
+///
+/// # Errors
+/// The folder is damaged, or does not fit the model.
+pub fn load<T: Real>(
+    config: &Config,
+    options: &mut VeraOptions,
+    folder: &Path,
+) -> Result<Adapters<Vera<T>>> {
+    let shape = |module: &str| site(config, module).map(|(_, target)| target.shape(config));
+    let VeraFolder { config: settings, modules } = peft::read_vera(folder, shape)?;
+    let mut sites: BTreeMap<Site, Vera<T>> = BTreeMap::new();
+    for (module, vera) in modules {
+        sites.insert(site_of(config, &module, folder)?, vera);
+    }
+    let adapters = Adapters::at(config, sites)?;
+    options.rank = settings.r;
+    options.d_init = settings.d_initial;
+    options.sharing = settings.sharing;
+    options.projection_key = settings.projection_prng_key;
+    options.save_projections |= settings.save_projection;
+    options.targets = place::targets(&adapters);
+    Ok(adapters)
 }

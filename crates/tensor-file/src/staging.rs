@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::View;
 use tempfile::TempDir;
 
-use crate::write::Plan;
-use crate::{Digest, DigestWriter, Error, Result};
+use crate::write::{Entry, Plan, named};
+use crate::{Digest, DigestWriter, Error, Result, StorageDtype};
 
 /// The files of a folder that is about to be written, in a temporary one until [`commit`](Self::commit). Dropped without
 /// it, they are deleted again.
@@ -89,8 +89,48 @@ impl Staging {
         metadata: &BTreeMap<String, String>,
     ) -> Result<()> {
         let fail = |source| Error::Layout { file: self.folder.join(name), source };
-        let plan = Plan::new(tensors, metadata).map_err(fail)?;
-        self.fill(name, |file| plan.write(file))
+        let tensors = named(tensors);
+        let plan = Plan::new(tensors.iter().map(Entry::of), metadata).map_err(fail)?;
+        self.fill(name, |file| plan.write(file, |i| Ok::<_, io::Error>(tensors[i].1.data())))
+    }
+
+    /// Write a safetensors file of tensors that are made one at a time: `make` is asked for the bytes of each by its
+    /// name, as [`StorageDtype::encode`] makes them, and only one is in memory.
+    ///
+    /// # Errors
+    /// As [`write_tensors`](Self::write_tensors), those of `make`, or it makes too few bytes or too many.
+    pub fn write_made<E: From<Error>>(
+        &mut self,
+        name: &str,
+        dtype: StorageDtype,
+        tensors: &[(String, Vec<usize>)],
+        metadata: &BTreeMap<String, String>,
+        mut make: impl FnMut(&str, &[usize]) -> Result<Vec<u8>, E>,
+    ) -> Result<(), E> {
+        let fail = |source| Error::Layout { file: self.folder.join(name), source };
+        let entries = tensors.iter().map(|(name, shape)| Entry::new(name, dtype, shape));
+        let plan = Plan::new(entries, metadata).map_err(fail)?;
+        let mut failed = None;
+        let written = self.fill(name, |file| {
+            plan.write(file, |i| {
+                let (name, shape) = &tensors[i];
+                let bytes = make(name, shape).map_err(|error| {
+                    failed = Some(error);
+                    io::Error::other("a tensor could not be made")
+                })?;
+                let numbers: usize = shape.iter().product();
+                match bytes.len() == numbers * dtype.size() {
+                    true => Ok(bytes.into()),
+                    false => Err(io::Error::other(format!(
+                        "{name} has other bytes than its shape asks for"
+                    ))),
+                }
+            })
+        });
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(written?),
+        }
     }
 
     fn fill(

@@ -49,37 +49,64 @@ pub fn to_bytes<V: View>(
     tensors: impl IntoIterator<Item = (impl Into<String>, V)>,
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, LayoutError> {
-    let plan = Plan::new(tensors, metadata)?;
+    let tensors: Vec<(String, V)> = named(tensors);
+    let plan = Plan::new(tensors.iter().map(Entry::of), metadata)?;
     let mut bytes = Vec::with_capacity(plan.size);
-    plan.write(&mut bytes).expect("memory takes what it has room for");
+    let written = plan.write(&mut bytes, |i| Ok::<_, io::Error>(tensors[i].1.data()));
+    written.expect("memory takes what it has room for");
     Ok(bytes)
 }
 
-/// The header of a file, and the tensors in the order of their bytes.
-pub(crate) struct Plan<V> {
+pub(crate) fn named<V>(
+    tensors: impl IntoIterator<Item = (impl Into<String>, V)>,
+) -> Vec<(String, V)> {
+    tensors.into_iter().map(|(name, tensor)| (name.into(), tensor)).collect()
+}
+
+/// A tensor as a header has it.
+pub(crate) struct Entry {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: usize,
+}
+
+impl Entry {
+    pub fn of<V: View>((name, tensor): &(String, V)) -> Self {
+        let (dtype, bytes) = (tensor.dtype(), tensor.data_len());
+        Self { name: name.clone(), dtype, shape: tensor.shape().to_vec(), bytes }
+    }
+
+    /// Of numbers that are still to come.
+    pub fn new(name: &str, dtype: StorageDtype, shape: &[usize]) -> Self {
+        let bytes = shape.iter().product::<usize>().saturating_mul(dtype.size());
+        Self { name: name.to_owned(), dtype: dtype.into(), shape: shape.to_vec(), bytes }
+    }
+}
+
+/// The header of a file, and which tensor comes when.
+pub(crate) struct Plan {
     header: Vec<u8>,
-    tensors: Vec<V>,
+    /// Their places in the list that was given, in the order of their bytes.
+    order: Vec<usize>,
     /// Bytes of the whole file.
     size: usize,
 }
 
-impl<V: View> Plan<V> {
+impl Plan {
     pub fn new(
-        tensors: impl IntoIterator<Item = (impl Into<String>, V)>,
+        tensors: impl Iterator<Item = Entry>,
         metadata: &BTreeMap<String, String>,
     ) -> Result<Self, LayoutError> {
-        let mut tensors: Vec<(String, V)> =
-            tensors.into_iter().map(|(name, tensor)| (name.into(), tensor)).collect();
+        let mut tensors: Vec<(usize, Entry)> = tensors.enumerate().collect();
         // The library's order. Its writer keeps the metadata in a hash map, which gives other bytes each time.
-        tensors.sort_by(|(a, left), (b, right)| {
-            right.dtype().cmp(&left.dtype()).then_with(|| a.cmp(b))
-        });
+        tensors.sort_by(|(_, a), (_, b)| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
         let mut end = 0;
-        let info = |(name, tensor): &(String, V)| {
+        let info = |(_, tensor): &(usize, Entry)| {
             let from = end;
-            end += tensor.data_len();
-            let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
-            (name.clone(), TensorInfo { dtype, shape, data_offsets: (from, end) })
+            end += tensor.bytes;
+            let (dtype, shape) = (tensor.dtype, tensor.shape.clone());
+            (tensor.name.clone(), TensorInfo { dtype, shape, data_offsets: (from, end) })
         };
         let infos: Vec<(String, TensorInfo)> = tensors.iter().map(info).collect();
         layout(infos.clone())?;
@@ -90,12 +117,17 @@ impl<V: View> Plan<V> {
             return Err(LayoutError::TooLong);
         }
         let size = 8 + header.len() + end;
-        Ok(Self { header, tensors: tensors.into_iter().map(|(_, tensor)| tensor).collect(), size })
+        Ok(Self { header, order: tensors.iter().map(|(place, _)| *place).collect(), size })
     }
 
-    pub fn write(self, out: &mut impl Write) -> io::Result<()> {
+    /// `bytes` is asked for those of each tensor by its place in the list, one at a time.
+    pub fn write<'a, E: From<io::Error>>(
+        &self,
+        out: &mut impl Write,
+        mut bytes: impl FnMut(usize) -> Result<Cow<'a, [u8]>, E>,
+    ) -> Result<(), E> {
         out.write_all(&(self.header.len() as u64).to_le_bytes())?;
         out.write_all(&self.header)?;
-        self.tensors.iter().try_for_each(|tensor| out.write_all(&tensor.data()))
+        self.order.iter().try_for_each(|&place| Ok(out.write_all(&bytes(place)?)?))
     }
 }

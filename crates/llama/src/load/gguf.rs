@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use adapter::Real;
 use tensor_file::StorageDtype;
 
-use self::file::{Part, Tensors};
+use self::file::{Part, Tensor, Tensors};
 use self::metadata::Metadata;
 use self::names::{rotate_halves, stored_name};
 #[cfg(feature = "tokenizer")]
@@ -23,7 +23,7 @@ use self::problem::Outcome;
 use super::check_shape;
 use super::dequantise::Format;
 use crate::error::bad;
-use crate::{Config, Llama, Result};
+use crate::{Config, Result};
 
 /// An open model: one file or several, its metadata and its table of tensors.
 pub(super) struct Gguf {
@@ -66,32 +66,49 @@ impl Gguf {
         Ok(config)
     }
 
-    /// Build the model of [`config`](Self::config).
+    /// Are the tensors those of the model of [`config`](Self::config)?
     ///
     /// # Errors
-    /// A tensor is missing, has another shape, or is left over.
-    pub fn model<T: Real>(&mut self, config: Config) -> Result<Llama<T>> {
+    /// One is missing, has another shape, or is left over.
+    pub fn check_tensors(&self, config: &Config) -> Result<()> {
         let mut left: BTreeSet<String> = self.tensors.keys().cloned().collect();
         left.remove(rope::FACTORS);
+        for (name, shape) in config.tensors() {
+            let stored = stored_name(&name);
+            left.remove(&stored);
+            let tensor = self.find(&stored)?;
+            check_shape(&self.parts[tensor.part].path, &stored, &tensor.shape, &shape)?;
+        }
+        match left.into_iter().next() {
+            // A tensor that is not read is a part of the model that is not computed.
+            Some(name) => Err(bad(&self.path, format!("{name} is no tensor of this architecture"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The numbers of a tensor by Hugging Face's name, in Hugging Face's order.
+    pub fn tensor<T: Real>(
+        &mut self,
+        config: &Config,
+        name: &str,
+        shape: &[usize],
+    ) -> Result<Vec<T>> {
         let interleaved =
             self.architecture().map_err(|problem| problem.at(&self.path))?.interleaved;
         let (heads, key_heads) = (config.num_attention_heads, config.num_key_value_heads);
         let head_dim = config.head_dim;
-        let model = Llama::build(config, |name, shape| {
-            let stored = stored_name(name);
-            left.remove(&stored);
-            let values = self.read(&stored, shape)?;
-            Ok(match stored.rsplit('.').nth(1) {
-                Some("attn_q") if interleaved => rotate_halves(&values, heads, head_dim),
-                Some("attn_k") if interleaved => rotate_halves(&values, key_heads, head_dim),
-                _ => values,
-            })
-        })?;
-        match left.into_iter().next() {
-            // A tensor that is not read is a part of the model that is not computed.
-            Some(name) => Err(bad(&self.path, format!("{name} is no tensor of this architecture"))),
-            None => Ok(model),
-        }
+        let stored = stored_name(name);
+        let values = self.read(&stored, shape)?;
+        Ok(match stored.rsplit('.').nth(1) {
+            Some("attn_q") if interleaved => rotate_halves(&values, heads, head_dim),
+            Some("attn_k") if interleaved => rotate_halves(&values, key_heads, head_dim),
+            _ => values,
+        })
+    }
+
+    fn find(&self, name: &str) -> Result<&Tensor> {
+        let tensor = self.tensors.get(name);
+        tensor.ok_or_else(|| bad(&self.path, format!("the tensor {name} is missing")))
     }
 
     /// One tensor, which must have the shape that the configuration asks for.

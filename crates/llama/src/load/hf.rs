@@ -7,14 +7,13 @@ mod wrong;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use adapter::Real;
 use tensor_file::StorageDtype;
 
-use self::shards::Shards;
+pub(super) use self::shards::Shards;
 use super::check_shape;
 use crate::checkpoint::{CONFIG, read_text};
 use crate::error::bad;
-use crate::{Config, Llama, Projection, Result};
+use crate::{Config, Projection, Result};
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
@@ -33,8 +32,11 @@ pub(super) fn folder_of(source: &Path) -> PathBuf {
     }
 }
 
-/// The model in a folder, or in a file of weights, and how its weights are stored.
-pub(super) fn load<T: Real>(source: &Path) -> Result<(Llama<T>, StorageDtype)> {
+/// A folder, or a file of weights: the model's configuration, how its weights are stored, and where they are.
+///
+/// # Errors
+/// A tensor of the model is missing or has another shape, or there is one that the model has no place for.
+pub(super) fn open(source: &Path) -> Result<(Config, StorageDtype, Shards)> {
     let folder = folder_of(source);
     let contents = wrong::Contents::of(source, &folder)?;
     contents.check_configuration()?;
@@ -50,12 +52,11 @@ pub(super) fn load<T: Real>(source: &Path) -> Result<(Llama<T>, StorageDtype)> {
     }
     let tied = config.tie_word_embeddings;
     let mut left: BTreeSet<String> = shards.names().map(str::to_owned).collect();
-    let model = Llama::build(config, |name, shape| {
-        left.remove(name);
-        let (file, stored) = shards.find(name)?;
-        check_shape(file.name(), stored, &file.info(stored)?.shape, shape)?;
-        Ok(file.numbers(stored)?)
-    })?;
+    for (name, shape) in config.tensors() {
+        left.remove(&name);
+        let (file, stored) = shards.find(&name)?;
+        check_shape(file.name(), stored, &file.info(stored)?.shape, &shape)?;
+    }
     // A tensor that is not read is a part of the model that is not computed.
     let harmless = |name: &str| name.ends_with("rotary_emb.inv_freq") || (tied && name == HEAD);
     if let Some(name) = left.into_iter().find(|name| !harmless(name)) {
@@ -63,7 +64,7 @@ pub(super) fn load<T: Real>(source: &Path) -> Result<(Llama<T>, StorageDtype)> {
     }
     let (file, typical) = shards.find(&format!("{}.weight", Projection::Q.module(0)))?;
     let dtype = file.storage_dtype(typical)?;
-    Ok((model, dtype))
+    Ok((config, dtype, shards))
 }
 
 /// Is the output matrix of a model whose configuration says so the embedding? As in transformers: not if both are there

@@ -9,13 +9,14 @@ mod hf;
 #[cfg(feature = "hub")]
 mod hub;
 
+mod opened;
+
 use std::path::{Path, PathBuf};
 
 use adapter::Real;
 
 pub use self::dequantise::{Blocks, block_types};
-#[cfg(feature = "tokenizer")]
-use crate::Tokenizer;
+pub use self::opened::Opened;
 use crate::error::bad;
 use crate::{Checkpoint, Result};
 
@@ -25,29 +26,16 @@ use crate::{Checkpoint, Result};
 /// # Errors
 /// There is no such file; it is cut off or inconsistent; or it needs what this decoder does not have, which is named.
 pub fn load<T: Real>(source: impl AsRef<Path>) -> Result<Checkpoint<T>> {
+    open(source)?.load()
+}
+
+/// Open a model without reading its numbers: see [`load`].
+///
+/// # Errors
+/// As [`load`].
+pub fn open(source: impl AsRef<Path>) -> Result<Opened> {
     let source = source.as_ref();
-    let path = if source.exists() { source.to_owned() } else { fetch(source)? };
-    if path.is_dir() || hf::is_weights(&path) {
-        let (model, dtype) = hf::load(&path)?;
-        let path = hf::folder_of(&path);
-        return Ok(Checkpoint {
-            model,
-            #[cfg(feature = "tokenizer")]
-            tokenizer: Tokenizer::from_folder(&path)?,
-            dtype,
-            path,
-        });
-    }
-    let mut file = gguf::Gguf::open(&path)?;
-    // What the model is comes before what its tokenizer may lack.
-    let config = file.config()?;
-    Ok(Checkpoint {
-        #[cfg(feature = "tokenizer")]
-        tokenizer: file.tokenizer()?,
-        dtype: file.storage_dtype(),
-        model: file.model(config)?,
-        path,
-    })
+    Opened::open(&if source.exists() { source.to_owned() } else { fetch(source)? })
 }
 
 /// The folder with the files of a hub id.

@@ -1,10 +1,12 @@
 //! Every architecture that is read, against transformers in f64: logits, loss and the gradient of every weight.
 
 use adapter::{Decay, Full, FullGrads, Group, Schedule, Sgd};
+use llama::load::{load, open};
+use llama::save::save;
 use llama::{Adapters, Batch, Grads, Masks, Projection, Settings, Train, Trainer, merge};
 use lora::Lora;
 use ndarray::{Array1, Array2, ArrayViewD, Axis};
-use tensor_file::StorageDtype;
+use tensor_file::{Staging, StorageDtype};
 
 use crate::architecture_cases::{Case, TOLERANCE, cases, grid};
 
@@ -100,7 +102,8 @@ fn full_fine_tuning_moves_everything() {
 /// An adapter beside a bias: the model computes the same once it is merged.
 #[test]
 fn adapters_are_merged_into_each() {
-    for Case { name, mut model, sequences, .. } in cases() {
+    let folder = tempfile::tempdir().unwrap();
+    for Case { name, model, sequences, .. } in cases() {
         let mut stream = 100;
         let mut matrix = |rows, columns| {
             stream += 1;
@@ -114,7 +117,12 @@ fn adapters_are_merged_into_each() {
         let batch = Batch::next_token([sequences[0].as_slice()]).unwrap();
         let adapted = model.loss(&adapters, &batch).unwrap();
         let plain = model.loss(&Adapters::<Full>::none(), &batch).unwrap();
-        merge(&mut model, &adapters, StorageDtype::F64).unwrap();
+        let [base, out] = ["base", "out"].map(|part| folder.path().join(format!("{name}-{part}")));
+        save(&model, &base).unwrap();
+        let mut staging = Staging::new(&out).unwrap();
+        merge(&mut open(&base).unwrap(), &adapters, StorageDtype::F64, &mut staging).unwrap();
+        staging.commit().unwrap();
+        let model = load::<f64>(&out).unwrap().model;
         let merged = model.loss(&Adapters::<Full>::none(), &batch).unwrap();
         assert!((adapted - merged).abs() <= TOLERANCE * merged, "{name}: {adapted} {merged}");
         assert!((adapted - plain).abs() > 1e-3, "{name}: the adapters do nothing");

@@ -2,7 +2,7 @@
 //!
 //! Each says which one it is and has its own tensors; the first has the metadata of the model.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Gguf;
 use super::file::{Part, Tensors};
@@ -27,22 +27,29 @@ impl Gguf {
             return Ok(Self { path: path.to_owned(), parts: vec![part], metadata, tensors });
         }
         let this = metadata.optional_size(NUMBER).map_err(|problem| problem.at(path))?.unwrap_or(0);
-        let paths = paths(path, this, count)?;
+        if this >= count {
+            let reason =
+                format!("{NUMBER} is {this} and {COUNT} {count}: parts are counted from 0");
+            return Err(bad(path, reason));
+        }
+        let name_of = names(path, this, count)?;
         let mut whole = Self {
             path: path.to_owned(),
             parts: Vec::new(),
             metadata: Metadata::default(),
             tensors: Tensors::new(),
         };
-        for (i, part) in paths.iter().enumerate() {
+        for i in 0..count {
+            let name = name_of(i);
+            let part = path.with_file_name(&name);
             if !part.is_file() {
-                let name = part.file_name().unwrap_or_default().display();
                 let reason =
                     format!("{name} is not beside it: all {count} parts must be in one folder");
                 return Err(bad(path, reason));
             }
-            let (part, metadata, tensors) = Part::open(part)?;
-            whole.add(part, metadata, tensors, i, count).map_err(|p| p.at(&paths[i]))?;
+            let (opened, metadata, tensors) = Part::open(&part)?;
+            let added = whole.add(opened, metadata, tensors, i, count);
+            added.map_err(|problem| problem.at(&part))?;
         }
         whole.check_count().map_err(|problem| problem.at(path))?;
         Ok(whole)
@@ -89,11 +96,11 @@ impl Gguf {
     }
 }
 
-/// All parts of the model of which `path` is part `this`, counted from 0.
-fn paths(path: &Path, this: usize, count: usize) -> Result<Vec<PathBuf>> {
-    let ending = |i: usize| format!("-{:05}-of-{count:05}.gguf", i + 1);
+/// The names of the parts of the model of which `path` is part `this`, counted from 0.
+fn names(path: &Path, this: usize, count: usize) -> Result<impl Fn(usize) -> String> {
+    let ending = move |i: usize| format!("-{:05}-of-{count:05}.gguf", i + 1);
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let Some(stem) = name.strip_suffix(&ending(this)) else {
+    let Some(stem) = name.strip_suffix(&ending(this)).map(str::to_owned) else {
         let reason = format!(
             "it is part {} of {count} and its name does not end in {:?}, by which the others are found: give the parts \
              back the names that they had",
@@ -102,5 +109,5 @@ fn paths(path: &Path, this: usize, count: usize) -> Result<Vec<PathBuf>> {
         );
         return Err(bad(path, reason));
     };
-    Ok((0..count).map(|i| path.with_file_name(format!("{stem}{}", ending(i)))).collect())
+    Ok(move |i| format!("{stem}{}", ending(i)))
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use adapter::Real;
 use tensor_file::TensorFile;
 
 use crate::Result;
@@ -12,7 +13,7 @@ use crate::error::{bad, refused};
 pub(super) const SINGLE: &str = "model.safetensors";
 pub(super) const INDEX: &str = "model.safetensors.index.json";
 
-pub(super) struct Shards {
+pub(in crate::load) struct Shards {
     source: PathBuf,
     files: Vec<TensorFile>,
     /// By a tensor's name: its file, and its name there.
@@ -93,8 +94,14 @@ impl Shards {
         }
     }
 
+    /// The numbers of a tensor.
+    pub fn numbers<T: Real>(&mut self, name: &str) -> Result<Vec<T>> {
+        let (file, stored) = self.find(name)?;
+        Ok(file.numbers(stored)?)
+    }
+
     /// The file that holds a tensor, and what it is called there.
-    pub fn find(&mut self, name: &str) -> Result<(&mut TensorFile, &str)> {
+    pub(super) fn find(&mut self, name: &str) -> Result<(&mut TensorFile, &str)> {
         let place = self.of.get(name);
         let (file, stored) =
             place.ok_or_else(|| bad(&self.source, format!("the tensor {name} is missing")))?;
