@@ -20,15 +20,16 @@ pub fn pages() -> Result<Vec<Page>> {
     for seed in ["0", "1"] {
         let out = format!("seed-{seed}");
         let arguments =
-            ["finetune", "--dtype", "f64", "--steps", "150", "--targets", ALL, "--seed", seed];
+            ["finetune", "--dtype", "f64", "--steps", "100", "--targets", ALL, "--seed", seed];
         // Times and memory, which it prints too, are of one machine.
         train += &shell.typed(&[&arguments[..], &["--out", &out]].concat())?.0;
     }
     let inspect = shell.run(&["inspect", "seed-0"])?;
     let similar = shell.run(&["inspect", "seed-0", "seed-1"])?;
-    // The two tables before it are like the one above.
-    let similar = similar.split_once('\n').map_or("", |(command, _)| command).to_owned()
-        + &similar[similar.rfind("\n\n").context("a table of similarities")?..];
+    // The two tables before the last are like the one above.
+    let (command, _) = similar.split_once('\n').context("a command")?;
+    let (_, last) = similar.rsplit_once("\n\n").context("a table of similarities")?;
+    let similar = format!("{command}\n…\n{last}");
     let resize = shell.run(&["resize", "seed-0", "--rank", "4", "--out", "rank-4"])?;
     let energy = shell.run(&["resize", "seed-0", "--energy", "0.9", "--out", "energy-90"])?;
     let combine =
@@ -36,7 +37,7 @@ pub fn pages() -> Result<Vec<Page>> {
     Ok(vec![
         Page::rounded("adapter-inspect.txt", train + &inspect),
         Page::rounded("adapter-spectrum.svg.html", spectrum(&shell)?),
-        Page::rounded("adapter-similarity.txt", similar.trim_end().to_owned() + "\n"),
+        Page::rounded("adapter-similarity.txt", similar),
         Page::rounded("adapter-resize.txt", resize + &energy),
         Page::rounded("adapter-combine.txt", combine),
     ])

@@ -22,7 +22,8 @@ pub fn table(folder: &Folder, reports: &[ModuleReport], all: bool) {
     let groups = groups(all, reports, |report| report.module.as_str());
     let summarised = groups.len() < reports.len();
     let with_model = total.merged_bf16.is_some();
-    let mut header = vec!["module", "r", "s", "‖ΔW‖", "σ₁", "effective", "stable", "f32/f16/bf16"];
+    let mut header =
+        vec!["module", "r", "s", "‖ΔW‖", "σ₁", "effective", "stable", "rank in f32/f16/bf16"];
     if with_model {
         header.extend(["of ‖W‖", "bf16 loses"]);
     }
