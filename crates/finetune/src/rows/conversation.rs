@@ -71,7 +71,18 @@ impl Conversation<'_> {
                 i + 1
             ))
         };
-        let asked = self.render(i, true)?.text;
+        let asked = match self.render(i, true) {
+            Ok(rendered) => rendered.text,
+            // Templates look at the first message, and there is none.
+            Err(_) if i == 0 => {
+                return Err(Error::Option(
+                    "message 1 is the assistant's and answers nothing: --train-on all or last, or begin with a user's \
+                     message"
+                        .into(),
+                ));
+            }
+            Err(error) => return Err(error),
+        };
         let is_last = i + 1 == self.messages.len();
         if !whole.starts_with(&asked) {
             return match is_last {

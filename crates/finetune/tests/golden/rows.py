@@ -4,7 +4,7 @@
 
 writes rows.json beside itself. TRL's rule (SFTTrainer since 0.20): the prompt alone and the prompt with its completion
 are tokenised; as many tokens as the prompt has are masked; a plain text gets the end-of-text token if it lacks it. Masks
-of conversations are those that transformers returns for a template with `{% generation %}`. Special tokens that a row
+of conversations are what `{% generation %}` marks when transformers renders the template. Special tokens that a row
 spells out itself count once: what is expected is the same row without them. Needs transformers.
 """
 
@@ -13,6 +13,7 @@ import json
 from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
+from transformers.utils.chat_template_utils import render_jinja_template
 
 HERE = Path(__file__).resolve().parent
 SOURCE = HERE.parents[2] / "llama/tests/golden/tokenizer.json"
@@ -81,9 +82,24 @@ def by_length(given: list[int], whole: list[int]) -> dict:
 
 
 def masked(template: str, messages: list) -> dict:
-    """Messages, by the marks of the template."""
-    out = tokenizer(template).apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
-    return {"tokens": out["input_ids"], "learnt": out["assistant_masks"], "shifted": False}
+    """Messages, by the marks of the template: the tokens that stand for any character between them.
+
+    transformers' own mask ends with the *first* token of the last character. Where that is spread over several tokens
+    (bytes, a space that SentencePiece puts before it), the rest is learnt here too.
+    """
+    t = tokenizer(template)
+    theirs = t.apply_chat_template(messages, return_dict=True, return_assistant_tokens_mask=True)
+    (text,), (spans,) = render_jinja_template([messages], chat_template=template, return_assistant_tokens_mask=True, **SPECIAL)
+    ours = t(text, add_special_tokens=False, return_offsets_mapping=True)
+    learnt = [0] * len(ours["input_ids"])
+    for start, end in spans:
+        inside = [i for i, (a, b) in enumerate(ours["offset_mapping"]) if a < end and b > start]
+        for i in range(inside[0], inside[-1] + 1):
+            learnt[i] = 1
+    assert ours["input_ids"] == theirs["input_ids"]
+    for i, (mine, other) in enumerate(zip(learnt, theirs["assistant_masks"])):
+        assert mine == other or (mine and ours["offset_mapping"][i][1] in [end for _, end in spans])
+    return {"tokens": ours["input_ids"], "learnt": learnt, "shifted": False}
 
 
 def main() -> None:

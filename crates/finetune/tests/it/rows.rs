@@ -119,6 +119,11 @@ fn what_cannot_be_learnt_is_named() {
     let error = read(&[row], &words("bos", Some(thinks), &special), TrainOn::Assistant);
     let error = error.unwrap_err().to_string();
     assert!(error.contains("line 1: it has nothing to predict: its prompt alone"), "{error}");
+    let strict = "{% if messages[0].role == 'system' %}!{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}";
+    let first = json!({"messages": [say("assistant"), say("user"), say("assistant")]});
+    let error = read(&[first], &words("bos", Some(strict), &special), TrainOn::Assistant);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("message 1 is the assistant's and answers nothing"), "{error}");
     // The last answer is found where the first is not.
     assert!(read(&[turns], &chat, TrainOn::Last).is_ok());
 }
