@@ -60,11 +60,12 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         for warning in session.options.warnings(session.plan.steps) {
             output::note(format_args!("warning: {warning}"));
         }
-        let stop = || match interrupted.load(Ordering::Relaxed) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
+        let go_on = || !interrupted.load(Ordering::Relaxed);
+        let stop = || match go_on() {
+            true => ControlFlow::Continue(()),
+            false => ControlFlow::Break(()),
         };
-        let before = session.evaluate()?;
+        let before = session.evaluate(&go_on)?;
         let mut folder = match &args.out {
             None => None,
             Some(path) => {
@@ -80,7 +81,7 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         let mut after_step = |session: &Session<'_, T, M>, step: &Step| -> Result<_> {
             let done = step.report.step as u64 + 1;
             let due = args.eval_every.is_some_and(|every| done.is_multiple_of(every));
-            let held_out = if due { session.evaluate()? } else { None };
+            let held_out = if due { session.evaluate(&go_on)? } else { None };
             let shown = held_out.map(|score| format!(", held-out {:.4}", score.loss));
             bar.advance(format!("loss {:.4}{}", step.report.loss, shown.unwrap_or_default()));
             if args.format == Format::Json {
@@ -91,7 +92,7 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
             }
             Ok(stop())
         };
-        // The first evaluation may have taken long enough to be interrupted.
+        // The first evaluation may have been broken off.
         let end = match stop() {
             ControlFlow::Continue(()) => session.train(&mut after_step)?,
             stopped => stopped,
@@ -101,16 +102,19 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         if let Some(folder) = &folder {
             folder.finish(&session)?;
         }
+        let kept = || match &args.out {
+            Some(folder) => format!("; it is in {}", folder.display()),
+            None => String::new(),
+        };
         if end.is_break() {
-            let kept = match &args.out {
-                Some(folder) => format!("; it is in {}", folder.display()),
-                None => String::new(),
-            };
             report(args, &session, before, None, threads);
-            bail!("interrupted after step {}{kept}", session.trainer.step);
+            bail!("interrupted after step {}{}", session.trainer.step, kept());
         }
-        let after = session.evaluate()?;
+        let after = session.evaluate(&go_on)?;
         report(args, &session, before, after, threads);
+        if !go_on() {
+            bail!("interrupted in the last evaluation, after the last step{}", kept());
+        }
         Ok(())
     }
 }

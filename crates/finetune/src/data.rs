@@ -56,7 +56,8 @@ impl Data {
         (0..parts).map(part).collect()
     }
 
-    /// How well the model does on the held-out examples; `None` when there are none.
+    /// How well the model does on the held-out examples; `None` when there are none, or when `go_on`, which is asked now
+    /// and then, says no.
     ///
     /// # Errors
     /// An example does not fit the model, or the loss is not finite.
@@ -64,11 +65,12 @@ impl Data {
         &self,
         model: &Llama<T>,
         adapters: &Adapters<A>,
+        go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Score>> {
         if self.held_out.is_empty() {
             return Ok(None);
         }
-        Ok(Some(model.evaluate(adapters, &self.held_out)?))
+        Ok(model.evaluate_while(adapters, &self.held_out, go_on)?)
     }
 
     /// Examples in three parts, to train on, to choose settings by and to report: of every ten one and one are held out.

@@ -69,7 +69,7 @@ impl<T: Real> Visitor<T> for Run<'_, T> {
         let mut session = Session::<T, M>::start(plan.clone(), model.clone(), data)?;
         let score = |session: &Session<'_, T, M>| {
             let held_out = || Error::Option("a comparison needs held-out data".into());
-            session.evaluate()?.ok_or_else(held_out)
+            session.evaluate(&|| true)?.ok_or_else(held_out)
         };
         let before = score(&session)?;
         let _ = session.train::<Error>(&mut |_, step| {

@@ -214,12 +214,13 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// How well the model does on the held-out examples now; `None` when there are none.
+    /// How well the model does on the held-out examples now; `None` when there are none, or when `go_on`, which is asked
+    /// now and then, says no.
     ///
     /// # Errors
     /// An example does not fit the model, or the loss is not finite.
-    pub fn evaluate(&self) -> Result<Option<Score>> {
-        self.data.evaluate(&self.trainer.model, &self.trainer.adapters)
+    pub fn evaluate(&self, go_on: &dyn Fn() -> bool) -> Result<Option<Score>> {
+        self.data.evaluate(&self.trainer.model, &self.trainer.adapters, go_on)
     }
 
     /// Writes what was trained, and what [`resume`](Self::resume) needs. `held_out` is how well the model does now, if

@@ -56,6 +56,20 @@ impl<T: Real> Llama<T> {
         adapters: &Adapters<A>,
         examples: &[Example],
     ) -> Result<Score> {
+        let score = self.evaluate_while(adapters, examples, &|| true)?;
+        Ok(score.expect("nobody breaks it off"))
+    }
+
+    /// [`evaluate`](Self::evaluate) for as long as `go_on`, which is asked now and then, says so; `None` if it said no.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn evaluate_while<A: Adapter<T>>(
+        &self,
+        adapters: &Adapters<A>,
+        examples: &[Example],
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Score>> {
         if examples.is_empty() {
             return Err(Error::Data("there is nothing to evaluate on".into()));
         }
@@ -65,6 +79,9 @@ impl<T: Real> Llama<T> {
         }
         let (mut loss, mut count, mut exact) = (0.0, 0, 0);
         for examples in examples.chunk_by(fit_together()) {
+            if !go_on() {
+                return Ok(None);
+            }
             let mut batch = Batch::new();
             for example in examples {
                 batch.push_example(example)?;
@@ -83,7 +100,8 @@ impl<T: Real> Llama<T> {
             count += targets.len();
             loss += cross_entropy_loss(logits, &targets)?.to_f64();
         }
-        Ok(Score { loss: loss / count as f64, exact: exact as f64 / examples.len() as f64 })
+        let exact = exact as f64 / examples.len() as f64;
+        Ok(Some(Score { loss: loss / count as f64, exact }))
     }
 
     /// The loss of a batch and the gradients of loss / `denominator`.
@@ -144,4 +162,34 @@ fn predictions<T: Real>(
         (0..hidden.nrows()).filter(|&row| batch.targets()[row].is_some()).collect();
     let targets = rows.iter().map(|&row| batch.targets()[row]).collect();
     (hidden.select(Axis(0), &rows), targets, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use adapter::Full;
+
+    use super::*;
+    use crate::random::{Purpose, random};
+    use crate::tiny::{self, Task};
+
+    #[test]
+    fn an_evaluation_can_be_broken_off() {
+        let model = tiny::model::<f32>().unwrap();
+        let examples = Task::Ascending.examples(200, &mut random(0, Purpose::Problems, 0));
+        let (none, asked) = (Adapters::<Full>::none(), Cell::new(0));
+        let ask = |times: usize| {
+            asked.set(0);
+            let go_on = || {
+                asked.set(asked.get() + 1);
+                asked.get() <= times
+            };
+            model.evaluate_while(&none, &examples, &go_on).unwrap()
+        };
+        assert_eq!(ask(usize::MAX), Some(model.evaluate(&none, &examples).unwrap()));
+        assert!(asked.get() > 1, "asked between the batches");
+        assert_eq!(ask(1), None);
+        assert_eq!(asked.get(), 2);
+    }
 }
