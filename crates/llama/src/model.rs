@@ -46,26 +46,42 @@ pub struct Llama<T> {
 
 impl Config {
     /// Every tensor of such a model by its name in a Hugging Face checkpoint, and its shape, in the order in which
-    /// [`Llama::build`] asks for them.
+    /// [`Llama::build`] asks for them. They are as many as the configuration says: see
+    /// [`try_for_each_tensor`](Self::try_for_each_tensor) for one that nobody has checked yet.
     pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
-        let matrix = vec![self.vocab_size, self.hidden_size];
-        let mut all = vec![("model.embed_tokens.weight".to_owned(), matrix.clone())];
+        let mut all = Vec::new();
+        let listed = self.try_for_each_tensor(|name, shape| {
+            all.push((name.to_owned(), shape.to_vec()));
+            Ok::<_, Infallible>(())
+        });
+        listed.expect("nothing that can fail");
+        all
+    }
+
+    /// Each of [`tensors`](Self::tensors), until one fails.
+    ///
+    /// # Errors
+    /// Those of `each`.
+    pub fn try_for_each_tensor<E>(
+        &self,
+        mut each: impl FnMut(&str, &[usize]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let matrix = [self.vocab_size, self.hidden_size];
+        each("model.embed_tokens.weight", &matrix)?;
         for layer in 0..self.num_hidden_layers {
             for projection in Projection::ALL {
-                let name = format!("{}.weight", projection.module(layer));
-                all.push((name, projection.shape(self).to_vec()));
+                each(&format!("{}.weight", projection.module(layer)), &projection.shape(self))?;
             }
-            let listed = Vectors::<()>::build(self, |name, length| {
-                all.push((format!("model.layers.{layer}.{name}"), vec![length]));
-                Ok::<_, Infallible>(Array1::default(0))
-            });
-            listed.expect("nothing that can fail");
+            Vectors::<()>::build(self, |name, length| {
+                each(&format!("model.layers.{layer}.{name}"), &[length])?;
+                Ok(Array1::default(0))
+            })?;
         }
-        all.push(("model.norm.weight".to_owned(), vec![self.hidden_size]));
-        if !self.tie_word_embeddings {
-            all.push(("lm_head.weight".to_owned(), matrix));
+        each("model.norm.weight", &[self.hidden_size])?;
+        match self.tie_word_embeddings {
+            true => Ok(()),
+            false => each("lm_head.weight", &matrix),
         }
-        all
     }
 }
 

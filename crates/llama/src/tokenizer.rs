@@ -33,11 +33,23 @@ impl Tokenizer {
         inner.with_padding(None);
         let (special, stops, template) = (BTreeMap::new(), BTreeSet::new(), None);
         let mut tokenizer = Self { inner, special, stops, template, around: [vec![], vec![]] };
-        let (plain, whole) = (tokenizer.tokens("a", false)?, tokenizer.tokens("a", true)?);
-        if let Some(at) = whole.windows(plain.len().max(1)).position(|part| part == plain) {
+        if let Some((plain, whole)) = tokenizer.any_text()
+            && let Some(at) = whole.windows(plain.len()).position(|part| part == plain)
+        {
             tokenizer.around = [whole[..at].to_vec(), whole[at + plain.len()..].to_vec()];
         }
         Ok(tokenizer)
+    }
+
+    /// The tokens of some text, alone and with those that the tokenizer puts around every text. It has to be one that the
+    /// tokenizer can represent: that of digits knows no letter.
+    fn any_text(&self) -> Option<(Vec<u32>, Vec<u32>)> {
+        let own = (0..64).filter_map(|id| self.inner.id_to_token(id));
+        let both = |text: String| {
+            let tokens = self.tokens(&text, false).ok().filter(|tokens| !tokens.is_empty())?;
+            Some((tokens, self.tokens(&text, true).ok()?))
+        };
+        std::iter::once("a".to_owned()).chain(own).find_map(both)
     }
 
     /// The tokens of a text as it is. Special tokens that the text spells out (`<|im_end|>`) are recognised; none is

@@ -73,12 +73,12 @@ impl Gguf {
     pub fn check_tensors(&self, config: &Config) -> Result<()> {
         let mut left: BTreeSet<String> = self.tensors.keys().cloned().collect();
         left.remove(rope::FACTORS);
-        for (name, shape) in config.tensors() {
-            let stored = stored_name(&name);
+        config.try_for_each_tensor(|name, shape| {
+            let stored = stored_name(name);
             left.remove(&stored);
             let tensor = self.find(&stored)?;
-            check_shape(&self.parts[tensor.part].path, &stored, &tensor.shape, &shape)?;
-        }
+            check_shape(&self.parts[tensor.part].path, &stored, &tensor.shape, shape)
+        })?;
         match left.into_iter().next() {
             // A tensor that is not read is a part of the model that is not computed.
             Some(name) => Err(bad(&self.path, format!("{name} is no tensor of this architecture"))),

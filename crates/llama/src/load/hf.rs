@@ -13,7 +13,7 @@ pub(super) use self::shards::Shards;
 use super::check_shape;
 use crate::checkpoint::{CONFIG, read_text};
 use crate::error::bad;
-use crate::{Config, Projection, Result};
+use crate::{Config, Error, Projection, Result};
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
@@ -52,11 +52,13 @@ pub(super) fn open(source: &Path) -> Result<(Config, StorageDtype, Shards)> {
     }
     let tied = config.tie_word_embeddings;
     let mut left: BTreeSet<String> = shards.names().map(str::to_owned).collect();
-    for (name, shape) in config.tensors() {
-        left.remove(&name);
-        let (file, stored) = shards.find(&name)?;
-        check_shape(file.name(), stored, &file.info(stored)?.shape, &shape)?;
-    }
+    config.try_for_each_tensor(|name, shape| {
+        left.remove(name);
+        let (file, stored) = shards.find(name)?;
+        check_shape(file.name(), stored, &file.info(stored)?.shape, shape)?;
+        file.storage_dtype(stored)?;
+        Ok::<_, Error>(())
+    })?;
     // A tensor that is not read is a part of the model that is not computed.
     let harmless = |name: &str| name.ends_with("rotary_emb.inv_freq") || (tied && name == HEAD);
     if let Some(name) = left.into_iter().find(|name| !harmless(name)) {

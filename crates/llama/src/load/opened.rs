@@ -47,12 +47,14 @@ impl Opened {
         let mut file = Gguf::open(path)?;
         // What the model is comes before what its tokenizer may lack.
         let config = file.config()?;
+        #[cfg(feature = "tokenizer")]
+        let tokenizer = file.tokenizer()?;
         file.check_tensors(&config)?;
         Ok(Self {
             dtype: file.storage_dtype(),
             config,
             #[cfg(feature = "tokenizer")]
-            tokenizer: file.tokenizer()?,
+            tokenizer,
             path: path.to_owned(),
             weights: Weights::Gguf(file),
         })
