@@ -12,7 +12,9 @@ use crate::{Kind, Result};
 
 const CONFIG: &str = "adapter_config.json";
 const TENSORS: &str = "adapter_model.safetensors";
-/// The files of an adapter's folder.
+/// What older versions of PEFT wrote: read, never written.
+const PICKLED: &str = "adapter_model.bin";
+/// The files of an adapter's folder, as they are written.
 pub const FILES: [&str; 2] = [CONFIG, TENSORS];
 /// Of the key of a module's tensor.
 pub(crate) const PREFIX: &str = "base_model.model.";
@@ -50,14 +52,13 @@ pub(crate) fn read_tensors<M>(
     folder: &Path,
     read: impl FnOnce(&mut TensorFile) -> Result<M>,
 ) -> Result<M> {
-    let path = folder.join(TENSORS);
-    if !path.exists() && folder.join("adapter_model.bin").exists() {
-        let reason = "only adapter_model.bin is there, a pickle, which can run code when it is read: \
-                      load it with PEFT and save it again as safetensors";
-        return Err(at(folder)(wrong(reason)));
-    }
-    let mut file = TensorFile::open(&path)?;
-    read(&mut file).map_err(at(&path))
+    // As PEFT has it: the pickle counts only where there is nothing else.
+    let (path, pickled) = (folder.join(TENSORS), folder.join(PICKLED));
+    let (path, mut file) = match !path.exists() && pickled.exists() {
+        true => (&pickled, TensorFile::open_torch(&pickled)?),
+        false => (&path, TensorFile::open(&path)?),
+    };
+    read(&mut file).map_err(at(path))
 }
 
 /// The keys of the two tensors of each module.

@@ -95,6 +95,16 @@ fn reads_the_lora_that_peft_wrote() {
     assert_eq!(targets("rslora"), [""; 0]);
 }
 
+/// The same adapter as adapter_model.bin.
+#[test]
+fn reads_the_pickle_that_peft_wrote() {
+    let folder = peft::read::<f64>(&golden("pickled")).unwrap();
+    assert_eq!(deltas(&folder.modules, of_lora), expected("pickled"));
+    assert_eq!(folder, peft::read(&golden("alpha_over_r")).unwrap());
+    let dtype = |name| peft::storage_dtype(&golden(name)).unwrap();
+    assert_eq!(dtype("pickled"), dtype("alpha_over_r"));
+}
+
 /// ΔW of every module, with ranks and scales by pattern, as PEFT's merge computes it in f64.
 #[test]
 fn reads_the_dora_that_peft_wrote() {
