@@ -63,7 +63,8 @@ pub(crate) fn tensors(
 fn records(source: &mut (impl Read + Seek)) -> Result<BTreeMap<String, Place>, String> {
     let size = source.seek(SeekFrom::End(0)).map_err(|error| error.to_string())?;
     let mut buffer = vec![0; RECOMMENDED_BUFFER_SIZE];
-    let zip = |error: rawzip::Error| format!("no zip archive as torch.save writes it since 1.6: {error}");
+    let zip =
+        |error: rawzip::Error| format!("no zip archive as torch.save writes it since 1.6: {error}");
     let archive = ZipArchive::from_seekable(source, &mut buffer).map_err(zip)?;
     let mut entries = archive.entries(&mut buffer);
     let mut records = BTreeMap::new();

@@ -9,7 +9,7 @@ use adapter::{Adapter, Real};
 use dora::Dora;
 use lora::{Lora, Scaling};
 use ndarray::{Array1, Array2};
-use peft::{DoraFolder, Kind, LoraConfig, LoraFolder, MethodNote, VeraConfig, VeraFolder};
+use peft::{DoraFolder, Extras, Kind, LoraConfig, LoraFolder, MethodNote, VeraConfig, VeraFolder};
 use vera::{Projections, Sharing, Vera};
 
 const LORA: [&str; 2] = ["alpha_over_r", "rslora"];
@@ -227,7 +227,7 @@ fn add_lora(folders: &mut Folders) {
     let modules = BTreeMap::from([("layers.0.up".to_owned(), lora)]);
     folders.lora(
         "order",
-        &LoraFolder { config, modules: modules.clone() },
+        &LoraFolder { config, modules: modules.clone(), extras: Extras::default() },
         deltas(&modules, of_lora),
     );
     // A note changes nothing.
