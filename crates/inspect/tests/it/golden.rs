@@ -223,7 +223,7 @@ fn adapters_of_another_model_are_refused() {
     assert_eq!(error.to_string(), "model.layers.1.self_attn.v_proj");
 
     let dora = Folder::open(&golden("dora"), None).unwrap();
-    let error = inspect::resize(&dora, Budget::Rank(1), StorageDtype::F32, |_| {}).unwrap_err();
+    let error = resize(&dora, Budget::Rank(1), StorageDtype::F32, |_| {}).unwrap_err();
     assert!(error.to_string().contains("a DoRA adapter's ΔW depends on W"), "{error}");
 }
 
