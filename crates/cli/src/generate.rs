@@ -56,15 +56,16 @@ pub fn main(args: &Args) -> Result<()> {
     if args.top_p < 1.0 && args.temperature == 0.0 {
         bail!("--top-p is for drawing at random: give a --temperature above 0, such as 1");
     }
-    let Source { model, mut words, .. } = Source::<f32>::load(args.model.as_deref())?;
+    let Source { mut model, mut words, .. } = Source::<f32>::load(args.model.as_deref())?;
     if let Some(date) = &args.date {
         words.set_date(date).context("--date")?;
     }
-    let generate = Generate { args, model: &model, words: &words };
-    match &args.adapter {
-        None => generate.with(&Adapters::<Full>::none()),
-        Some(folder) => Trained::load(&model.config, folder)?.visit(generate),
-    }
+    let Some(folder) = &args.adapter else {
+        return Generate { args, model: &model, words: &words }.with(&Adapters::<Full>::none());
+    };
+    let Trained { adapters, changes } = Trained::load(&model.config, folder)?;
+    model.change(&changes)?;
+    adapters.visit(Generate { args, model: &model, words: &words })
 }
 
 struct Generate<'a> {

@@ -19,6 +19,9 @@ pub fn table(folder: &Folder, reports: &[ModuleReport], all: bool) {
         total.modules,
         folder.dtype
     );
+    if !folder.beside.is_empty() {
+        say!("beside them it changes {}", folder.beside.join(", "));
+    }
     let groups = groups(all, reports, |report| report.module.as_str());
     let summarised = groups.len() < reports.len();
     let with_model = total.merged_bf16.is_some();
@@ -133,6 +136,7 @@ pub fn json(folder: &Folder, reports: &[ModuleReport]) {
             "base_model": folder.config.base_model_name_or_path,
             "dtype": folder.dtype.name(),
             "modules": modules,
+            "beside": folder.beside,
             "dead": dead,
             "norm": norm,
             "merged_bf16": merged_bf16.map(merge_json),

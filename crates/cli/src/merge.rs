@@ -46,14 +46,18 @@ pub fn main(args: &Args, run_toml: &str) -> Result<()> {
     let out = Out { folder: &args.out, command: "merge", ours: llama::save::is_written };
     let inputs = [("--model", Path::new(&args.model)), ("--adapter", &args.adapter)];
     out.check(&inputs, args.overwrite)?;
-    let model = llama::load::open(&args.model)?;
-    let trained = Trained::load(&model.config, &args.adapter)?;
-    trained.visit(Merge { args, model, run_toml })
+    let mut model = llama::load::open(&args.model)?;
+    let Trained { adapters, changes } = Trained::load(&model.config, &args.adapter)?;
+    let changed = changes.names().map(str::to_owned).collect();
+    model.change(changes)?;
+    adapters.visit(Merge { args, model, changed, run_toml })
 }
 
 struct Merge<'a> {
     args: &'a Args,
     model: Opened,
+    /// What is not merged but replaced or added to.
+    changed: Vec<String>,
     run_toml: &'a str,
 }
 
@@ -61,7 +65,7 @@ impl AdapterUser<f64> for Merge<'_> {
     type Output = Result<()>;
 
     fn with<A: Adapter<f64>>(self, adapters: &Adapters<A>) -> Result<()> {
-        let Self { args, mut model, run_toml } = self;
+        let Self { args, mut model, changed, run_toml } = self;
         let dtype = args.dtype.unwrap_or(model.dtype);
         let mut files = Staging::replacing(&args.out)?;
         let MergeReport { numbers, lost, unchanged } =
@@ -75,6 +79,9 @@ impl AdapterUser<f64> for Merge<'_> {
             output::percent(lost),
             output::percent(unchanged),
         );
+        if !changed.is_empty() {
+            say!("changed as the adapter has it: {}", changed.join(", "));
+        }
         Ok(())
     }
 }

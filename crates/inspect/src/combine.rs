@@ -13,7 +13,7 @@ use crate::{Budget, Factors, Fitted, Folder, Result};
 ///
 /// # Errors
 /// There is no folder, a weight is not finite, two name different base models or have different shapes for one module, one
-/// is DoRA's, the budget makes no sense, or a number does not fit `dtype`.
+/// is DoRA's or more than adapters of linear layers, the budget makes no sense, or a number does not fit `dtype`.
 pub fn combine(
     terms: &[(f64, &Folder)],
     budget: Option<Budget>,
@@ -28,6 +28,7 @@ pub fn combine(
             let name = folder.path.display();
             return Err(wrong(format!("the weight of {name} is {weight}: it must be finite")));
         }
+        folder.refuse_what_is_beside()?;
         for (module, factors) in folder.factors()? {
             let terms = by_module.entry(module.clone()).or_default();
             if let Some((_, first)) = terms.first() {

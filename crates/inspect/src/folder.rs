@@ -9,7 +9,7 @@ use dora::Dora;
 use llama::Llama;
 use lora::Lora;
 use ndarray::{Array, Array2, ArrayView2, Dimension};
-use peft::{Kind, LoraConfig, StorageDtype};
+use peft::{Extras, Kind, LoraConfig, StorageDtype};
 use vera::{Projections, Vera};
 
 use crate::error::{folder as at, of};
@@ -28,6 +28,9 @@ pub struct Folder {
     pub dtype: StorageDtype,
     /// By the module's name, `model.layers.0.self_attn.q_proj` for example.
     pub modules: BTreeMap<String, Module>,
+    /// What it changes that is no weight of a linear layer, or whole and not by an adapter: `modules_to_save`, biases, the
+    /// embedding. By name.
+    pub beside: Vec<String>,
 }
 
 /// What changes one weight.
@@ -44,15 +47,20 @@ pub enum Module {
 /// The weights of a model, by the names of their modules.
 pub type Weights<'a> = BTreeMap<String, ArrayView2<'a, f64>>;
 
-/// Every matrix of a model that has a name an adapter can use.
+/// Every matrix of a model, by all names that an adapter can use: one of the decoder alone lacks the `model.`, and of a tied
+/// model the embedding is the output matrix too.
 pub fn weights(model: &Llama<f64>) -> Weights<'_> {
     let mut weights = Weights::new();
     for (name, tensor) in model.tensors() {
         let module = name.strip_suffix(".weight").unwrap_or(&name);
         if let Ok(matrix) = tensor.into_dimensionality() {
+            if let Some(short) = module.strip_prefix("model.") {
+                weights.insert(short.to_owned(), matrix);
+            }
             weights.insert(module.to_owned(), matrix);
         }
     }
+    weights.insert("lm_head".to_owned(), model.head().view());
     weights
 }
 
@@ -67,13 +75,20 @@ impl Folder {
     /// there is no model.
     pub fn open(path: &Path, weights: Option<&Weights<'_>>) -> Result<Self> {
         let kind = peft::kind(path)?;
+        let mut beside = Vec::new();
+        let mut names = |extras: &Extras<f64>| {
+            beside.extend(extras.names().into_iter().map(str::to_owned));
+        };
         let (config, modules): (LoraConfig, BTreeMap<String, Module>) = match kind {
             Kind::Lora => {
-                let folder = peft::read::<f64>(path)?;
+                let mut folder = peft::read::<f64>(path)?;
+                names(&folder.extras);
+                folder.modules.append(&mut folder.extras.embeddings);
                 (folder.config, wrap(folder.modules, Module::Lora))
             }
             Kind::Dora => {
                 let folder = peft::read_dora::<f64>(path)?;
+                names(&folder.extras);
                 (folder.config, wrap(folder.modules, Module::Dora))
             }
             Kind::Vera => {
@@ -97,7 +112,7 @@ impl Folder {
             }
         };
         let dtype = peft::storage_dtype(path)?;
-        let folder = Self { path: path.to_owned(), kind, config, dtype, modules };
+        let folder = Self { path: path.to_owned(), kind, config, dtype, modules, beside };
         if let Some(weights) = weights {
             folder.check(weights)?;
         }
@@ -116,6 +131,18 @@ impl Folder {
             check_shape("ΔW", &module.shape(), weight.shape(), hint).map_err(of(name))?;
         }
         Ok(())
+    }
+
+    /// Another adapter that is made of this one has adapters of linear layers alone.
+    ///
+    /// # Errors
+    /// This one has more, which would be lost.
+    pub(crate) fn refuse_what_is_beside(&self) -> Result<()> {
+        let Some(name) = self.beside.first() else { return Ok(()) };
+        let reason = format!(
+            "it changes {name} too, which would be lost: merge it into its model, and extract a LoRA from the result"
+        );
+        Err(at(&self.path, reason))
     }
 
     /// ΔW of every module as two factors.

@@ -6,6 +6,7 @@ mod adapters;
 mod attention;
 mod backward;
 mod batch;
+mod changes;
 #[cfg(feature = "tokenizer")]
 mod chat;
 mod checkpoint;
@@ -37,6 +38,7 @@ mod vectors;
 
 pub use adapters::{Adapters, Grads, Masks, Site};
 pub use batch::Batch;
+pub use changes::{Change, Changes};
 #[cfg(feature = "tokenizer")]
 pub use chat::Rendered;
 pub use checkpoint::Checkpoint;

@@ -46,8 +46,11 @@ pub fn merge<A: Adapter<f64>>(
     staging.write_made(WEIGHTS, dtype, &tensors, &metadata, |name, shape| {
         let Some(adapter) = sites.get(name) else {
             // What is not wider than this need not be read wider.
-            return match (model.dtype, dtype) {
-                (StorageDtype::F64, _) => encode(name, &model.numbers::<f64>(name, shape)?, dtype),
+            return match model.dtype {
+                _ if model.is_changed(name) => {
+                    encode(name, &model.numbers::<f64>(name, shape)?, dtype)
+                }
+                StorageDtype::F64 => encode(name, &model.numbers::<f64>(name, shape)?, dtype),
                 _ => encode(name, &model.numbers::<f32>(name, shape)?, dtype),
             };
         };

@@ -100,7 +100,7 @@ impl<T: Real> Tunable<T> for DeltaLora<T> {
         options: &mut DeltaLoraOptions,
         folder: &Path,
     ) -> Result<Adapters<Self>> {
-        let (_, settings) = lora_family::load::<T>(&model.config, folder)?;
+        let (_, settings, _) = lora_family::load::<T>(&model.config, folder)?;
         if settings.lowrank_method.is_some_and(|note| note.method == Method::DeltaLora.name()) {
             return Err(Error::File {
                 path: folder.to_owned(),

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use ::dora::Dora;
 use adapter::{Real, check_shape};
-use llama::{Adapters, Config, Llama, Site};
+use llama::{Adapters, Changes, Config, Llama, Site};
 use peft::{DoraFolder, LoraConfig};
 use rand_chacha::ChaCha8Rng;
 use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
 use crate::place::site_of;
-use crate::{Base, Method, Result, Tunable};
+use crate::{Base, Error, Method, Result, Tunable, beside};
 
 impl<T: Real> Tunable<T> for Dora<T> {
     const METHOD: Method = Method::Dora;
@@ -30,7 +30,8 @@ impl<T: Real> Tunable<T> for Dora<T> {
     }
 
     fn load(model: &Llama<T>, options: &mut LoraOptions, folder: &Path) -> Result<Adapters<Self>> {
-        let (adapters, settings) = load(&model.config, folder)?;
+        let (adapters, settings, changes) = load(&model.config, folder)?;
+        beside::refuse_to_train(&changes, folder)?;
         options.take(&settings, &adapters);
         Ok(adapters)
     }
@@ -48,12 +49,20 @@ impl<T: Real> Tunable<T> for Dora<T> {
     }
 }
 
-/// The adapters of a folder, and its configuration.
+/// The adapters of a folder, its configuration, and what else it changes.
 ///
 /// # Errors
 /// The folder is damaged, or does not fit the model.
-pub fn load<T: Real>(config: &Config, folder: &Path) -> Result<(Adapters<Dora<T>>, LoraConfig)> {
-    let DoraFolder { config: settings, modules } = peft::read_dora::<T>(folder)?;
+pub fn load<T: Real>(
+    config: &Config,
+    folder: &Path,
+) -> Result<(Adapters<Dora<T>>, LoraConfig, Changes<T>)> {
+    let DoraFolder { config: settings, modules, extras } = peft::read_dora::<T>(folder)?;
+    if modules.contains_key(beside::HEAD_MODULE) {
+        let reason = "DoRA of lm_head is not supported: merge this adapter with PEFT".to_owned();
+        return Err(Error::File { path: folder.to_owned(), reason });
+    }
+    let changes = beside::changes(config, extras, None)?;
     let mut sites: BTreeMap<Site, Dora<T>> = BTreeMap::new();
     for (module, dora) in modules {
         let site = site_of(config, &module, folder)?;
@@ -61,5 +70,5 @@ pub fn load<T: Real>(config: &Config, folder: &Path) -> Result<(Adapters<Dora<T>
         check_shape(module, &got, &want, "[out, in] of the model's weight")?;
         sites.insert(site, dora);
     }
-    Ok((Adapters::at(config, sites)?, settings))
+    Ok((Adapters::at(config, sites)?, settings, changes))
 }

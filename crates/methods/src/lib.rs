@@ -6,12 +6,13 @@
 //! | [`Tunable`] | what a run needs of a method: options, a start, files |
 //! | [`Options`], [`Field`] | what a method can be told, by the names that the command line has too |
 //! | [`Row`] | a method as a comparison shows it: LoRA-FA has two variants |
-//! | [`Trained`] | the adapters of a folder, whoever made them |
+//! | [`Trained`] | the adapters of a folder, whoever made them, and what else it changes |
 //!
 //! `full.rs`, `lora.rs`, `lora_fa.rs`, `vera.rs`, `delta_lora.rs`, `lora_plus.rs` and `dora.rs` have one method each;
 //! `lora_family.rs` has what those built on LoRA share. One more is a file beside them, its `mod`, and an entry in the
 //! list below.
 
+mod beside;
 mod delta_lora;
 mod dora;
 mod error;
@@ -30,7 +31,7 @@ mod vera;
 
 pub use error::{Error, Result};
 pub use field::{Field, OptionInfo, Options, Setting, set};
-pub use trained::{AdapterUser, Trained};
+pub use trained::{AdapterUser, OfKind, Trained};
 pub use tunable::{Base, Row, Tunable, Visitor};
 
 #[cfg(doctest)]

@@ -6,14 +6,14 @@ use std::path::Path;
 
 use ::lora::{Init, Lora, Scaling};
 use adapter::{Real, check_shape};
-use llama::{Adapters, Config, Llama, Projection, Site};
+use llama::{Adapters, Changes, Config, Llama, Projection, Site};
 use peft::{LoraConfig, LoraFolder, MethodNote};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use tensor_file::Staging;
 
 use crate::place::{self, site_of};
-use crate::{Base, Error, Field, Method, Options, Result};
+use crate::{Base, Error, Field, Method, Options, Result, beside};
 
 /// What all that is built on LoRA can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,12 +112,16 @@ pub fn start<T: Real, A>(
     loras.try_map(make)
 }
 
-/// A, B and scale of every module, whoever made them, and the configuration.
+/// A, B and scale of every projection, whoever made them; the configuration; and what else the folder changes.
 ///
 /// # Errors
 /// The folder is damaged, or does not fit the model.
-pub fn load<T: Real>(config: &Config, folder: &Path) -> Result<(Adapters<Lora<T>>, LoraConfig)> {
-    let LoraFolder { config: settings, modules } = peft::read::<T>(folder)?;
+pub fn load<T: Real>(
+    config: &Config,
+    folder: &Path,
+) -> Result<(Adapters<Lora<T>>, LoraConfig, Changes<T>)> {
+    let LoraFolder { config: settings, mut modules, extras } = peft::read::<T>(folder)?;
+    let changes = beside::changes(config, extras, modules.remove(beside::HEAD_MODULE))?;
     let mut sites: BTreeMap<Site, Lora<T>> = BTreeMap::new();
     for (module, lora) in modules {
         let site = site_of(config, &module, folder)?;
@@ -129,7 +133,7 @@ pub fn load<T: Real>(config: &Config, folder: &Path) -> Result<(Adapters<Lora<T>
         )?;
         sites.insert(site, lora);
     }
-    Ok((Adapters::at(config, sites)?, settings))
+    Ok((Adapters::at(config, sites)?, settings, changes))
 }
 
 /// The adapters of a folder that `method` starts from: a folder that another method made is refused.
@@ -142,7 +146,8 @@ pub fn load_for<T: Real>(
     options: &mut LoraOptions,
     folder: &Path,
 ) -> Result<Adapters<Lora<T>>> {
-    let (adapters, settings) = load(&model.config, folder)?;
+    let (adapters, settings, changes) = load(&model.config, folder)?;
+    beside::refuse_to_train(&changes, folder)?;
     if let Some(MethodNote { method: made_by, .. }) = &settings.lowrank_method
         && *made_by != method.name()
     {

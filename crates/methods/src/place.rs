@@ -7,12 +7,15 @@ use llama::{Adapters, Config, Projection, Site};
 
 use crate::{Error, Result};
 
-/// Where `model.layers.3.self_attn.q_proj` is.
+/// Where `model.layers.3.self_attn.q_proj` is; without the `model.`, if the adapter was made for the decoder alone.
 pub fn site(config: &Config, module: &str) -> Option<Site> {
     let layers = 0..config.num_hidden_layers;
-    layers
-        .flat_map(|layer| Projection::ALL.map(|projection| (layer, projection)))
-        .find(|(layer, projection)| projection.module(*layer) == module)
+    layers.flat_map(|layer| Projection::ALL.map(|projection| (layer, projection))).find(
+        |(layer, projection)| {
+            let name = projection.module(*layer);
+            name == module || name.strip_prefix("model.") == Some(module)
+        },
+    )
 }
 
 /// The site of a module of an adapter's folder.

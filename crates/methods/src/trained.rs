@@ -6,13 +6,22 @@ use ::dora::Dora;
 use ::lora::Lora;
 use ::vera::Vera;
 use adapter::{Adapter, Real};
-use llama::{Adapters, Config};
+use llama::{Adapters, Changes, Config};
 use peft::Kind;
 
 use crate::{Result, lora_family, vera};
 
+/// A folder's adapters, and what else of the model it changes.
+pub struct Trained<T> {
+    /// Those of the projections.
+    pub adapters: OfKind<T>,
+    /// What `modules_to_save`, `bias`, and adapters of the embedding and the output matrix change: see
+    /// [`Llama::change`](llama::Llama::change) and [`Opened::change`](llama::load::Opened::change).
+    pub changes: Changes<T>,
+}
+
 /// What ΔW is made of.
-pub enum Trained<T> {
+pub enum OfKind<T> {
     /// s B A: LoRA, and what LoRA-FA, LoRA+ and Delta-LoRA leave behind.
     Lora(Adapters<Lora<T>>),
     /// m/‖W + s B A‖ ⊙ (W + s B A) − W.
@@ -28,14 +37,23 @@ impl<T: Real> Trained<T> {
     /// The folder is damaged, does not fit the model, or holds another kind of adapter.
     pub fn load(config: &Config, folder: &Path) -> Result<Self> {
         Ok(match peft::kind(folder)? {
-            Kind::Lora => Self::Lora(lora_family::load(config, folder)?.0),
-            Kind::Dora => Self::Dora(crate::dora::load(config, folder)?.0),
+            Kind::Lora => {
+                let (adapters, _, changes) = lora_family::load(config, folder)?;
+                Self { adapters: OfKind::Lora(adapters), changes }
+            }
+            Kind::Dora => {
+                let (adapters, _, changes) = crate::dora::load(config, folder)?;
+                Self { adapters: OfKind::Dora(adapters), changes }
+            }
             Kind::Vera => {
-                Self::Vera(vera::load(config, &mut vera::VeraOptions::default(), folder)?)
+                let adapters = vera::load(config, &mut vera::VeraOptions::default(), folder)?;
+                Self { adapters: OfKind::Vera(adapters), changes: Changes::default() }
             }
         })
     }
+}
 
+impl<T: Real> OfKind<T> {
     /// Does what `user` does with the adapters.
     pub fn visit<U: AdapterUser<T>>(&self, user: U) -> U::Output {
         match self {

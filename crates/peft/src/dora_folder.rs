@@ -5,14 +5,14 @@ use std::path::Path;
 
 use adapter::{Real, check_shape};
 use dora::Dora;
-use tensor_file::{Staging, TensorFile};
+use tensor_file::Staging;
 
 use crate::config::{Kind, fill_targets};
 use crate::error::{at, refused, wrong};
 use crate::folder::{PREFIX, pair_up, read_config, read_tensors, stage_files, write_at_once};
 use crate::lora_folder::{check, factors, fitted, keyed, parse_key};
-use crate::tensors::{array, check_finite};
-use crate::{LoraConfig, Result};
+use crate::tensors::{Tensors, check_finite};
+use crate::{Extras, LoraConfig, Result, extras};
 
 /// A DoRA adapter: LoRA's configuration, and A, B, the scale and m of each module.
 ///
@@ -40,6 +40,8 @@ pub struct DoraFolder<T> {
     pub config: LoraConfig,
     /// By the module's name, `model.layers.0.self_attn.q_proj` for example.
     pub modules: BTreeMap<String, Dora<T>>,
+    /// What else it holds; no embeddings.
+    pub extras: Extras<T>,
 }
 
 impl<T: Real> DoraFolder<T> {
@@ -49,7 +51,7 @@ impl<T: Real> DoraFolder<T> {
     /// No α gives a module's scale at its rank, to the last bit.
     pub fn new(config: LoraConfig, modules: BTreeMap<String, Dora<T>>) -> Result<Self> {
         let loras = modules.iter().map(|(module, dora)| (module, &dora.lora));
-        Ok(Self { config: fitted(config, loras)?, modules })
+        Ok(Self { config: fitted(config, loras)?, modules, extras: Extras::default() })
     }
 
     /// Its files among others of the same folder: those of [`write_dora`].
@@ -57,6 +59,7 @@ impl<T: Real> DoraFolder<T> {
     /// # Errors
     /// As [`write_dora`].
     pub fn stage(&self, files: &mut Staging) -> Result<()> {
+        self.extras.refuse_to_write(&self.config).map_err(at(files.folder()))?;
         self.check().map_err(at(files.folder()))?;
         let mut tensors = BTreeMap::new();
         for (module, Dora { lora, magnitude }) in &self.modules {
@@ -88,32 +91,36 @@ impl<T: Real> DoraFolder<T> {
 /// `use_dora`.
 pub fn read_dora<T: Real>(folder: &Path) -> Result<DoraFolder<T>> {
     let config = read_config(folder, |text| LoraConfig::parse_as(Kind::Dora, text))?;
-    let modules = read_tensors(folder, |file| modules(file, &config))?;
-    Ok(DoraFolder { config, modules })
+    let (modules, extras) = read_tensors(folder, |file| modules(file, &config))?;
+    Ok(DoraFolder { config, modules, extras })
 }
 
 fn modules<T: Real>(
-    file: &mut TensorFile,
+    file: &mut Tensors,
     config: &LoraConfig,
-) -> Result<BTreeMap<String, Dora<T>>> {
+) -> Result<(BTreeMap<String, Dora<T>>, Extras<T>)> {
     // The names first: a file with something that is not supported is refused before its numbers are read.
     let (pairs, others) = pair_up(file.names(), parse_key)?;
+    let is_m = |key: &String| pairs.keys().any(|module| *key == key_of_m(module));
+    let (magnitudes, others): (Vec<_>, Vec<_>) = others.into_iter().partition(is_m);
     let mut wanted = pairs.keys().map(|module| key_of_m(module));
-    if let Some(missing) = wanted.find(|key| !others.contains(key)) {
+    if let Some(missing) = wanted.find(|key| !magnitudes.contains(key)) {
         return Err(wrong(format!("{missing} is missing")));
     }
-    let has_module = |key: &String| pairs.keys().any(|module| *key == key_of_m(module));
-    if let Some(key) = others.iter().find(|key| !has_module(key)) {
-        let expected = "lora_A.weight, .lora_B.weight and, beside them, .lora_magnitude_vector";
-        return Err(wrong(format!("{key} is not supported: only {PREFIX}<module>.{expected} are")));
+    let extras = extras::read(file, config, others, &pairs)?;
+    if pairs.is_empty() {
+        return Err(wrong("the adapter is empty: it has no tensors of DoRA"));
+    }
+    if let Some(module) = extras.embeddings.keys().next() {
+        return Err(wrong(format!("{module}: DoRA of an embedding is not supported")));
     }
     let mut modules = BTreeMap::new();
     for (module, lora) in factors(file, config, pairs)? {
-        let magnitude = array(file, &key_of_m(&module))?;
+        let magnitude = file.array(&key_of_m(&module))?;
         let dora = Dora::new(lora, magnitude).map_err(refused(&module))?;
         modules.insert(module, dora);
     }
-    Ok(modules)
+    Ok((modules, extras))
 }
 
 /// Where a module's m is.

@@ -1,18 +1,21 @@
 //! The two files of a folder: found, opened, and replaced together. Of any kind of adapter.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use adapter::Real;
 use ndarray::ArrayViewD;
 use tensor_file::{Staging, StorageDtype, Stored, TensorFile};
 
 use crate::error::{at, io, wrong};
+use crate::tensors::Tensors;
 use crate::{Kind, Result};
 
 const CONFIG: &str = "adapter_config.json";
 const TENSORS: &str = "adapter_model.safetensors";
-/// The files of an adapter's folder.
+/// What older versions of PEFT wrote: read, never written.
+const PICKLED: &str = "adapter_model.bin";
+/// The files of an adapter's folder, as they are written.
 pub const FILES: [&str; 2] = [CONFIG, TENSORS];
 /// Of the key of a module's tensor.
 pub(crate) const PREFIX: &str = "base_model.model.";
@@ -30,12 +33,11 @@ pub fn kind(folder: &Path) -> Result<Kind> {
 /// # Errors
 /// The file is missing or damaged, has no tensors, or one that holds no real numbers.
 pub fn storage_dtype(folder: &Path) -> Result<StorageDtype> {
-    read_tensors(folder, |file| {
-        let dtype = |name: String| file.storage_dtype(&name);
-        let dtypes = file.names().into_iter().map(dtype).collect::<Result<Vec<_>, _>>()?;
-        let all = dtypes.into_iter().reduce(StorageDtype::join);
-        all.ok_or_else(|| wrong("the adapter is empty: it has no tensors"))
-    })
+    let (path, file) = open_tensors(folder)?;
+    let dtype = |name: String| file.storage_dtype(&name);
+    let dtypes = file.names().into_iter().map(dtype).collect::<Result<Vec<_>, _>>()?;
+    let all = dtypes.into_iter().reduce(StorageDtype::join);
+    all.ok_or_else(|| at(&path)(wrong("the adapter is empty: it has no tensors")))
 }
 
 /// What `parse` makes of the text of the configuration.
@@ -48,16 +50,21 @@ pub(crate) fn read_config<C>(folder: &Path, parse: impl Fn(&str) -> Result<C>) -
 /// What `read` makes of the tensors.
 pub(crate) fn read_tensors<M>(
     folder: &Path,
-    read: impl FnOnce(&mut TensorFile) -> Result<M>,
+    read: impl FnOnce(&mut Tensors) -> Result<M>,
 ) -> Result<M> {
-    let path = folder.join(TENSORS);
-    if !path.exists() && folder.join("adapter_model.bin").exists() {
-        let reason = "only adapter_model.bin is there, a pickle, which can run code when it is read: \
-                      load it with PEFT and save it again as safetensors";
-        return Err(at(folder)(wrong(reason)));
+    let (path, file) = open_tensors(folder)?;
+    Tensors::new(file).and_then(|mut tensors| read(&mut tensors)).map_err(at(&path))
+}
+
+fn open_tensors(folder: &Path) -> Result<(PathBuf, TensorFile)> {
+    // As PEFT has it: the pickle counts only where there is nothing else.
+    let (path, pickled) = (folder.join(TENSORS), folder.join(PICKLED));
+    if !path.exists() && pickled.exists() {
+        let file = TensorFile::open_torch(&pickled)?;
+        return Ok((pickled, file));
     }
-    let mut file = TensorFile::open(&path)?;
-    read(&mut file).map_err(at(&path))
+    let file = TensorFile::open(&path)?;
+    Ok((path, file))
 }
 
 /// The keys of the two tensors of each module.

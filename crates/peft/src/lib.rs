@@ -11,8 +11,9 @@
 //! - `lora_config.rs`, `vera_config.rs`: the fields of `adapter_config.json`.
 //! - `lora_pattern.rs`: which rank, α and scale a module has.
 //! - `note.rs`: which of our methods made a LoRA folder.
-//! - `config.rs`, `folder.rs`, `tensors.rs`: what all kinds share: fields, files, tensors. The crate `tensor_file` reads
-//!   and writes safetensors.
+//! - `extras.rs`: what a folder holds beside adapters of linear layers.
+//! - `config.rs`, `folder.rs`, `keys.rs`, `tensors.rs`: what all kinds share: fields, files, names of tensors, tensors. The
+//!   crate `tensor_file` reads and writes the files.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -34,7 +35,9 @@
 mod config;
 mod dora_folder;
 mod error;
+mod extras;
 mod folder;
+mod keys;
 mod lora_config;
 mod lora_folder;
 mod lora_pattern;
@@ -47,8 +50,9 @@ mod vera_read;
 pub use config::Kind;
 pub use dora_folder::{DoraFolder, read_dora, write_dora};
 pub use error::{Cause, Error, Result};
+pub use extras::Extras;
 pub use folder::{FILES, kind, storage_dtype};
-pub use lora_config::LoraConfig;
+pub use lora_config::{Bias, LoraConfig};
 pub use lora_folder::{LoraFolder, read, write, write_as};
 pub use lora_pattern::Resolved;
 pub use note::MethodNote;

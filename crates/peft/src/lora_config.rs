@@ -1,6 +1,7 @@
 //! `adapter_config.json` of LoRA and of DoRA: the fields that mean something mathematically.
 
 use lora::Scaling;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
@@ -36,8 +37,27 @@ pub struct LoraConfig {
     pub revision: Option<String>,
     /// What the model is for, `CAUSAL_LM` for example: PEFT picks a wrapper by it.
     pub task_type: Option<String>,
+    /// Which biases of the model were trained too: see [`Extras::replaced`](crate::Extras::replaced).
+    pub bias: Bias,
+    /// Whether B has a bias: see [`Extras::biases`](crate::Extras::biases).
+    pub lora_bias: bool,
+    /// Modules that were trained whole, by the ends of their names: see [`Extras::replaced`](crate::Extras::replaced).
+    pub modules_to_save: Vec<String>,
     /// Which of this project's methods made it. PEFT has no such field: it warns, and computes the same.
     pub lowrank_method: Option<MethodNote>,
+}
+
+/// Which biases of the model are trained beside A and B.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bias {
+    /// None of them.
+    #[default]
+    None,
+    /// Those of the adapted modules.
+    LoraOnly,
+    /// All of them.
+    All,
 }
 
 impl Default for LoraConfig {
@@ -53,6 +73,9 @@ impl Default for LoraConfig {
             base_model_name_or_path: None,
             revision: None,
             task_type: None,
+            bias: Bias::None,
+            lora_bias: false,
+            modules_to_save: Vec::new(),
             lowrank_method: None,
         }
     }
@@ -60,7 +83,7 @@ impl Default for LoraConfig {
 
 /// Fields that change nothing once A and B are given, beside those that VeRA has too.
 const WITHOUT_EFFECT: [&str; 7] = [
-    "ensure_weight_tying", // of embeddings and modules_to_save, which are refused
+    "ensure_weight_tying", // both tensors are in the file
     // These act through another field: init_lora_weights, megatron_config, use_qalora.
     "corda_config",
     "eva_config",
@@ -70,8 +93,10 @@ const WITHOUT_EFFECT: [&str; 7] = [
     "qalora_group_size",
 ];
 
-/// Inits that leave the base weights alone. PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA move a part of W into A and B; MiCA
-/// freezes B.
+/// Inits that leave the base weights alone. PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA move a part of W into A and B, and the
+/// folder has only A and B: PEFT 0.21 makes the start again from the W it loads the adapter on, takes it out of W and puts
+/// the folder's A and B in its place. For `pissa_niter_…` and LoftQ that start is drawn at random or hangs on other
+/// libraries; for CorDA and LoRA-GA it hangs on data that the folder has not. MiCA freezes B.
 const PLAIN_INITS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
 
 impl LoraConfig {
@@ -99,6 +124,9 @@ impl LoraConfig {
             base_model_name_or_path: fields.take("base_model_name_or_path")?,
             revision: fields.take("revision")?,
             task_type: fields.take("task_type")?,
+            bias: fields.take("bias")?.unwrap_or_default(),
+            lora_bias: fields.take("lora_bias")?.unwrap_or_default(),
+            modules_to_save: fields.take("modules_to_save")?.unwrap_or_default(),
             lowrank_method: fields.take(NOTE)?,
         };
         match fields.take("init_lora_weights")? {
@@ -106,8 +134,8 @@ impl LoraConfig {
             Some(Value::String(init)) if PLAIN_INITS.contains(&init.as_str()) => {}
             Some(init) => {
                 return Err(wrong(format!(
-                    "init_lora_weights is {init}: an adapter of changed base weights is not supported; \
-                     convert it to plain LoRA with PEFT first"
+                    "init_lora_weights is {init}: PEFT changes W too whenever it loads this adapter. Convert it to plain \
+                     LoRA (path_initial_model_for_weight_conversion of save_pretrained), or merge it with PEFT"
                 )));
             }
         }

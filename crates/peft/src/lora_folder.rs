@@ -6,7 +6,7 @@ use std::path::Path;
 use adapter::{Real, check_shape};
 use lora::Lora;
 use ndarray::{Array2, ArrayViewD};
-use tensor_file::{Staging, StorageDtype, TensorFile};
+use tensor_file::{Staging, StorageDtype};
 
 use crate::config::{check_target, fill_targets};
 use crate::error::{at, refused, wrong};
@@ -14,8 +14,8 @@ use crate::folder::{
     PREFIX, Pairs, pair_up, read_config, read_tensors, stage_files_as, write_at_once,
 };
 use crate::lora_pattern::{alpha_for, exactly};
-use crate::tensors::{array, check_finite};
-use crate::{LoraConfig, Result};
+use crate::tensors::{Tensors, check_finite};
+use crate::{Extras, LoraConfig, Result, extras};
 
 /// A LoRA adapter: its configuration, and A, B and the scale of each module.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct LoraFolder<T> {
     pub config: LoraConfig,
     /// By the module's name, `model.layers.0.self_attn.q_proj` for example.
     pub modules: BTreeMap<String, Lora<T>>,
+    /// What else it holds.
+    pub extras: Extras<T>,
 }
 
 impl<T: Real> LoraFolder<T> {
@@ -34,7 +36,7 @@ impl<T: Real> LoraFolder<T> {
     /// # Errors
     /// No α gives a module's scale at its rank, to the last bit: make scales with [`lora::Scaling::scale`].
     pub fn new(config: LoraConfig, modules: BTreeMap<String, Lora<T>>) -> Result<Self> {
-        Ok(Self { config: fitted(config, modules.iter())?, modules })
+        Ok(Self { config: fitted(config, modules.iter())?, modules, extras: Extras::default() })
     }
 
     /// Its files among others of the same folder: those of [`write()`].
@@ -46,6 +48,7 @@ impl<T: Real> LoraFolder<T> {
     }
 
     fn stage_as(&self, files: &mut Staging, dtype: StorageDtype) -> Result<()> {
+        self.extras.refuse_to_write(&self.config).map_err(at(files.folder()))?;
         check(&self.config, self.modules.iter()).map_err(at(files.folder()))?;
         let tensors = self.modules.iter().flat_map(|(module, lora)| keyed(module, lora)).collect();
         let mut config = self.config.clone();
@@ -128,31 +131,28 @@ fn commonest<N: Copy + PartialEq>(values: impl Iterator<Item = N> + Clone) -> Op
 /// not finite, or the adapter needs something these crates do not compute, which is named.
 pub fn read<T: Real>(folder: &Path) -> Result<LoraFolder<T>> {
     let config = read_config(folder, LoraConfig::parse)?;
-    let modules = read_tensors(folder, |file| {
-        // The names first: a file with something that is not supported is refused before its numbers are read.
+    let (modules, extras) = read_tensors(folder, |file| {
+        // What is not supported is refused before the numbers of the modules are read.
         let (pairs, others) = pair_up(file.names(), parse_key)?;
-        if let Some(key) = others.first() {
-            let expected = format!("{PREFIX}<module>.lora_A.weight and .lora_B.weight");
-            return Err(wrong(format!("{key} is not supported: only {expected} are")));
+        let extras = extras::read(file, &config, others, &pairs)?;
+        if pairs.is_empty() && extras.embeddings.is_empty() {
+            return Err(wrong("the adapter is empty: it has no tensors of LoRA"));
         }
-        factors(file, &config, pairs)
+        Ok((factors(file, &config, pairs)?, extras))
     })?;
-    Ok(LoraFolder { config, modules })
+    Ok(LoraFolder { config, modules, extras })
 }
 
 /// A, B and the scale of each module.
 pub(crate) fn factors<T: Real>(
-    file: &mut TensorFile,
+    file: &mut Tensors,
     config: &LoraConfig,
     pairs: Pairs,
 ) -> Result<BTreeMap<String, Lora<T>>> {
-    if pairs.is_empty() {
-        return Err(wrong("the adapter is empty: it has no tensors"));
-    }
     let resolver = config.resolver()?;
     let mut modules = BTreeMap::new();
     for (module, [key_a, key_b]) in pairs {
-        let (a, b): (Array2<T>, Array2<T>) = (array(file, &key_a)?, array(file, &key_b)?);
+        let (a, b): (Array2<T>, Array2<T>) = (file.array(&key_a)?, file.array(&key_b)?);
         check_target(&config.target_modules, &module)?;
         let said = resolver.resolve(&module)?;
         if a.nrows() != said.rank || b.ncols() != said.rank {
@@ -173,8 +173,6 @@ pub(crate) fn factors<T: Real>(
 /// `base_model.model.<module>.lora_A.weight` → the module, and 0 for A or 1 for B.
 pub(crate) fn parse_key(key: &str) -> Option<(&str, usize)> {
     let key = key.strip_prefix(PREFIX)?.strip_suffix(".weight")?;
-    // peft-rs leaves the adapter's name in.
-    let key = key.strip_suffix(".default").unwrap_or(key);
     let (module, name) = key.rsplit_once('.')?;
     let which = ["lora_A", "lora_B"].iter().position(|known| *known == name)?;
     (!module.is_empty()).then_some((module, which))

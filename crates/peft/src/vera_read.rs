@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use adapter::{Real, check_shape};
 use ndarray::{Array1, Array2};
-use tensor_file::TensorFile;
 use vera::{Projections, Vera};
 
 use crate::config::{check_target, short};
 use crate::error::{refused, wrong};
 use crate::folder::{PREFIX, pair_up, read_config, read_tensors};
-use crate::tensors::array;
+use crate::tensors::Tensors;
 use crate::vera_folder::{OF_D, Shape, check_shapes, projection_keys, served};
 use crate::{Result, VeraConfig, VeraFolder};
 
@@ -38,7 +37,7 @@ pub fn read_vera<T: Real>(
 }
 
 fn modules<T: Real>(
-    file: &mut TensorFile,
+    file: &mut Tensors,
     config: &VeraConfig,
     shape: impl Fn(&str) -> Option<Shape>,
 ) -> Result<BTreeMap<String, Vera<T>>> {
@@ -60,7 +59,7 @@ fn modules<T: Real>(
     let (mut shared, mut modules) = (BTreeMap::new(), BTreeMap::new());
     for ((module, [key_b, key_d]), &[out, inputs]) in pairs.into_iter().zip(&shapes) {
         let (lambda_b, lambda_d): (Array1<T>, Array1<T>) =
-            (array(file, &key_b)?, array(file, &key_d)?);
+            (file.array(&key_b)?, file.array(&key_d)?);
         let of_b = "[out], with out from the model's weight";
         check_shape(key_b, lambda_b.shape(), &[out], of_b)?;
         check_shape(key_d, lambda_d.shape(), &[config.r], OF_D)?;
@@ -107,7 +106,7 @@ fn check_others(
 
 /// The A and B that serve this shape.
 fn projections<T: Real>(
-    file: &mut TensorFile,
+    file: &mut Tensors,
     config: &VeraConfig,
     shape: Shape,
 ) -> Result<Projections<T>> {
@@ -115,7 +114,7 @@ fn projections<T: Real>(
         return Ok(Projections::peft(config.projection_prng_key, config.r, shape)?);
     }
     let keys = projection_keys(config.sharing, shape);
-    let (a, b): (Array2<T>, Array2<T>) = (array(file, &keys[0])?, array(file, &keys[1])?);
+    let (a, b): (Array2<T>, Array2<T>) = (file.array(&keys[0])?, file.array(&keys[1])?);
     let pair = Projections::new(a, b)?;
     check_shapes(keys, &pair, config.r, shape)?;
     Ok(pair)

@@ -10,6 +10,8 @@ list of targets, once α/√r with a regular expression for them.
 DoRA: a LoRA whose scales are fractions with powers of two below, over weights that are multiples of 1/64: their lengths
 are roots of exact sums, and weight.json has them.
 
+pickled: the adapter of alpha_over_r, as adapter_model.bin.
+
 VeRA: one A and B for the three shapes, the largest out of one and the largest in of another; no entry of b and d is 0.
 Once with A and B in the folder, and not those that the key gives; once with the key only, larger than the 32 bits that
 count.
@@ -122,6 +124,7 @@ def main():
     cases = {
         "alpha_over_r": lambda: lora(False, ["q_proj", "v_proj", "down"]),
         "rslora": lambda: lora(True, r"layers\.\d\.(q_proj|v_proj|down)"),
+        "pickled": lambda: lora(False, ["q_proj", "v_proj", "down"]),
         "dora": lambda: dora(["q_proj", "v_proj", "down"]),
         "vera_saved": lambda: vera(True, ["q_proj", "v_proj", "up"]),
         "vera_key": lambda: vera(False, r"layers\.\d\.(q_proj|v_proj|up)"),
@@ -130,7 +133,7 @@ def main():
         torch.manual_seed(7)
         model = make()
         folder = GOLDEN / name
-        model.save_pretrained(folder)
+        model.save_pretrained(folder, safe_serialization=name != "pickled")
         (folder / "README.md").unlink(missing_ok=True)
         write(folder / "delta_weight.json", {path: delta_weight(layer) for path, layer in adapted(model).items()})
         if name == "dora":

@@ -49,6 +49,14 @@ pub enum Error {
         /// The tensor, and what is wrong with it.
         source: LayoutError,
     },
+    /// A file of torch's that is damaged, or that does more than hold tensors.
+    #[error("{file}: {reason}")]
+    Torch {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// There is no tensor of this name.
     #[error("{file}: {name} is missing")]
     Missing {

@@ -80,8 +80,8 @@ impl Serialize for Header {
 }
 
 /// Do the tensors have names of their own, and does each lie behind the one before, as long as its shape and type say?
-/// They are in the order of their bytes.
-pub(crate) fn layout(tensors: Vec<(String, TensorInfo)>) -> Result<Metadata, LayoutError> {
+/// They are in the order of their bytes. Returns how many bytes they have.
+pub(crate) fn layout(tensors: &[(String, TensorInfo)]) -> Result<usize, LayoutError> {
     let mut names: Vec<&str> = tensors.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -90,14 +90,18 @@ pub(crate) fn layout(tensors: Vec<(String, TensorInfo)>) -> Result<Metadata, Lay
     if let Some(name) = names.iter().find(|name| name.contains('\0') || **name == METADATA) {
         return Err(LayoutError::Name((*name).to_owned()));
     }
-    Metadata::new(None, tensors.clone()).map_err(|source| {
+    let whole = Metadata::new(None, tensors.to_vec()).map_err(|source| {
         let name = match &source {
             SafeTensorError::InvalidOffset(name) => name.clone(),
             // The library says which tensor it is of an offset only; of a shape it is the first that is wrong alone too.
-            _ => tensors.into_iter().find(is_wrong_alone).map(|(name, _)| name).unwrap_or_default(),
+            _ => {
+                let wrong = tensors.iter().find(|tensor| is_wrong_alone(tensor));
+                wrong.map(|(name, _)| name.clone()).unwrap_or_default()
+            }
         };
         LayoutError::Tensor { name, source }
-    })
+    })?;
+    Ok(whole.data_len())
 }
 
 fn is_wrong_alone((name, info): &(String, TensorInfo)) -> bool {

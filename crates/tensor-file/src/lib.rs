@@ -7,6 +7,7 @@
 //! - `read.rs`: [`TensorFile`], a file on disk or in memory. Opening it reads the header alone; each tensor is read when
 //!   it is asked for.
 //! - `header.rs`: what a header must keep, so that no file makes a reader allocate more than it holds or panic.
+//! - `torch.rs`, `pickle/`: the same of a file that `torch.save` wrote, of which tensors are taken and nothing is run.
 //! - `dtype.rs`: [`StorageDtype`], how real numbers are stored; rounding to it, and back.
 //! - `write.rs`: [`Stored`] arrays to bytes, the same bytes every time.
 //! - `staging.rs`: [`Staging`], files that take their places on the disk together or not at all.
@@ -35,8 +36,10 @@ mod digest;
 mod dtype;
 mod error;
 mod header;
+mod pickle;
 mod read;
 mod staging;
+mod torch;
 mod write;
 
 pub use digest::{Digest, DigestWriter};

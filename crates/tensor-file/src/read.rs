@@ -1,4 +1,4 @@
-//! A file of tensors, opened: its header is read and checked, each tensor is read when it is asked for.
+//! A file of tensors, opened: which there are is read and checked, each tensor is read when it is asked for.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use adapter::Real;
 use ndarray::ArrayD;
-use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use safetensors::tensor::{Dtype, TensorInfo};
 
 use crate::header::{Header, check_length, layout};
-use crate::{Error, Result, StorageDtype};
+use crate::{Error, Result, StorageDtype, torch};
 
-/// An open safetensors file, on disk or in memory.
+/// An open file of tensors, on disk or in memory.
 #[derive(Debug)]
 pub struct TensorFile<R = File> {
     file: PathBuf,
@@ -20,7 +20,10 @@ pub struct TensorFile<R = File> {
     /// Where the tensors' bytes begin.
     start: u64,
     metadata: BTreeMap<String, String>,
-    header: Metadata,
+    /// In the order of their bytes.
+    tensors: Vec<(String, TensorInfo)>,
+    /// Where each is in that list.
+    places: BTreeMap<String, usize>,
 }
 
 impl TensorFile {
@@ -31,6 +34,15 @@ impl TensorFile {
     pub fn open(path: &Path) -> Result<Self> {
         let fail = |source| Error::Read { file: path.to_owned(), source };
         Self::from_reader(path, File::open(path).map_err(fail)?)
+    }
+
+    /// Open a file that `torch.save` wrote, and read which tensors it has.
+    ///
+    /// # Errors
+    /// See [`from_torch`](Self::from_torch).
+    pub fn open_torch(path: &Path) -> Result<Self> {
+        let fail = |source| Error::Read { file: path.to_owned(), source };
+        Self::from_torch(path, File::open(path).map_err(fail)?)
     }
 }
 
@@ -59,9 +71,9 @@ impl<R: Read + Seek> TensorFile<R> {
             .map_err(|source| Error::Header { file: file.clone(), source })?;
         // A header may list them in any order.
         tensors.sort_by_key(|(_, info)| info.data_offsets);
-        let header =
-            layout(tensors).map_err(|source| Error::Layout { file: file.clone(), source })?;
-        let (described, there) = (header.data_len() as u64, size - start);
+        let described =
+            layout(&tensors).map_err(|source| Error::Layout { file: file.clone(), source })?;
+        let (described, there) = (described as u64, size - start);
         if described != there {
             let hint = if there < described { ": it is cut off" } else { "" };
             let reason = format!(
@@ -69,7 +81,31 @@ impl<R: Read + Seek> TensorFile<R> {
             );
             return Err(Error::Length { file, reason });
         }
-        Ok(Self { file, source, start, metadata, header })
+        Ok(Self::new(file, source, start, metadata, tensors))
+    }
+
+    /// The tensors of a file that `torch.save` wrote, a dictionary by their names (`adapter_model.bin`, for example). It is
+    /// a pickle, which is a program: of it only that is carried out which puts tensors into a dictionary, and nothing is
+    /// called. Nothing is allocated that the size of the source does not allow.
+    ///
+    /// # Errors
+    /// It cannot be read; it is cut off, compressed, big-endian, or older than torch 1.6, whose files are no zip archives; the
+    /// pickle does anything else, which is named; or a tensor does not lie row by row, or shares numbers with another.
+    pub fn from_torch(name: impl Into<PathBuf>, mut source: R) -> Result<Self> {
+        let file = name.into();
+        let tensors = torch::tensors(&file, &mut source)?;
+        Ok(Self::new(file, source, 0, BTreeMap::new(), tensors))
+    }
+
+    fn new(
+        file: PathBuf,
+        source: R,
+        start: u64,
+        metadata: BTreeMap<String, String>,
+        tensors: Vec<(String, TensorInfo)>,
+    ) -> Self {
+        let places = tensors.iter().enumerate().map(|(place, (name, _))| (name.clone(), place));
+        Self { places: places.collect(), file, source, start, metadata, tensors }
     }
 
     /// What errors call it: its path, if it is on disk.
@@ -77,19 +113,19 @@ impl<R: Read + Seek> TensorFile<R> {
         &self.file
     }
 
-    /// `__metadata__`; empty if there is none.
+    /// `__metadata__` of a safetensors file; empty if there is none.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 
     /// The names of the tensors, in the order of their bytes.
     pub fn names(&self) -> Vec<String> {
-        self.header.offset_keys()
+        self.tensors.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// Is there a tensor of this name?
     pub fn contains(&self, name: &str) -> bool {
-        self.header.info(name).is_some()
+        self.places.contains_key(name)
     }
 
     /// Type and shape of a tensor.
@@ -97,9 +133,10 @@ impl<R: Read + Seek> TensorFile<R> {
     /// # Errors
     /// There is none of this name.
     pub fn info(&self, name: &str) -> Result<&TensorInfo> {
-        self.header
-            .info(name)
-            .ok_or_else(|| Error::Missing { file: self.file.clone(), name: name.to_owned() })
+        match self.places.get(name) {
+            Some(place) => Ok(&self.tensors[*place].1),
+            None => Err(Error::Missing { file: self.file.clone(), name: name.to_owned() }),
+        }
     }
 
     /// How the real numbers of a tensor are stored.

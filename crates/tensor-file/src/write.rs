@@ -109,7 +109,7 @@ impl Plan {
             (tensor.name.clone(), TensorInfo { dtype, shape, data_offsets: (from, end) })
         };
         let infos: Vec<(String, TensorInfo)> = tensors.iter().map(info).collect();
-        layout(infos.clone())?;
+        layout(&infos)?;
         let header = Header { metadata: metadata.clone(), tensors: infos };
         let mut header = serde_json::to_vec(&header).expect("strings and numbers");
         header.resize(header.len().next_multiple_of(8), b' ');

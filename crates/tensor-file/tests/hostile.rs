@@ -1,6 +1,8 @@
 //! Files that lie, are cut off or were changed: one error that says what is wrong, never a panic, and never an
 //! allocation that the file's size does not justify.
 
+mod torch_files;
+
 use std::alloc::System;
 use std::error::Error as _;
 use std::fs;

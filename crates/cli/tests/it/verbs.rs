@@ -154,6 +154,27 @@ fn merged_models_are_the_trained_ones() {
     }
 }
 
+/// An adapter of PEFT's with whole tensors beside it: merging says so, and inspecting.
+#[test]
+fn what_an_adapter_replaces_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let golden = |name: &str| {
+        path(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../methods/tests/golden")), name)
+    };
+    let [base, adapter, out] = [golden("untied"), golden("saved"), path(directory.path(), "out")];
+    let said = |arguments: &[&str]| {
+        let output = lowrank(arguments);
+        let [out, error] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.success(), out + &error)
+    };
+    let (success, text) = said(&["merge", "--model", &base, "--adapter", &adapter, "--out", &out]);
+    let names = "lm_head.weight, model.embed_tokens.weight, model.layers.0.input_layernorm.weight";
+    assert!(success && text.contains(&format!("changed as the adapter has it: {names}")), "{text}");
+    let (success, text) = said(&["inspect", &adapter, "--model", &base]);
+    assert!(success && text.contains(&format!("beside them it changes {names}")), "{text}");
+}
+
 /// Delta-LoRA's folder holds a rank and a scale of its own, so its α is known from the settings alone.
 #[test]
 fn an_option_that_contradicts_a_resumed_run_is_refused() {

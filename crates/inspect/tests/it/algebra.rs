@@ -28,7 +28,8 @@ fn folder(modules: impl IntoIterator<Item = (&'static str, Lora<f64>)>) -> Folde
     // α for the scales as they are.
     let config = peft::LoraFolder::new(LoraConfig::default(), modules.clone()).unwrap().config;
     let modules = modules.into_iter().map(|(name, lora)| (name, Module::Lora(lora))).collect();
-    Folder { path: "adapter".into(), kind: Kind::Lora, config, dtype: StorageDtype::F64, modules }
+    let (path, kind, dtype) = ("adapter".into(), Kind::Lora, StorageDtype::F64);
+    Folder { path, kind, config, dtype, modules, beside: Vec::new() }
 }
 
 fn dense(lora: &Lora<f64>) -> Array2<f64> {

@@ -1,9 +1,11 @@
 //! Against numpy's SVD of dense matrices and PEFT's own sums (tests/golden/golden.py).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use inspect::{
-    Budget, Folder, ModuleReport, PEFT_DTYPES, combine, extract, inspect, similarity, weights,
+    Budget, Folder, ModuleReport, PEFT_DTYPES, combine, extract, inspect, resize, similarity,
+    weights,
 };
 use llama::Projection;
 use ndarray::Array2;
@@ -221,6 +223,37 @@ fn adapters_of_another_model_are_refused() {
     assert_eq!(error.to_string(), "model.layers.1.self_attn.v_proj");
 
     let dora = Folder::open(&golden("dora"), None).unwrap();
-    let error = inspect::resize(&dora, Budget::Rank(1), StorageDtype::F32, |_| {}).unwrap_err();
+    let error = resize(&dora, Budget::Rank(1), StorageDtype::F32, |_| {}).unwrap_err();
     assert!(error.to_string().contains("a DoRA adapter's ΔW depends on W"), "{error}");
+}
+
+/// Folders of PEFT's that hold more than adapters of linear layers: all is seen, and nothing of it lost in another adapter.
+#[test]
+fn what_is_beside_linear_layers_is_named() {
+    let others = Path::new(env!("CARGO_MANIFEST_DIR")).join("../methods/tests/golden");
+    for (name, base, beside, module) in [
+        ("embedding_tied", "tied", "model.embed_tokens", "model.embed_tokens"),
+        ("head_tied", "tied", "lm_head.weight", "lm_head"),
+        (
+            "lora_bias",
+            "untied",
+            "model.layers.0.self_attn.o_proj",
+            "model.layers.1.self_attn.q_proj",
+        ),
+        ("saved_dora", "untied", "model.norm.weight", "model.layers.0.mlp.down_proj"),
+        ("decoder", "untied", "norm.weight", "layers.0.mlp.down_proj"),
+    ] {
+        let model = llama::load::load::<f64>(others.join(base)).unwrap().model;
+        let weights = weights(&model);
+        let folder = Folder::open(&others.join(name), Some(&weights)).unwrap();
+        assert!(folder.beside.iter().any(|other| other == beside), "{name}: {:?}", folder.beside);
+        let reports = inspect(&folder, Some(&weights), |_| {}).unwrap();
+        assert!(reports.iter().any(|r| r.module == module && r.relative.is_some()), "{name}");
+
+        let resized = resize(&folder, Budget::Rank(1), StorageDtype::F32, |_| {}).unwrap_err();
+        let sum = combine(&[(1.0, &folder)], None, StorageDtype::F32, |_| {}).unwrap_err();
+        for error in [resized, sum] {
+            assert!(error.to_string().contains("too, which would be lost"), "{name}: {error}");
+        }
+    }
 }

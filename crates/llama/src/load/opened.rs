@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use adapter::Real;
+use ndarray::ArrayViewMutD;
 use tensor_file::StorageDtype;
 
 use super::gguf::Gguf;
 use super::hf::{self, Shards};
 #[cfg(feature = "tokenizer")]
 use crate::Tokenizer;
+use crate::changes::{Changes, EMBEDDING, HEAD};
 use crate::checkpoint::files_beside;
 use crate::{Checkpoint, Config, Llama, Result};
 
@@ -23,6 +25,10 @@ pub struct Opened {
     tokenizer: Option<Tokenizer>,
     path: PathBuf,
     weights: Weights,
+    /// What its numbers become when they are read.
+    changes: Changes<f64>,
+    /// Whether the files have one matrix for embedding and output.
+    tied: bool,
 }
 
 enum Weights {
@@ -36,6 +42,8 @@ impl Opened {
             let (config, dtype, shards) = hf::open(path)?;
             let path = hf::folder_of(path);
             return Ok(Self {
+                tied: config.tie_word_embeddings,
+                changes: Changes::default(),
                 config,
                 dtype,
                 #[cfg(feature = "tokenizer")]
@@ -52,6 +60,8 @@ impl Opened {
         file.check_tensors(&config)?;
         Ok(Self {
             dtype: file.storage_dtype(),
+            tied: config.tie_word_embeddings,
+            changes: Changes::default(),
             config,
             #[cfg(feature = "tokenizer")]
             tokenizer,
@@ -60,11 +70,40 @@ impl Opened {
         })
     }
 
+    /// From now on this is the changed model: what is read of it is changed, in `f64`.
+    ///
+    /// # Errors
+    /// It lacks a tensor, or has it in another shape.
+    pub fn change(&mut self, changes: Changes<f64>) -> Result<()> {
+        changes.check(&self.config)?;
+        self.config = changes.config(&self.config);
+        self.changes = changes;
+        Ok(())
+    }
+
+    /// Is it other than in the file?
+    pub(crate) fn is_changed(&self, name: &str) -> bool {
+        self.changes.contains(name)
+    }
+
     /// The numbers of one of [`Config::tensors`], each rounded to `T`.
     ///
     /// # Errors
     /// The file cannot be read.
     pub fn numbers<T: Real>(&mut self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
+        if !self.is_changed(name) {
+            return self.stored(name, shape);
+        }
+        let mut numbers = self.stored::<f64>(name, shape)?;
+        let tensor = ArrayViewMutD::from_shape(shape, &mut numbers);
+        let tensor = tensor.expect("as many numbers as its shape asks for");
+        self.changes.apply(name, tensor);
+        Ok(numbers.into_iter().map(T::from_f64).collect())
+    }
+
+    /// As the file has them.
+    fn stored<T: Real>(&mut self, name: &str, shape: &[usize]) -> Result<Vec<T>> {
+        let name = if self.tied && name == HEAD { EMBEDDING } else { name };
         match &mut self.weights {
             Weights::Hf(shards) => shards.numbers(name),
             Weights::Gguf(file) => file.tensor(&self.config, name, shape),

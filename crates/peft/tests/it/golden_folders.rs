@@ -9,7 +9,7 @@ use adapter::{Adapter, Real};
 use dora::Dora;
 use lora::{Lora, Scaling};
 use ndarray::{Array1, Array2};
-use peft::{DoraFolder, Kind, LoraConfig, LoraFolder, MethodNote, VeraConfig, VeraFolder};
+use peft::{DoraFolder, Extras, Kind, LoraConfig, LoraFolder, MethodNote, VeraConfig, VeraFolder};
 use vera::{Projections, Sharing, Vera};
 
 const LORA: [&str; 2] = ["alpha_over_r", "rslora"];
@@ -93,6 +93,16 @@ fn reads_the_lora_that_peft_wrote() {
     assert_eq!(targets("alpha_over_r"), ["down", "v_proj", "q_proj"]);
     // A regular expression: only the model can say which modules it means.
     assert_eq!(targets("rslora"), [""; 0]);
+}
+
+/// The same adapter as adapter_model.bin.
+#[test]
+fn reads_the_pickle_that_peft_wrote() {
+    let folder = peft::read::<f64>(&golden("pickled")).unwrap();
+    assert_eq!(deltas(&folder.modules, of_lora), expected("pickled"));
+    assert_eq!(folder, peft::read(&golden("alpha_over_r")).unwrap());
+    let dtype = |name| peft::storage_dtype(&golden(name)).unwrap();
+    assert_eq!(dtype("pickled"), dtype("alpha_over_r"));
 }
 
 /// ΔW of every module, with ranks and scales by pattern, as PEFT's merge computes it in f64.
@@ -217,7 +227,7 @@ fn add_lora(folders: &mut Folders) {
     let modules = BTreeMap::from([("layers.0.up".to_owned(), lora)]);
     folders.lora(
         "order",
-        &LoraFolder { config, modules: modules.clone() },
+        &LoraFolder { config, modules: modules.clone(), extras: Extras::default() },
         deltas(&modules, of_lora),
     );
     // A note changes nothing.

@@ -1,10 +1,10 @@
 //! LoRA: files that are damaged, that ask for what we do not have, or that someone made to do harm.
 
-use crate::common::{assert_says, damaged, damages, folder_with, zeros};
+use crate::common::{Tensor, assert_says, damaged, damages, folder_with, zeros};
 use half::{bf16, f16};
 use lora::Lora;
 use ndarray::{Array2, array};
-use peft::{LoraConfig, LoraFolder, MethodNote, read, write};
+use peft::{Extras, LoraConfig, LoraFolder, MethodNote, read, write};
 use proptest::prelude::*;
 
 /// Each field that would change what is computed, and that we do not compute, is named.
@@ -21,10 +21,8 @@ fn configurations_are_refused_by_name() {
         ),
         (r#"{"peft_type":"LORA","use_qalora":true}"#, "use_qalora"),
         (r#"{"peft_type":"LORA","use_bdlora":{"nblocks":2}}"#, "use_bdlora"),
-        (r#"{"peft_type":"LORA","bias":"all"}"#, r#"bias is "all""#),
-        (r#"{"peft_type":"LORA","bias":"lora_only"}"#, "bias"),
-        (r#"{"peft_type":"LORA","lora_bias":true}"#, "lora_bias"),
-        (r#"{"peft_type":"LORA","modules_to_save":["lm_head"]}"#, "modules_to_save"),
+        (r#"{"peft_type":"LORA","bias":"some"}"#, r#"bias is "some""#),
+        (r#"{"peft_type":"LORA","modules_to_save":"lm_head"}"#, r#"modules_to_save is "lm_head""#),
         (r#"{"peft_type":"LORA","layer_replication":[[0,4]]}"#, "layer_replication"),
         (r#"{"peft_type":"LORA","trainable_token_indices":[1]}"#, "trainable_token_indices"),
         (r#"{"peft_type":"LORA","target_parameters":["w"]}"#, "target_parameters"),
@@ -70,6 +68,79 @@ fn configurations_are_refused_by_name() {
     }
     let deep = format!(r#"{{"peft_type":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     assert_says(LoraConfig::parse(&deep).unwrap_err(), "recursion limit");
+}
+
+/// The README's table of them.
+#[test]
+fn fields_that_the_readme_refuses_are_refused() {
+    let table =
+        include_str!("../../README.md").lines().skip_while(|line| *line != "| field | why |");
+    let rows: Vec<&str> = table.skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), 10);
+    for row in rows {
+        let field = row.split('`').nth(1).unwrap();
+        let name = field.split('"').nth(1).unwrap();
+        let config = format!(r#"{{"peft_type":"LORA",{field}}}"#);
+        assert_says(LoraConfig::parse(&config).unwrap_err(), &format!("{name} is "));
+    }
+}
+
+/// What a configuration promises must be there, and what is there must be promised.
+#[test]
+fn tensors_beside_a_and_b_are_those_of_the_configuration() {
+    let (a, b) = (zeros(A, "F32", &[2, 3], 24), zeros(B, "F32", &[4, 2], 32));
+    let keys = [
+        "q_proj.lora_B.bias",
+        "q_proj.base_layer.bias",
+        "k_proj.bias",
+        "a_norm.weight",
+        "lm_head.base_layer.weight",
+        "e.lora_embedding_A",
+        "e.lora_embedding_B",
+    ]
+    .map(|end| format!("base_model.model.m.{end}"));
+    let vector = |at: usize| zeros(&keys[at], "F32", &[4], 16);
+    let [lora_bias, base_bias, other_bias, norm] = [0, 1, 2, 3].map(vector);
+    let head = zeros(&keys[4], "F32", &[3, 2], 24);
+    let (e_a, e_b) = (zeros(&keys[5], "F32", &[2, 5], 40), zeros(&keys[6], "F32", &[3, 2], 24));
+    let read = |fields: &str, more: &[Tensor<'_>]| {
+        let config = format!(r#"{{"peft_type":"LORA","r":2,"lora_alpha":4{fields}}}"#);
+        read::<f32>(folder_with(&config, &[&[a.clone(), b.clone()], more].concat()).path())
+    };
+    for (fields, more, expected) in [
+        ("", vec![&lora_bias], "q_proj.lora_B.bias is not supported"),
+        (r#","lora_bias":true"#, vec![], "lora_bias is true, and m.q_proj has no lora_B.bias"),
+        ("", vec![&base_bias], "q_proj.base_layer.bias is not supported"),
+        (r#","bias":"lora_only""#, vec![&other_bias], "m.k_proj.bias is not supported"),
+        ("", vec![&norm], "a_norm.weight is not supported"),
+        (r#","modules_to_save":["head"]"#, vec![&norm], "a_norm.weight is not supported"),
+        (r#","modules_to_save":["norm","x"]"#, vec![&norm], "modules_to_save has x, and the file"),
+        ("", vec![&e_a], "e.lora_embedding_A has no partner"),
+        (r#","rank_pattern":{"e":1}"#, vec![&e_a, &e_b], "e.lora_embedding_A has shape [2, 5]"),
+        (r#","target_modules":["q_proj"]"#, vec![&e_a, &e_b], "m.e is not among target_modules"),
+    ] {
+        let more: Vec<_> = more.into_iter().cloned().collect();
+        assert_says(read(fields, &more).unwrap_err(), expected);
+    }
+    let fields = r#","lora_bias":true,"bias":"all","modules_to_save":["norm"]"#;
+    let all = [lora_bias, base_bias, other_bias, norm, head, e_a, e_b];
+    let folder = read(fields, &all).unwrap();
+    let names = [
+        "m.a_norm.weight",
+        "m.k_proj.bias",
+        "m.q_proj.bias",
+        "m.lm_head.weight",
+        "m.e",
+        "m.q_proj",
+    ];
+    assert_eq!(folder.extras.names(), names);
+    assert_eq!(folder.extras.embeddings["m.e"].shape(), [5, 3]);
+    let out = tempfile::tempdir().unwrap();
+    let error = write(&out.path().join("out"), &folder).unwrap_err();
+    assert_says(
+        error,
+        "m.a_norm.weight is no adapter of a linear layer: such a folder is read and not written",
+    );
 }
 
 #[test]
@@ -123,8 +194,6 @@ fn tensors_are_refused_by_name() {
     let extras = [
         "lora_B.bias",
         "lora_magnitude_vector.weight",
-        "lora_embedding_A",
-        "lora_embedding_B",
         "modules_to_save.weight",
         "weight",
         "vera_lambda_b",
@@ -139,6 +208,10 @@ fn tensors_are_refused_by_name() {
     for (tensors, expected) in [
         (vec![], "the adapter is empty"),
         (vec![a.clone()], "q_proj.lora_A.weight has no partner"),
+        (
+            vec![zeros("e.lora_embedding_A", "F32", &[2, 3], 24)],
+            "e.lora_embedding_A has no partner",
+        ),
         (vec![b.clone()], "q_proj.lora_B.weight has no partner"),
         (
             vec![zeros(A, "F32", &[1, 3], 12), zeros(B, "F32", &[4, 1], 16)],
@@ -235,7 +308,7 @@ fn missing_pickled_and_cut_off_files() {
     put("adapter_config.json", CONFIG.as_bytes());
     says("adapter_model.safetensors: No such file");
     put("adapter_model.bin", b"x");
-    says("pickle");
+    says("adapter_model.bin: no zip archive as torch.save writes it since 1.6");
     put("adapter_model.safetensors", b"short");
     says("adapter_model.safetensors: 5 bytes are no safetensors file");
     put("adapter_model.safetensors", &[0xff; 9]);
@@ -256,6 +329,7 @@ fn example() -> LoraFolder<f64> {
             ..LoraConfig::default()
         },
         modules: [("layers.0.q_proj".to_owned(), lora)].into(),
+        extras: Extras::default(),
     }
 }
 

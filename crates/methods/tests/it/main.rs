@@ -1,0 +1,3 @@
+//! Tests of what the methods read. One binary: linking is most of what a test costs.
+
+mod beside;
