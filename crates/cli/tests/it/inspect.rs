@@ -140,6 +140,6 @@ fn bad_input_is_one_clear_error_and_writes_nothing() {
     );
     says(
         &["extract", "--base", &base, "--tuned", &one, "--rank", "1", "--out", &out],
-        "config.json",
+        "this is an adapter",
     );
 }
