@@ -75,6 +75,11 @@ fn main() -> Result<ExitCode> {
     let mut stale = false;
     for (what, source) in SOURCES.iter().filter(|(what, _)| chosen(what)) {
         bar.set_message(*what);
+        // It builds the command line anew, with features of its own: minutes, in a check.
+        if check && words.is_empty() && *what == "two adapters looked into" {
+            println!("SKIPPED {what}: name it to have it checked");
+            continue;
+        }
         let pages = match (source, &smollm2) {
             (Source::Anywhere(make), _) => make(),
             (Source::Emulator(make), _) => match cuda::Emulator::open() {
