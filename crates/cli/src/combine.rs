@@ -3,13 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use ::inspect::{Folder, check_empty, combine, weights};
+use ::inspect::{Folder, combine, weights};
 use anyhow::Result;
 use llama::StorageDtype;
 
-use crate::fits::{self, BudgetArgs};
-use crate::output::{Format, Progress};
-use crate::threads;
+use crate::fits::ResultArgs;
+use crate::output::Progress;
 
 /// The options of `lowrank combine`.
 #[derive(clap::Args, Clone, Debug)]
@@ -18,25 +17,10 @@ pub struct Args {
     #[arg(value_name = "DIR[:WEIGHT]", required = true)]
     adapters: Vec<Term>,
     #[command(flatten)]
-    budget: BudgetArgs,
-    /// Folder to write; must not exist, or be empty
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    result: ResultArgs,
     /// Their model, for VeRA: an adapter alone does not say how wide its weights are
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     model: Option<String>,
-    /// Storage type [default: the smallest that holds the numbers of all]
-    #[arg(long)]
-    dtype: Option<StorageDtype>,
-    /// A row for each module, however many there are
-    #[arg(long)]
-    all: bool,
-    /// What to print
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-    /// Threads that compute [default: one for each core]
-    #[arg(long)]
-    threads: Option<usize>,
 }
 
 /// A folder, and how much of it to take.
@@ -61,20 +45,19 @@ impl FromStr for Term {
 
 /// `lowrank combine`: exactly by stacking, or the best approximation of a lower rank.
 pub fn main(args: &Args) -> Result<()> {
-    let budget = args.budget.budget();
-    check_empty(&args.out)?;
-    threads::set(args.threads)?;
+    let budget = args.result.budget.budget();
+    args.result.begin()?;
     let model = args.model.as_ref().map(llama::load::load::<f64>).transpose()?;
     let weights = model.as_ref().map(|checkpoint| weights(&checkpoint.model));
     let open = |term: &Term| Folder::open(&term.folder, weights.as_ref());
     let folders = args.adapters.iter().map(open).collect::<::inspect::Result<Vec<_>>>()?;
     let all_hold = folders.iter().map(|folder| folder.dtype).reduce(StorageDtype::join);
-    let dtype = args.dtype.or(all_hold).unwrap_or(StorageDtype::F32);
+    let dtype = args.result.dtype.or(all_hold).unwrap_or(StorageDtype::F32);
     let terms: Vec<_> =
         args.adapters.iter().zip(&folders).map(|(term, folder)| (term.weight, folder)).collect();
     let modules = folders.iter().map(|folder| folder.modules.len()).max().unwrap_or(0);
     let bar = Progress::new(modules, "combine");
     let (fitted, config) = combine(&terms, budget, dtype, |_| bar.advance(String::new()))?;
     bar.finish();
-    fits::write(fitted, &config, &args.out, args.format, args.all)
+    args.result.write(fitted, &config)
 }

@@ -1,15 +1,12 @@
 //! `lowrank extract`.
 
-use std::path::PathBuf;
-
-use ::inspect::{Outside, check_empty, extract};
+use ::inspect::{Outside, extract};
 use anyhow::Result;
-use llama::{Projection, StorageDtype};
+use llama::Projection;
 use peft::LoraConfig;
 
-use crate::fits::{self, BudgetArgs};
-use crate::output::{self, Format, Progress};
-use crate::threads;
+use crate::fits::ResultArgs;
+use crate::output::{self, Progress};
 
 /// The options of `lowrank extract`.
 #[derive(clap::Args, Clone, Debug)]
@@ -21,35 +18,19 @@ pub struct Args {
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     tuned: String,
     #[command(flatten)]
-    budget: BudgetArgs,
-    /// Folder to write; must not exist, or be empty
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    result: ResultArgs,
     /// Projections to compare [default: all seven]
     #[arg(long, value_delimiter = ',')]
     targets: Vec<Projection>,
-    /// Storage type [default: the tuned model's own; f32 for a quantised one]
-    #[arg(long)]
-    dtype: Option<StorageDtype>,
-    /// A row for each module, however many there are
-    #[arg(long)]
-    all: bool,
-    /// What to print
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
-    /// Threads that compute [default: one for each core]
-    #[arg(long)]
-    threads: Option<usize>,
 }
 
 /// `lowrank extract`: the best approximation of W′ − W.
 pub fn main(args: &Args) -> Result<()> {
-    let budget = args.budget.needed()?;
-    check_empty(&args.out)?;
-    threads::set(args.threads)?;
+    let budget = args.result.budget.needed()?;
+    args.result.begin()?;
     let base = llama::load::load::<f64>(&args.base)?.model;
     let tuned = llama::load::load::<f64>(&args.tuned)?;
-    let dtype = args.dtype.unwrap_or(tuned.dtype);
+    let dtype = args.result.dtype.unwrap_or(tuned.dtype);
     let mut targets = args.targets.clone();
     if targets.is_empty() {
         targets.extend(Projection::ALL);
@@ -66,7 +47,7 @@ pub fn main(args: &Args) -> Result<()> {
         task_type: Some("CAUSAL_LM".to_owned()),
         ..LoraConfig::default()
     };
-    fits::write(fitted, &config, &args.out, args.format, args.all)?;
+    args.result.write(fitted, &config)?;
     if !outside.is_empty() {
         eprintln!("note: these differ too and are not in the adapter: {}", named(&outside));
     }

@@ -1,14 +1,16 @@
 //! What `extract`, `resize` and `combine` share: how much of ΔW to keep, and what is said of what was written.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use inspect::{Budget, Fit, Fitted};
+use inspect::{Budget, Fit, Fitted, check_empty};
+use llama::StorageDtype;
 use peft::LoraConfig;
 use serde_json::json;
 
 use crate::output::{self, Format};
+use crate::threads;
 
 /// How much of each ΔW to keep.
 #[derive(clap::Args, Clone, Copy, Debug)]
@@ -38,6 +40,49 @@ impl BudgetArgs {
     }
 }
 
+/// What is written, and what is said of it.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ResultArgs {
+    #[command(flatten)]
+    pub budget: BudgetArgs,
+    /// Folder to write; must not exist, or be empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Storage type [default: that of what it is made from; of several the smallest that holds the numbers of all]
+    #[arg(long)]
+    pub dtype: Option<StorageDtype>,
+    /// A row for each module, however many there are
+    #[arg(long)]
+    all: bool,
+    /// What to print
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Threads that compute [default: one for each core]
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+impl ResultArgs {
+    /// Is there a place for the result? And the threads.
+    ///
+    /// # Errors
+    /// Something is there already, or there is to be no thread.
+    pub fn begin(&self) -> Result<()> {
+        check_empty(&self.out)?;
+        threads::set(self.threads)?;
+        Ok(())
+    }
+
+    /// Write the adapter, then say what it is and how far off.
+    ///
+    /// # Errors
+    /// The disk is full or read-only.
+    pub fn write(&self, fitted: Fitted, config: &LoraConfig) -> Result<()> {
+        let Self { out, format, all, .. } = self;
+        write(fitted, config, out, *format, *all)
+    }
+}
+
 /// Above this many modules a table has a row for each kind.
 pub const MANY: usize = 14;
 
@@ -62,14 +107,7 @@ pub fn groups<'a, R>(
     kinds.into_iter().map(|(kind, group)| (format!("{kind} ×{}", group.len()), group)).collect()
 }
 
-/// Write the adapter, then say what it is and how far off.
-pub fn write(
-    fitted: Fitted,
-    config: &LoraConfig,
-    out: &Path,
-    format: Format,
-    all: bool,
-) -> Result<()> {
+fn write(fitted: Fitted, config: &LoraConfig, out: &Path, format: Format, all: bool) -> Result<()> {
     let (fits, dtype) = (fitted.fits.clone(), fitted.dtype);
     let numbers: usize = fitted.modules.values().map(|lora| lora.a.len() + lora.b.len()).sum();
     fitted.write(out, config)?;

@@ -30,7 +30,6 @@ pub struct Args {
     overwrite: bool,
     /// Take the options of this run.toml, which every --out has; what is said here too is taken from here
     #[arg(long, value_name = "FILE")]
-    #[allow(dead_code)]
     config: Option<PathBuf>,
     /// Storage type [default: the model's own; f32 for a quantised one]
     #[arg(long)]
