@@ -27,16 +27,16 @@ impl Out<'_> {
     /// `replaced`.
     ///
     /// # Errors
-    /// It is one of `inputs`, the folders that the result is made from; or it holds something of another kind, which is
+    /// It is or holds one of `inputs`, which the result is made from; or it holds something of another kind, which is
     /// named; or an earlier result, and may not be replaced.
     pub fn check(&self, inputs: &[(&str, &Path)], replaced: bool) -> Result<()> {
         let folder = self.folder;
         let fail = |reason: String| Err(Error::File { path: folder.to_owned(), reason });
-        let same = |input: &Path| match (fs::canonicalize(folder), fs::canonicalize(input)) {
-            (Ok(folder), Ok(input)) => folder == input,
+        let holds = |input: &Path| match (fs::canonicalize(folder), fs::canonicalize(input)) {
+            (Ok(folder), Ok(input)) => input.starts_with(folder),
             _ => false,
         };
-        if let Some((name, _)) = inputs.iter().find(|(_, input)| same(input)) {
+        if let Some((name, _)) = inputs.iter().find(|(_, input)| holds(input)) {
             return fail(format!(
                 "this is the folder of {name}: a result written there would replace what it is made from; give --out \
                  another folder"
@@ -128,4 +128,25 @@ pub fn run_toml(command: &str, options: &[(String, Value)]) -> String {
         "# Written by lowrank: `lowrank {command} --config {RUN} --out FOLDER` does the same again.\n\
          command = \"{command}\"\n\n[options]\n{table}"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An adapter that is started from may be a checkpoint of the folder that is to give way.
+    #[test]
+    fn what_a_result_is_made_from_does_not_give_way_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoint = folder.path().join("checkpoint-000300");
+        fs::create_dir(&checkpoint).unwrap();
+        fs::write(folder.path().join(RUN), run_toml("finetune", &[])).unwrap();
+        let out = crate::out(folder.path());
+        out.check(&[], true).unwrap();
+        out.check(&[("--model", Path::new("owner/name"))], true).unwrap();
+        let error = out.check(&[("--init-adapter", &checkpoint)], true).unwrap_err().to_string();
+        assert!(error.contains("the folder of --init-adapter"), "{error}");
+        let error = out.check(&[], false).unwrap_err().to_string();
+        assert!(error.contains("--overwrite"), "{error}");
+    }
 }
