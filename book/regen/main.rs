@@ -14,6 +14,7 @@ mod outlines;
 mod parity;
 mod picture;
 mod quantised;
+mod recorded;
 mod row;
 mod side_by_side;
 mod spectra;
@@ -27,10 +28,13 @@ use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 
 use book::{Page, compare, costs};
+use recorded::Again;
 
 /// What makes some of the pages.
 enum Source {
     Anywhere(fn() -> Result<Vec<Page>>),
+    /// From runs that take minutes and are kept, so that only some of them need be made again for a check.
+    Recorded(fn(Again) -> Result<Vec<Page>>),
     SmolLm2(fn(&Path) -> Result<Vec<Page>>),
     /// Where there is a C++ compiler.
     Emulator(fn() -> Result<Vec<Page>>),
@@ -52,9 +56,9 @@ const SOURCES: [(&str, Source); 18] = [
     ("bits of a number in a block", Source::Anywhere(quantised::types)),
     ("training beside quantised weights", Source::SmolLm2(quantised::runs)),
     ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
-    ("training the embedded model", Source::Anywhere(training::pages)),
+    ("training the embedded model", Source::Recorded(training::pages)),
     ("two adapters looked into", Source::Anywhere(adapters::pages)),
-    ("all methods side by side", Source::Anywhere(side_by_side::pages)),
+    ("all methods side by side", Source::Recorded(side_by_side::pages)),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -66,7 +70,7 @@ fn main() -> Result<ExitCode> {
         let all = SOURCES.map(|(what, _)| what).join("; ");
         bail!("nothing is described by {words:?}; there are: {all}");
     }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/generated");
+    let folder = generated();
     std::fs::create_dir_all(&folder).context("cannot make book/src/generated")?;
     let smollm2 =
         std::env::var_os("LOWRANK_SMOLLM2").map(PathBuf::from).filter(|path| path.is_file());
@@ -77,6 +81,7 @@ fn main() -> Result<ExitCode> {
         bar.set_message(*what);
         let pages = match (source, &smollm2) {
             (Source::Anywhere(make), _) => make(),
+            (Source::Recorded(make), _) => make(if check { Again::Sample } else { Again::All }),
             (Source::Emulator(make), _) => match cuda::Emulator::open() {
                 Ok(_) => make(),
                 Err(error) => {
@@ -97,6 +102,10 @@ fn main() -> Result<ExitCode> {
     }
     bar.finish_and_clear();
     Ok(if stale && check { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn generated() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/generated")
 }
 
 /// What an example or a program of the workspace prints.

@@ -1,7 +1,6 @@
 //! All methods on the embedded model: what `lowrank compare` runs, in f64, so that the rounding of one processor's BLAS
 //! against another's does not reach the digits printed.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
@@ -9,8 +8,10 @@ use finetune::{Data, Plan, Record, Spread, Sweep};
 use indicatif::{BinaryBytes, HumanCount, ProgressBar};
 use llama::{Projection, tiny};
 use methods::{Method, Row};
+use serde::{Deserialize, Serialize};
 
 use crate::figure::{Chart, Line, figure};
+use crate::recorded::{self, Again};
 use book::{Page, parallel};
 
 const SEEDS: u64 = 3;
@@ -20,26 +21,77 @@ const MODULE: &str = "model.layers.1.self_attn.q_proj";
 /// Whose change is decomposed.
 const COMPARED: [Projection; 2] = [Projection::Q, Projection::V];
 
-type Runs = Vec<(Row, Vec<Record>)>;
+const RUNS: &str = "side-by-side.jsonl";
 
-pub fn pages() -> Result<Vec<Page>> {
+/// What the pages show of a run, to six digits.
+#[derive(Clone, Serialize, Deserialize)]
+struct Run {
+    method: String,
+    seed: u64,
+    lr: f64,
+    trainable: usize,
+    held_out_loss: f64,
+    exact: f64,
+    effective_rank: f64,
+    /// Before each update.
+    losses: Vec<f64>,
+    /// Of the change of `MODULE`, relative to the largest; what is below 1e-6 is left out, since it is rounding.
+    singular_values: Vec<f64>,
+}
+
+impl Run {
+    fn of(row: &Row, record: &Record) -> Self {
+        let digits = recorded::six_digits;
+        let spectrum = &record.spectra[MODULE];
+        let relative = spectrum.iter().map(|sigma| digits(sigma / spectrum[0]));
+        Self {
+            method: row.label.into(),
+            seed: record.seed,
+            lr: record.lr,
+            trainable: record.trainable,
+            held_out_loss: digits(record.after.loss),
+            exact: digits(record.after.exact),
+            effective_rank: digits(record.effective_rank),
+            losses: record.losses.iter().copied().map(digits).collect(),
+            singular_values: relative.take_while(|sigma| *sigma > 1e-6).collect(),
+        }
+    }
+}
+
+/// The runs of each row, one a seed.
+type Runs = Vec<(Row, Vec<Run>)>;
+
+/// A sample is the first seed of each row.
+pub fn pages(again: Again) -> Result<Vec<Page>> {
     let terms = Plan::embedded(Method::Lora, f64::NAN);
     let sweep = Sweep::embedded();
     let model = tiny::model::<f64>()?;
     let rows = Row::all();
-    let bar = ProgressBar::new(rows.len() as u64 * SEEDS * terms.steps as u64);
-    let one = |(row, seed): (Row, u64)| -> Result<Record> {
+    let trained = match again {
+        Again::All => 0..SEEDS,
+        Again::Sample => 0..1,
+    };
+    let bar = ProgressBar::new(rows.len() as u64 * trained.end * terms.steps as u64);
+    let one = |(row, seed): (Row, u64)| -> Result<Run> {
         let lr = sweep.rate(&row).context("the committed sweep has every method")?;
         let plan = terms.of_row(&row, lr, seed);
         let data = Data::embedded(&plan, Some(seed))?;
-        Ok(finetune::run(&plan, &model, &data, &COMPARED, &mut |_| bar.inc(1))?)
+        let record = finetune::run(&plan, &model, &data, &COMPARED, &mut |_| bar.inc(1))?;
+        Ok(Run::of(&row, &record))
     };
-    let seeds = |row: &Row| (0..SEEDS).map(|seed| (*row, seed)).collect::<Vec<_>>();
-    let records = parallel::map(rows.iter().flat_map(seeds).collect(), one)?;
-    let records = records.chunks(SEEDS as usize).map(<[Record]>::to_vec);
-    let runs: Runs = rows.iter().copied().zip(records).collect();
+    let seeds = |row: &Row| trained.clone().map(|seed| (*row, seed)).collect::<Vec<_>>();
+    let mut runs = parallel::map(rows.iter().flat_map(seeds).collect(), one)?;
     bar.finish_and_clear();
+    if again == Again::Sample {
+        runs.extend(recorded::read::<Run>(RUNS)?.into_iter().filter(|run| run.seed >= trained.end));
+    }
+    let of = |row: &Row| -> Vec<Run> {
+        runs.iter().filter(|run| run.method == row.label).cloned().collect()
+    };
+    let runs: Runs = rows.iter().map(|row| (*row, of(row))).collect();
+    let all: Vec<&Run> = runs.iter().flat_map(|(_, runs)| runs).collect();
     Ok(vec![
+        Page::rounded(RUNS, recorded::text(&all)?),
         Page::exact("side-by-side-sweep.md", sweep_table(&sweep, &rows)?),
         Page::exact("side-by-side-bytes.md", bytes(&terms, &sweep, &rows)?),
         Page::rounded("side-by-side.md", results(&runs)?),
@@ -91,13 +143,13 @@ fn results(runs: &Runs) -> Result<String> {
         "| | trained | η | held-out loss | range | exact answers | range | effective rank |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|\n",
     );
-    for (row, records) in runs {
-        let spread = |number: fn(&Record) -> f64| {
-            Spread::of(records.iter().map(number)).context("at least one seed")
+    for (row, seeds) in runs {
+        let spread = |number: fn(&Run) -> f64| {
+            Spread::of(seeds.iter().map(number)).context("at least one seed")
         };
-        let loss = spread(|record| record.after.loss)?;
-        let exact = spread(|record| 100.0 * record.after.exact)?;
-        let Record { trainable, lr, .. } = &records[0];
+        let loss = spread(|run| run.held_out_loss)?;
+        let exact = spread(|run| 100.0 * run.exact)?;
+        let Run { trainable, lr, .. } = &seeds[0];
         writeln!(
             table,
             "| {} | {} | {lr} | {:.4} | {:.4}–{:.4} | {:.1}% | {:.1}–{:.1}% | {:.1} |",
@@ -109,17 +161,17 @@ fn results(runs: &Runs) -> Result<String> {
             exact.median,
             exact.least,
             exact.most,
-            spread(|record| record.effective_rank)?.median,
+            spread(|run| run.effective_rank)?.median,
         )?;
     }
     Ok(table)
 }
 
 fn losses(runs: &Runs) -> Result<String> {
-    let line = |(row, records): &(Row, Vec<Record>)| {
-        let steps = records[0].losses.len();
+    let line = |(row, seeds): &(Row, Vec<Run>)| {
+        let steps = seeds[0].losses.len();
         let mean = |step: usize| {
-            records.iter().map(|record| record.losses[step]).sum::<f64>() / records.len() as f64
+            seeds.iter().map(|run| run.losses[step]).sum::<f64>() / seeds.len() as f64
         };
         let losses: Vec<f64> = (0..steps).map(mean).collect();
         let smooth = losses.windows(10).map(|window| window.iter().sum::<f64>() / 10.0);
@@ -138,15 +190,11 @@ fn losses(runs: &Runs) -> Result<String> {
 }
 
 fn spectra(runs: &Runs) -> Result<String> {
-    let line = |(row, records): &(Row, Vec<Record>)| {
-        let spectra: &BTreeMap<_, _> = &records[0].spectra;
-        let values = &spectra[MODULE];
-        let relative = values.iter().map(|sigma| sigma / values[0]).enumerate();
-        let points = relative.map(|(i, sigma)| (i as f64 + 1.0, sigma));
+    let line = |(row, seeds): &(Row, Vec<Run>)| {
+        let points = seeds[0].singular_values.iter().enumerate();
         Line {
             name: row.label.into(),
-            // What is left of a vanished singular value is rounding.
-            points: points.take_while(|(_, sigma)| *sigma > 1e-6).collect(),
+            points: points.map(|(i, &sigma)| (i as f64 + 1.0, sigma)).collect(),
         }
     };
     let chart = Chart {

@@ -14,8 +14,10 @@ use llama::tiny::{self, Task};
 use llama::{Adapters, Llama, Projection, Report, Score, Settings, Train, Trainer};
 use lora::{Init, Lora, Scaling};
 use rank::Svd;
+use serde::{Deserialize, Serialize};
 
 use crate::figure::{Chart, Line, figure};
+use crate::recorded::{self, Again};
 use book::{Page, parallel};
 
 // Steps, batch and LoRA's rate are those of `lowrank compare`. Its sweep has full fine-tuning at 0.003, half-decades apart.
@@ -26,38 +28,65 @@ const LORA_RATE: f64 = 1e-2;
 const RANK: usize = 8;
 const TARGETS: [Projection; 2] = [Projection::Q, Projection::V];
 
-struct Run<A> {
-    trainer: Trainer<f64, A>,
+const RUNS: &str = "tiny-ranks.jsonl";
+
+/// What the pages show of a run, to six digits.
+#[derive(Clone, Serialize, Deserialize)]
+struct Run {
+    /// LoRA's rank; none in full fine-tuning.
+    rank: Option<usize>,
+    trainable: usize,
+    held_out_loss: f64,
+    exact: f64,
+    /// Before each update.
     losses: Vec<f64>,
-    score: Score,
 }
 
-pub fn pages() -> Result<Vec<Page>> {
+impl Run {
+    fn name(&self) -> String {
+        self.rank.map_or("full".into(), |rank| format!("LoRA, r = {rank}"))
+    }
+}
+
+/// A sample is full fine-tuning, whose model other pages look into, and one rank.
+pub fn pages(again: Again) -> Result<Vec<Page>> {
     let held_out = Task::Descending.examples(1000, &mut random(0, Purpose::Problems, 2));
     let before = tiny::model::<f64>()?.evaluate(&Adapters::<Full>::none(), &held_out)?;
-    let ranks = [1, 2, 4, RANK, 16];
+    let ranks = match again {
+        Again::All => vec![1, 2, 4, RANK, 16],
+        Again::Sample => vec![RANK],
+    };
     let bar = ProgressBar::new((STEPS * (1 + ranks.len())) as u64);
 
     let everything = Adapters::full(&tiny::config());
-    let (full, sweep) = scope(|scope| {
-        let full =
-            scope.spawn(|| run::<Full>(Train::Everything, FULL_RATE, everything, &held_out, &bar));
-        let sweep = parallel::map(ranks.to_vec(), |rank| {
-            Ok((rank, run(Train::Adapters, LORA_RATE, lora(rank)?, &held_out, &bar)?))
+    let (full, loras) = scope(|scope| {
+        let full = scope.spawn(|| {
+            run::<Full>(None, trainer(Train::Everything, FULL_RATE, everything)?, &held_out, &bar)
         });
-        (full.join(), sweep)
+        let loras = parallel::map(ranks.clone(), |rank| {
+            let trainer = trainer(Train::Adapters, LORA_RATE, lora(rank)?)?;
+            Ok(run(Some(rank), trainer, &held_out, &bar)?.0)
+        });
+        (full.join(), loras)
     });
-    let full = full.map_err(|_| anyhow!("full fine-tuning panicked"))??;
-    let sweep = sweep?;
+    let (full, model) = full.map_err(|_| anyhow!("full fine-tuning panicked"))??;
+    let mut runs = loras?;
     bar.finish_and_clear();
+    if again == Again::Sample {
+        let others = |run: &Run| run.rank.is_some_and(|rank| !ranks.contains(&rank));
+        runs.extend(recorded::read::<Run>(RUNS)?.into_iter().filter(others));
+        runs.sort_by_key(|run| run.rank);
+    }
+    runs.push(full);
 
     Ok(vec![
+        Page::rounded(RUNS, recorded::text(&runs)?),
         Page::exact("tiny-bytes.md", bytes()?),
-        Page::rounded("tiny-ranks.md", ranks_table(before, &full, &sweep)?),
-        Page::rounded("tiny-losses.svg.html", losses(&full, &sweep)?),
-        Page::rounded("tiny-change.md", change_table(&full.trainer.model)?),
-        Page::rounded("tiny-change.svg.html", change_figure(&full.trainer.model)?),
-        Page::rounded("tiny-truncated.md", truncated(&full.trainer.model, &held_out)?),
+        Page::rounded("tiny-ranks.md", ranks_table(before, &runs)?),
+        Page::rounded("tiny-losses.svg.html", losses(&runs)?),
+        Page::rounded("tiny-change.md", change_table(&model)?),
+        Page::rounded("tiny-change.svg.html", change_figure(&model)?),
+        Page::rounded("tiny-truncated.md", truncated(&model, &held_out)?),
     ])
 }
 
@@ -86,21 +115,29 @@ fn data() -> Result<Dataset> {
     Ok(Dataset::new(problems, Some(0))?)
 }
 
+/// A run, and the model that it leaves.
 fn run<A: Adapter<f64>>(
-    train: Train,
-    lr: f64,
-    adapters: Adapters<A>,
+    rank: Option<usize>,
+    mut trainer: Trainer<f64, A>,
     held_out: &[Example],
     bar: &ProgressBar,
-) -> Result<Run<A>> {
-    let (data, mut trainer) = (data()?, trainer(train, lr, adapters)?);
+) -> Result<(Run, Llama<f64>)> {
+    let (data, digits) = (data()?, recorded::six_digits);
     let mut losses = Vec::new();
     while trainer.step < STEPS {
-        losses.push(trainer.step(&[data.batch(trainer.step * BATCH, BATCH)?])?.loss);
+        let report = trainer.step(&[data.batch(trainer.step * BATCH, BATCH)?])?;
+        losses.push(digits(report.loss));
         bar.inc(1);
     }
     let score = trainer.model.evaluate(&trainer.adapters, held_out)?;
-    Ok(Run { trainer, losses, score })
+    let run = Run {
+        rank,
+        trainable: trainer.trainable(),
+        held_out_loss: digits(score.loss),
+        exact: digits(score.exact),
+        losses,
+    };
+    Ok((run, trainer.model))
 }
 
 /// Bytes by kind, of one step in f32.
@@ -132,41 +169,33 @@ fn bytes() -> Result<String> {
     Ok(table)
 }
 
-fn ranks_table(
-    before: Score,
-    full: &Run<Full>,
-    sweep: &[(usize, Run<Lora<f64>>)],
-) -> Result<String> {
+fn ranks_table(before: Score, runs: &[Run]) -> Result<String> {
     let mut table =
         String::from("| | trained | held-out loss | exact answers |\n|---|--:|--:|--:|\n");
-    let mut row = |name: String, trained: usize, score: Score| {
-        let exact = 100.0 * score.exact;
-        let trained = HumanCount(trained as u64);
-        writeln!(table, "| {name} | {trained} | {:.4} | {exact:.1}% |", score.loss)
+    let mut row = |name: String, trained: usize, loss: f64, exact: f64| {
+        let (trained, exact) = (HumanCount(trained as u64), 100.0 * exact);
+        writeln!(table, "| {name} | {trained} | {loss:.4} | {exact:.1}% |")
     };
-    row("before".into(), 0, before)?;
-    for (rank, run) in sweep {
-        row(format!("LoRA, r = {rank}"), run.trainer.trainable(), run.score)?;
+    row("before".into(), 0, before.loss, before.exact)?;
+    for run in runs {
+        row(run.name(), run.trainable, run.held_out_loss, run.exact)?;
     }
-    row("full".into(), full.trainer.trainable(), full.score)?;
     Ok(table)
 }
 
-fn losses(full: &Run<Full>, sweep: &[(usize, Run<Lora<f64>>)]) -> Result<String> {
-    let line = |name: String, losses: &[f64]| {
+fn losses(runs: &[Run]) -> Result<String> {
+    let line = |run: &Run| {
         let mean = |window: &[f64]| window.iter().sum::<f64>() / window.len() as f64;
-        let points =
-            losses.windows(10).map(mean).enumerate().map(|(i, loss)| ((i + 10) as f64, loss));
-        Line { name, points: points.collect() }
+        let smooth = run.losses.windows(10).map(mean).enumerate();
+        Line { name: run.name(), points: smooth.map(|(i, loss)| ((i + 10) as f64, loss)).collect() }
     };
-    let lora = sweep.iter().map(|(rank, run)| line(format!("LoRA, r = {rank}"), &run.losses));
     let chart = Chart {
         title: "Training loss".into(),
         x: "step",
         y: "mean of 10 steps",
         ranges: [0.0..STEPS as f64, 1e-3..10.0],
         log: true,
-        lines: lora.chain([line("full".into(), &full.losses)]).collect(),
+        lines: runs.iter().map(line).collect(),
     };
     figure("The embedded model learns to sort downwards.", &[chart])
 }
