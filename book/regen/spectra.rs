@@ -25,7 +25,7 @@ pub fn pages(path: &Path) -> Result<Vec<Page>> {
         let matrix = Array2::from_shape_simple_fn(shape, || StandardNormal.sample(&mut rng));
         rank::svd(matrix.view())
     };
-    let (square, tall) = (random((576, 576))?, random((1536, 576))?);
+    let (square, tall, wide) = (random((576, 576))?, random((1536, 576))?, random((192, 576))?);
 
     let mut middle = Vec::new();
     for projection in Projection::ALL {
@@ -36,7 +36,7 @@ pub fn pages(path: &Path) -> Result<Vec<Page>> {
          |---|---|--:|--:|--:|--:|--:|\n",
     );
     let measured = middle.iter().map(|(name, svd)| (name.as_str(), svd));
-    for (name, svd) in measured.chain([("random", &square), ("random", &tall)]) {
+    for (name, svd) in measured.chain([("random", &square), ("random", &wide), ("random", &tall)]) {
         writeln!(table, "| {name} {}", row(svd)?)?;
     }
 
