@@ -20,6 +20,7 @@ mod side_by_side;
 mod spectra;
 mod training;
 mod weights;
+mod wrong;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -40,7 +41,7 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 18] = [
+const SOURCES: [(&str, Source); 19] = [
     ("what training keeps in memory", Source::Anywhere(costs::pages)),
     ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
     ("a picture, rank by rank", Source::Anywhere(picture::pages)),
@@ -50,6 +51,7 @@ const SOURCES: [(&str, Source); 18] = [
     ("the roofline of a GPU", Source::Anywhere(gpu::roofline)),
     ("the GPU path, emulated", Source::Emulator(gpu::emulated)),
     ("which mistakes the vectors fail", Source::Anywhere(kills::pages)),
+    ("how adapters go wrong", Source::Anywhere(wrong::pages)),
     ("the embedded model's weights", Source::Anywhere(weights::embedded)),
     ("SmolLM2's weights", Source::SmolLm2(weights::smollm2)),
     ("SmolLM2's singular values", Source::SmolLm2(spectra::pages)),
