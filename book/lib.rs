@@ -27,6 +27,7 @@ chapters! {
     LoraPlus = "src/lora-plus.md";
     Dora = "src/dora.md";
     SideBySide = "src/side-by-side.md";
+    Practice = "src/practice.md";
     Wrong = "src/wrong.md";
     Claims = "src/claims.md";
     Quantised = "src/quantised.md";

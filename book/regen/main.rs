@@ -13,6 +13,7 @@ mod kills;
 mod outlines;
 mod parity;
 mod picture;
+mod practice;
 mod quantised;
 mod recorded;
 mod row;
@@ -41,7 +42,7 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 19] = [
+const SOURCES: [(&str, Source); 20] = [
     ("what training keeps in memory", Source::Anywhere(costs::pages)),
     ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
     ("a picture, rank by rank", Source::Anywhere(picture::pages)),
@@ -60,6 +61,7 @@ const SOURCES: [(&str, Source); 19] = [
     ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
     ("training the embedded model", Source::Recorded(training::pages)),
     ("two adapters looked into", Source::Anywhere(adapters::pages)),
+    ("what to choose in practice", Source::Recorded(practice::pages)),
     ("all methods side by side", Source::Recorded(side_by_side::pages)),
 ];
 
