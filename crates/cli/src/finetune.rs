@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use adapter::{Decay, Ledger, Real};
 use anyhow::{Context, Result, bail};
-use finetune::{Data, Entry, Origin, Plan, RunFolder, Session, Step};
+use finetune::{ByKind, Data, Entry, Origin, Plan, RunFolder, Session, Step};
 use llama::{Llama, Score};
 use methods::{Options, Tunable, Visitor};
 use serde_json::json;
@@ -60,6 +60,7 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         for warning in session.options.warnings(session.plan.steps) {
             output::note(format_args!("warning: {warning}"));
         }
+        tell_memory(&session)?;
         let go_on = || !interrupted.load(Ordering::Relaxed);
         let stop = || match go_on() {
             true => ControlFlow::Continue(()),
@@ -138,6 +139,31 @@ fn begin<'a, T: Real, M: Tunable<T>>(
         return Ok(Session::from_adapter(plan, model, data, folder)?);
     }
     Ok(Session::start(plan, model, data)?)
+}
+
+/// Says how much memory the run will take, and warns where the machine has less.
+fn tell_memory<T: Real, M: Tunable<T>>(session: &Session<'_, T, M>) -> Result<()> {
+    let estimate = session.estimate()?;
+    let held = estimate.held;
+    let parts = ByKind::NAMES.into_iter().zip(held.values()).chain([("logits", estimate.logits)]);
+    let parts: Vec<_> =
+        parts.map(|(name, bytes)| format!("{name} {}", output::bytes(bytes))).collect();
+    output::note(format_args!(
+        "memory: at least {} ({})",
+        output::bytes(estimate.total()),
+        parts.join(", ")
+    ));
+    // The weights are here already.
+    let wanted = estimate.total() - held.weights;
+    if let Some(available) = output::available_bytes().filter(|available| wanted > *available) {
+        output::note(format_args!(
+            "warning: {} more are needed and {} are free: try a smaller --batch with --accumulate, shorter rows \
+             (--seq-len), or --method lora-fa, which keeps less for backward",
+            output::bytes(wanted),
+            output::bytes(available)
+        ));
+    }
+    Ok(())
 }
 
 /// Is there a place for the result? Better to know before the training than after it.

@@ -156,8 +156,18 @@ impl Progress {
 
 /// The largest amount of memory this process has held, where the system tells (Linux).
 pub fn peak_rss_bytes() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    kernel_bytes("/proc/self/status", "VmHWM:")
+}
+
+/// The memory that a program can still have without others giving theirs up, where the system tells (Linux).
+pub fn available_bytes() -> Option<usize> {
+    kernel_bytes("/proc/meminfo", "MemAvailable:")
+}
+
+/// A line such as `VmHWM:    1024 kB`.
+fn kernel_bytes(file: &str, field: &str) -> Option<usize> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }

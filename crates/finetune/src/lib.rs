@@ -7,6 +7,7 @@
 //! | [`Reader`], [`Rows`] | a user's file as examples |
 //! | [`Data`] | training and held-out examples |
 //! | [`Session`] | the one training loop: started, begun from an adapter or resumed; trained, measured, saved |
+//! | [`Estimate`] | what a run will hold in memory, told before its first step |
 //! | [`run`], [`Record`] | one row of a comparison, run once, and what was measured |
 //! | [`RunFolder`], [`Out`] | the folder of a run: result, checkpoints, log; what may be written over |
 //! | [`Entry`] | a step, as a line of the log |
@@ -19,6 +20,7 @@
 
 mod data;
 pub mod digest;
+mod estimate;
 mod folder;
 mod log;
 mod out;
@@ -32,6 +34,7 @@ mod sweep;
 mod words;
 
 pub use data::Data;
+pub use estimate::Estimate;
 pub use folder::{Checkpoints, RunFolder, furthest, out};
 pub use log::{Entry, LOG};
 pub use methods::{Base, Error, Result};

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use adapter::{Ledger, Optimizer, Real};
+use llama::data::Example;
 use llama::random::{Purpose, random};
 use llama::state::{self, State};
 use llama::{Adapters, Llama, Report, Score, Trainer};
@@ -177,6 +178,11 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
         let settings = plan.trainer::<T, M>(&options)?;
         let trainer = Trainer::new(model, adapters, optimizer, settings)?;
         Ok(Self { plan, options, trainer, steps: Vec::new(), data })
+    }
+
+    /// What it is trained on.
+    pub fn training(&self) -> &[Example] {
+        self.data.training()
     }
 
     /// How many steps are still to be made.
