@@ -58,7 +58,9 @@ fn lora_parameters(config: &Config) -> usize {
     config.num_hidden_layers * layer
 }
 
-fn smollm2() -> Config {
+/// The shapes of SmolLM2-135M.
+#[must_use]
+pub fn smollm2() -> Config {
     Config {
         vocab_size: 49_152,
         hidden_size: 576,
@@ -71,7 +73,9 @@ fn smollm2() -> Config {
     }
 }
 
-fn llama2_7b() -> Config {
+/// The shapes of Llama-2-7B.
+#[must_use]
+pub fn llama2_7b() -> Config {
     Config {
         vocab_size: 32_000,
         hidden_size: 4096,

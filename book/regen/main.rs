@@ -10,13 +10,21 @@ mod examples;
 mod figure;
 mod gpu;
 mod kills;
+mod layer;
+mod notation;
 mod outlines;
+mod panorama;
 mod parity;
-mod picture;
+mod printed;
 mod quantised;
+mod rank_picture;
 mod row;
+mod scene;
+mod shapes;
 mod side_by_side;
+mod sketch;
 mod spectra;
+mod steps;
 mod training;
 mod weights;
 
@@ -36,10 +44,15 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 18] = [
+const SOURCES: [(&str, Source); 24] = [
+    ("drawing: all the methods", Source::Anywhere(panorama::pages)),
+    ("drawing: the marks", Source::Anywhere(notation::pages)),
+    ("drawing: a sum of outer products", Source::Anywhere(rank_picture::pages)),
+    ("drawing: shapes", Source::Anywhere(shapes::pages)),
+    ("drawing: a step of each method", Source::Anywhere(steps::pages)),
     ("what training keeps in memory", Source::Anywhere(costs::pages)),
     ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
-    ("a picture, rank by rank", Source::Anywhere(picture::pages)),
+    ("a picture, rank by rank", Source::Anywhere(scene::pages)),
     ("a row of a weight under DoRA", Source::Anywhere(row::pages)),
     ("what the examples print", Source::Anywhere(examples::pages)),
     ("what the papers claim", Source::Anywhere(claims::pages)),
@@ -54,6 +67,7 @@ const SOURCES: [(&str, Source); 18] = [
     ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
     ("training the embedded model", Source::Anywhere(training::pages)),
     ("two adapters looked into", Source::Anywhere(adapters::pages)),
+    ("bytes of a step of each method", Source::Anywhere(side_by_side::memory)),
     ("all methods side by side", Source::Anywhere(side_by_side::pages)),
 ];
 

@@ -54,7 +54,7 @@ pub fn pages() -> Result<Vec<Page>> {
     Ok(vec![
         Page::exact("tiny-bytes.md", bytes()?),
         Page::rounded("tiny-ranks.md", ranks_table(before, &full, &sweep)?),
-        Page::rounded("tiny-losses.svg.html", losses(&full, &sweep)?),
+        Page::rounded("tiny-losses.svg.html", losses(&full, &sweep)),
         Page::rounded("tiny-change.md", change_table(&full.trainer.model)?),
         Page::rounded("tiny-change.svg.html", change_figure(&full.trainer.model)?),
         Page::rounded("tiny-truncated.md", truncated(&full.trainer.model, &held_out)?),
@@ -152,7 +152,7 @@ fn ranks_table(
     Ok(table)
 }
 
-fn losses(full: &Run<Full>, sweep: &[(usize, Run<Lora<f64>>)]) -> Result<String> {
+fn losses(full: &Run<Full>, sweep: &[(usize, Run<Lora<f64>>)]) -> String {
     let line = |name: String, losses: &[f64]| {
         let mean = |window: &[f64]| window.iter().sum::<f64>() / window.len() as f64;
         let points =
@@ -162,13 +162,15 @@ fn losses(full: &Run<Full>, sweep: &[(usize, Run<Lora<f64>>)]) -> Result<String>
     let lora = sweep.iter().map(|(rank, run)| line(format!("LoRA, r = {rank}"), &run.losses));
     let chart = Chart {
         title: "Training loss".into(),
-        x: "step",
-        y: "mean of 10 steps",
+        axes: ["step".into(), "mean of 10 steps".into()],
         ranges: [0.0..STEPS as f64, 1e-3..10.0],
         log: true,
+        square: false,
         lines: lora.chain([line("full".into(), &full.losses)]).collect(),
     };
-    figure("The embedded model learns to sort downwards.", &[chart])
+    let caption = "The embedded model learns to sort downwards: the higher the rank, the nearer to full fine-tuning, and rank 1 is not enough. \
+                   Drawn by <code>cargo xtask regen</code>.";
+    figure("tiny-losses", caption, &[chart])
 }
 
 /// What full fine-tuning changed one projection by.
@@ -218,10 +220,10 @@ fn change_figure(model: &Llama<f64>) -> Result<String> {
         let weight = rank::svd(start.layers[1].weight(projection).view())?;
         Ok(Chart {
             title: format!("{projection} of layer 1"),
-            x: "number of the singular value",
-            y: "σ / σ₁",
+            axes: ["number of the singular value".into(), "σ / σ₁".into()],
             ranges: [0.0..weight.s.len() as f64, 1e-3..1.5],
             log: true,
+            square: false,
             lines: vec![
                 line("W, before", &weight),
                 line("ΔW of full fine-tuning", &change(model, 1, projection)?),
@@ -229,10 +231,9 @@ fn change_figure(model: &Llama<f64>) -> Result<String> {
         })
     };
     let charts = [chart(Projection::Q)?, chart(Projection::Down)?];
-    figure(
-        "The change that full fine-tuning makes falls off faster than the weight it changes.",
-        &charts,
-    )
+    let caption = "The change that full fine-tuning makes falls off faster than the weight it changes. \
+                   Drawn by <code>cargo xtask regen</code>.";
+    Ok(figure("tiny-change", caption, &charts))
 }
 
 /// Full fine-tuning's result with the change of every projection cut to its best rank k.

@@ -1,0 +1,99 @@
+//! Horizontal bars, each with its value beside it, in panels that each have a scale of their own.
+
+use crate::{Anchor, Svg, style};
+
+/// Bars of one kind of number.
+#[derive(Clone, Debug)]
+pub struct Panel {
+    /// What is counted.
+    pub title: String,
+    /// One for each of [`Bars::names`], with the text that stands beside it.
+    pub values: Vec<(f64, String)>,
+}
+
+/// Panels below each other, a bar for each name in each.
+#[derive(Clone, Debug)]
+pub struct Bars {
+    /// Above all of them.
+    pub title: String,
+    /// Of the bars: a method's name gives it that method's colour.
+    pub names: Vec<String>,
+    /// Each with a scale of its own: the longest bar is as wide as the panel.
+    pub panels: Vec<Panel>,
+}
+
+const WIDTH: f64 = 440.0;
+/// From one bar to the next.
+const ROW: f64 = 19.0;
+/// Of a character, about.
+const CHARACTER: f64 = 7.2;
+
+impl Bars {
+    /// The drawing. `id` is unique in its page.
+    #[must_use]
+    pub fn draw(&self, id: &str) -> Svg {
+        let panel_height = 34.0 + ROW * self.names.len() as f64;
+        let size = [WIDTH, 34.0 + panel_height * self.panels.len() as f64];
+        let mut svg = Svg::new(id, size, &self.title, &self.description());
+        svg.text("strong", [8.0, 20.0], Anchor::Start, &self.title);
+        let longest = |texts: &mut dyn Iterator<Item = &String>| {
+            texts.map(|text| text.chars().count()).max().unwrap_or(0) as f64 * CHARACTER
+        };
+        let left = 16.0 + longest(&mut self.names.iter());
+        let values = self.panels.iter().flat_map(|panel| &panel.values);
+        let room = WIDTH - left - 14.0 - longest(&mut values.map(|(_, text)| text));
+        for (i, panel) in self.panels.iter().enumerate() {
+            let top = 34.0 + panel_height * i as f64;
+            svg.text("strong", [left, top + 20.0], Anchor::Start, &panel.title);
+            let most =
+                panel.values.iter().map(|(value, _)| *value).fold(f64::MIN_POSITIVE, f64::max);
+            for (row, (name, (value, text))) in self.names.iter().zip(&panel.values).enumerate() {
+                let y = top + 30.0 + ROW * row as f64;
+                let length = room * value / most;
+                let class = format!("area {}", style::of_curve(name, row));
+                svg.rect(&class, [left, y, length.max(1.0), ROW - 5.0]);
+                svg.text("small", [left - 6.0, y + 12.0], Anchor::End, name);
+                svg.text("small", [left + length + 6.0, y + 12.0], Anchor::Start, text);
+            }
+        }
+        svg
+    }
+
+    fn description(&self) -> String {
+        let panels = self.panels.iter().map(|panel| {
+            let bars = self.names.iter().zip(&panel.values);
+            let bars: Vec<_> = bars.map(|(name, (_, text))| format!("{name} {text}")).collect();
+            format!("{}: {}.", panel.title, bars.join(", "))
+        });
+        panels.collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_panel_is_not_dwarfed_by_a_large_one() {
+        let panel = |title: &str, a: f64, b: f64| Panel {
+            title: title.into(),
+            values: vec![(a, format!("{a} B")), (b, format!("{b} B"))],
+        };
+        let bars = Bars {
+            title: "Memory".into(),
+            names: vec!["LoRA".into(), "LoRA-FA".into()],
+            panels: vec![panel("gradients", 4.0, 2.0), panel("saved", 4e9, 4e9)],
+        };
+        let svg = bars.draw("b").inline();
+        let widths: Vec<f64> = svg
+            .split("<rect class=\"area")
+            .skip(1)
+            .map(|rect| {
+                rect.split("width=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap()
+            })
+            .collect();
+        assert_eq!(widths.len(), 4);
+        assert!((widths[0] - 2.0 * widths[1]).abs() < 0.2 && widths[0] == widths[2], "{widths:?}");
+        assert!(svg.contains("gradients: LoRA 4 B, LoRA-FA 2 B."), "{svg}");
+    }
+}
