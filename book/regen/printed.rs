@@ -66,7 +66,7 @@ fn spectrum(text: &str) -> Result<String> {
         lines: lines.collect(),
     };
     let caption = format!(
-        "Each curve ends where the singular values of W_T − W_0 end: at 2r, and at r where W moves from the first update on (K = 0). {DRAWN}"
+        "Each curve ends where the singular values of W<sub>T</sub> − W<sub>0</sub> end: at 2r, and at r where W moves from the first update on (K = 0). {DRAWN}"
     );
     Ok(figure("charts", &[chart.draw("delta-spectrum")], &caption))
 }
@@ -80,7 +80,7 @@ fn rates(text: &str) -> Result<String> {
         })
         .collect();
     let (head, rows) = rows.split_first().context("a table")?;
-    let [cell, row_height, left, top] = [58.0, 34.0, 66.0, 62.0];
+    let [cell, row_height, left, top] = [58.0, 34.0, 66.0, 70.0];
     let columns = &head[3..];
     let size =
         [left + cell * columns.len() as f64 + 14.0, top + row_height * rows.len() as f64 + 14.0];
@@ -91,7 +91,7 @@ fn rates(text: &str) -> Result<String> {
     svg.text("small", [left + 4.0, 40.0], Anchor::Start, "rate of B →");
     svg.text("small", [4.0, 40.0], Anchor::Start, "of A ↓");
     for (j, exponent) in columns.iter().enumerate() {
-        svg.formula("", [left + cell * (j as f64 + 0.5), 57.0], Anchor::Middle, &power(exponent));
+        svg.formula("", [left + cell * (j as f64 + 0.5), 62.0], Anchor::Middle, &power(exponent));
     }
     for (i, row) in rows.iter().enumerate() {
         let y = top + row_height * i as f64;
@@ -105,7 +105,7 @@ fn rates(text: &str) -> Result<String> {
         }
     }
     let caption = format!(
-        "The first table as a picture: the darker, the lower the loss. On the diagonal, in a border, both rates are the same, which is LoRA. The darkest \
+        "The first table as a picture: the stronger the colour, the lower the loss. On the diagonal, in a border, both rates are the same, which is LoRA. The strongest \
          cells lie to the right of it: there B is faster than A. {DRAWN}"
     );
     Ok(figure("charts", &[svg], &caption))

@@ -16,7 +16,16 @@ pub fn pages() -> Result<Vec<Page>> {
         WIDTH * WIDTH,
         2 * RANK * WIDTH,
     );
-    Ok(vec![Page::exact("rank.svg.html", figure("frames", &[product(), sum()], &caption))])
+    let names = ["b₁ a₁", "b₂ a₂", "b₃ a₃"];
+    let rank = [product(), sum("rank-sum", names, "r outer products, each of rank 1")];
+    let tokens = ["G₁ᵀ x₁", "G₂ᵀ x₂", "G₃ᵀ x₃"];
+    let gradient = [sum("gradient-sum", tokens, "one outer product for each token")];
+    let gradient_caption = "The gradient of W for three tokens: each token gives a column, its row of G, times a row, its x. Three tokens make a gradient of rank 3 \
+                            at most, whatever the size of W. Drawn by <code>cargo xtask regen</code>.";
+    Ok(vec![
+        Page::exact("rank.svg.html", figure("frames", &rank, &caption)),
+        Page::exact("gradient-sum.svg.html", figure("frames", &gradient, gradient_caption)),
+    ])
 }
 
 fn product() -> Svg {
@@ -39,13 +48,8 @@ fn product() -> Svg {
     svg
 }
 
-fn sum() -> Svg {
-    let mut svg = Svg::new(
-        "rank-sum",
-        [320.0, 230.0],
-        "a sum of outer products",
-        "Three columns, each times a row.",
-    );
+fn sum(id: &str, names: [&str; RANK], text: &str) -> Svg {
+    let mut svg = Svg::new(id, [320.0, 210.0], "a sum of outer products", text);
     let scale = 5.5;
     let [side, thin] = [WIDTH, 1].map(|numbers| thickness(numbers, scale));
     for i in 0..RANK {
@@ -54,12 +58,11 @@ fn sum() -> Svg {
         svg.tensor(Role::Frozen, [left, top, side, side]);
         svg.tensor(Role::Trained, [left, top + side + 5.0, side, thin]);
         svg.tensor(Role::Trained, [left + side + 5.0, top, thin, side]);
-        let number = ["₁", "₂", "₃"][i];
-        svg.name([left, top, side, side], &format!("b{number} a{number}"));
+        svg.name([left, top, side, side], names[i]);
         if i > 0 {
             svg.text("big", [left - 13.0, top + side / 2.0 + 6.0], Anchor::Middle, "+");
         }
     }
-    svg.text("", [160.0, 186.0], Anchor::Middle, "r outer products, each of rank 1");
+    svg.text("", [160.0, 186.0], Anchor::Middle, text);
     svg
 }

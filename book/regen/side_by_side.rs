@@ -122,7 +122,7 @@ fn bytes_figure(rows: &[Row], records: &[Record]) -> String {
             panel("by the model", &|record| record.bytes.saved - record.adapter_saved_bytes),
         ],
     );
-    let caption = "A step of the tiny model. Each panel has its own scale, so that the largest does not hide the others: all methods but full fine-tuning have \
+    let caption = "A step of the tiny model. Each panel has its own scale, and a bar with a cut is longer than the panel. All methods but full fine-tuning have \
                    next to no gradients and averages, and only LoRA-FA saves little in its adapters. Drawn by <code>cargo xtask regen</code>.";
     picture::figure("charts", &[follows.draw("bytes-trained"), saved.draw("bytes-saved")], caption)
 }

@@ -187,7 +187,7 @@ fn forward_frame(svg: &mut Svg, method: Method, sketch: &Sketch) -> Result<()> {
         svg.arrow(INK, edge(x, [0.75, 0.0]), edge(a, [0.75, 1.0]));
     }
     let right = sketch.parts.iter().map(|part| part.place[0] + part.place[2]).fold(0.0, f64::max);
-    let from = [right.max(w[0] + w[2]) + 36.0, w[1] + w[3] / 2.0];
+    let from = [right.max(w[0] + w[2]) + 48.0, w[1] + w[3] / 2.0];
     svg.path("line", &format!("M{:.1} {:.1}H{:.1}", from[0] - 8.0, from[1], y[0] + y[2] / 2.0));
     svg.arrow(INK, [y[0] + y[2] / 2.0, from[1]], edge(y, [0.5, 0.0]));
     Ok(())
@@ -223,7 +223,9 @@ fn backward_frame(svg: &mut Svg, method: Method, sketch: &Sketch) -> Result<()> 
             Method::Vera => sketch.part("d"),
             _ => sketch.part("B"),
         };
-        svg.arrow(INK, edge(h.place, [0.5, 0.0]), edge(b.context("B or d")?.place, [0.5, 1.0]));
+        // Beside d's name.
+        let at = if method == Method::Vera { 0.2 } else { 0.5 };
+        svg.arrow(INK, edge(h.place, [at, 0.0]), edge(b.context("B or d")?.place, [at, 1.0]));
         let right = if method == Method::Vera { 3.0 } else { 24.0 };
         svg.arrow(INK, g, [h.place[0] + h.place[2] + right, g[1]]);
     } else {

@@ -32,13 +32,15 @@ pub struct Chart {
 
 /// Narrow enough that a text of 14 pixels still has 11 on a page of 360.
 const WIDTH: f64 = 440.0;
-const HEIGHT: f64 = 320.0;
+const HEIGHT: f64 = 340.0;
 /// Around the curves: left, top, and below them. On the right it is as much as the longest name needs.
-const MARGINS: [f64; 3] = [58.0, 34.0, 46.0];
+const MARGINS: [f64; 3] = [58.0, 54.0, 46.0];
+/// Up to so many points are marked one by one.
+const FEW: usize = 16;
 /// Between the baselines of two names.
 const LINE: f64 = 17.0;
 /// Of a character of a name, about.
-const CHARACTER: f64 = 7.2;
+const CHARACTER: f64 = 7.1;
 
 impl Chart {
     /// The drawing. `id` is unique in its page.
@@ -59,6 +61,14 @@ impl Chart {
         for (i, line) in self.lines.iter().enumerate() {
             let class = format!("line {}", style::of_curve(&line.name, i));
             svg.polyline(&class, line.points.iter().map(|point| plot.at(*point)));
+            // Where there are few, one sees that between them there is nothing.
+            if line.points.len() <= FEW {
+                for point in &line.points {
+                    let [x, y] = plot.at(*point);
+                    let class = class.replace("line", "area");
+                    svg.rect(&class, [x - 2.5, y - 2.5, 5.0, 5.0]);
+                }
+            }
         }
         if self.lines.len() > 1 {
             plot.names(&mut svg);
@@ -101,22 +111,17 @@ impl Plot<'_> {
     fn axes(&self, svg: &mut Svg) {
         let [left, top, width, height] = self.place;
         let Chart { title, axes: [x_name, y_name], ranges: [across, up], log, .. } = self.chart;
-        svg.text("strong", [left, top - 14.0], Anchor::Start, title);
+        svg.text("strong", [4.0, top - 36.0], Anchor::Start, title);
         // The name of y stands above its axis, where it is read without turning the head.
-        let [x_place, y_place] = [[left + width, top + height + 38.0], [4.0, top - 14.0]];
-        svg.text("small", x_place, Anchor::End, x_name);
-        if title.is_empty() {
-            svg.text("small", y_place, Anchor::Start, y_name);
-        } else {
-            svg.text("small", [left + 6.0, top + 4.0], Anchor::Start, y_name);
-        }
+        svg.text("small", [4.0, top - 15.0], Anchor::Start, y_name);
+        svg.text("small", [left + width, top + height + 38.0], Anchor::End, x_name);
         let ticks = if *log { powers(up) } else { steps(up, 5.0) };
         for tick in ticks {
             let [_, y] = self.at((across.start, tick));
             svg.path("grid", &format!("M{left:.1} {y:.1}h{width:.1}"));
             svg.text("small", [left - 6.0, y + 5.0], Anchor::End, &number(tick));
         }
-        for tick in steps(across, width / 50.0) {
+        for tick in steps(across, width / 40.0) {
             let [x, _] = self.at((tick, up.start));
             svg.path("thin", &format!("M{x:.1} {:.1}v5", top + height));
             svg.text("small", [x, top + height + 20.0], Anchor::Middle, &number(tick));

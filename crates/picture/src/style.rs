@@ -6,7 +6,7 @@ use std::fmt::Write;
 ///
 /// The first seven are those of drawings of matrices, the next eight those of the methods in charts, the rest those of other
 /// curves. Told apart by the colour-blind (after Okabe and Ito), each with a contrast of at least 3 to its background.
-pub const COLOURS: [(&str, &str, &str); 21] = [
+pub const COLOURS: [(&str, &str, &str); 22] = [
     ("ink", "#1d1f21", "#d3d6df"),
     ("paper", "#ffffff", "#161923"),
     ("grid", "#d7d9dc", "#3b4152"),
@@ -28,10 +28,11 @@ pub const COLOURS: [(&str, &str, &str); 21] = [
     ("curve-3", "#94366f", "#e58fc6"),
     ("curve-4", "#a86d00", "#f0b429"),
     ("curve-5", "#6a4fb3", "#b3a0f0"),
+    ("curve-6", "#4d5359", "#c3c8d1"),
 ];
 
 /// The dashes of curves, so that they can be told apart without colour.
-const DASHES: [(&str, &str); 11] = [
+const DASHES: [(&str, &str); 12] = [
     ("lora-fa", "7 3"),
     ("lora-fa-projected", "2 2"),
     ("vera", "2 3"),
@@ -43,19 +44,20 @@ const DASHES: [(&str, &str); 11] = [
     ("curve-3", "9 3 2 3"),
     ("curve-4", "12 3"),
     ("curve-5", "4 2"),
+    ("curve-6", "2 1"),
 ];
 
 /// How many colours there are for curves that are not of a method.
-const CURVES: usize = 6;
+const CURVES: usize = 7;
 
-/// The colour of a curve: a method has its own in every chart, by the name it begins with; others have the next in turn.
+/// The class of a method, whose colour is the same in every chart, by the label that the name begins with.
 ///
 /// ```
-/// assert_eq!(picture::style::of_curve("LoRA+", 0), "lora-plus");
-/// assert_eq!(picture::style::of_curve("layer 3", 1), "curve-1");
+/// assert_eq!(picture::style::of_method("LoRA-FA, r = 8"), Some("lora-fa"));
+/// assert_eq!(picture::style::of_method("layer 3"), None);
 /// ```
 #[must_use]
-pub fn of_curve(name: &str, place: usize) -> String {
+pub fn of_method(name: &str) -> Option<&'static str> {
     let methods = [
         ("LoRA-FA, projected", "lora-fa-projected"),
         ("LoRA-FA", "lora-fa"),
@@ -66,8 +68,13 @@ pub fn of_curve(name: &str, place: usize) -> String {
         ("LoRA", "lora"),
         ("full", "full"),
     ];
-    let found = methods.iter().find(|(start, _)| name.starts_with(start));
-    found.map_or_else(|| format!("curve-{}", place % CURVES), |(_, class)| (*class).to_owned())
+    methods.iter().find(|(label, _)| name.starts_with(label)).map(|(_, class)| *class)
+}
+
+/// The class of a curve: its method's, or the next in turn.
+#[must_use]
+pub fn of_curve(name: &str, place: usize) -> String {
+    of_method(name).map_or_else(|| format!("curve-{}", place % CURVES), str::to_owned)
 }
 
 /// The style sheet of a page with mdBook's themes.
