@@ -69,7 +69,7 @@ pub fn roofline() -> Result<Vec<Page>> {
             Panel { title: "a layer of 14336 × 4096".into(), values: wide },
         ],
     };
-    let flop_caption = "The arithmetic that LoRA adds is small at any rank that is in use. Drawn by <code>cargo xtask regen</code>.";
+    let flop_caption = "Up to rank 64 LoRA adds less than a twentieth of the arithmetic. Drawn by <code>cargo xtask regen</code>.";
     let time_caption = "The time it adds is not, where each thin product reads and writes whole arrays for itself; this is a model, not a measurement. The order of \
                         the products matters more than the rank. Drawn by <code>cargo xtask regen</code>.";
     Ok(vec![

@@ -99,10 +99,10 @@ fn layer(name: &str, id: &str, config: &Config) -> Svg {
     let text = format!(
         "W has {out} rows and {inputs} columns. A and B of rank {RANK} have {share} as many numbers."
     );
-    let mut svg = Svg::new(id, [320.0, 380.0], name, &text);
-    svg.text("strong big", [12.0, 24.0], Anchor::Start, name);
     let [height, width, r] = [out, inputs, RANK].map(|numbers| thickness(numbers, SCALE));
-    let [left, bottom] = [20.0, 284.0];
+    let [left, bottom] = [20.0, 64.0 + height];
+    let mut svg = Svg::new(id, [320.0, bottom + 96.0], name, &text);
+    svg.text("strong big", [12.0, 24.0], Anchor::Start, name);
     let w = [left, bottom - height, width, height];
     svg.tensor(Role::Frozen, w);
     let b = [left + width + 8.0, bottom - height, r, height];
@@ -122,7 +122,7 @@ fn layer(name: &str, id: &str, config: &Config) -> Svg {
         ("as a share of W".to_owned(), share),
     ];
     for (i, (what, value)) in rows.iter().enumerate() {
-        let y = 326.0 + 19.0 * i as f64;
+        let y = bottom + 42.0 + 19.0 * i as f64;
         svg.text("", [12.0, y], Anchor::Start, what);
         svg.text("strong", [308.0, y], Anchor::End, value);
     }

@@ -52,13 +52,13 @@ fn sum(id: &str, names: [&str; RANK], text: &str) -> Svg {
     let mut svg = Svg::new(id, [320.0, 210.0], "a sum of outer products", text);
     let scale = 5.5;
     let [side, thin] = [WIDTH, 1].map(|numbers| thickness(numbers, scale));
-    for i in 0..RANK {
+    for (i, name) in names.into_iter().enumerate() {
         let left = 26.0 + 102.0 * i as f64;
         let top = 70.0;
         svg.tensor(Role::Frozen, [left, top, side, side]);
         svg.tensor(Role::Trained, [left, top + side + 5.0, side, thin]);
         svg.tensor(Role::Trained, [left + side + 5.0, top, thin, side]);
-        svg.name([left, top, side, side], names[i]);
+        svg.name([left, top, side, side], name);
         if i > 0 {
             svg.text("big", [left - 13.0, top + side / 2.0 + 6.0], Anchor::Middle, "+");
         }

@@ -91,9 +91,9 @@ impl Sketch {
                 sketch.add("b", Role::Trained, [out, 1], [beside, top, thin, height], Label::Right);
             }
             Method::Dora => {
-                let m = [beside + 10.0, top, thin, height];
+                let m = [beside + 8.0, top, thin, height];
                 sketch.add("m", Role::Trained, [out, 1], m, Label::Right);
-                let norm = [beside + 32.0, top, thin, height];
+                let norm = [beside + 36.0, top, thin, height];
                 sketch.add("‖V‖", Role::Kept, [out, 1], norm, Label::Right);
                 let u = [left, rows + tokens + down, size(out), tokens];
                 sketch.add("u", Role::Kept, [TOKENS, out], u, Label::Inside);

@@ -50,7 +50,10 @@ impl Bars {
         let longest_name = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
         let above = longest_name > BESIDE;
         let row_height = if above { 2.0 * ROW } else { ROW };
-        let panel_height = 34.0 + row_height * self.names.len() as f64;
+        // A panel without a title has no room for one.
+        let titles =
+            if self.panels.iter().any(|panel| !panel.title.is_empty()) { 34.0 } else { 12.0 };
+        let panel_height = titles + row_height * self.names.len() as f64;
         let size = [WIDTH, 34.0 + panel_height * self.panels.len() as f64];
         let mut svg = Svg::new(id, size, &self.title, &self.description());
         svg.text("strong", [8.0, 20.0], Anchor::Start, &self.title);
@@ -65,7 +68,7 @@ impl Bars {
             svg.text("strong", [left, top + 20.0], Anchor::Start, &panel.title);
             let most = panel.most();
             for (row, (name, (value, text))) in self.names.iter().zip(&panel.values).enumerate() {
-                let y = top + 30.0 + row_height * row as f64 + row_height - ROW;
+                let y = top + titles - 4.0 + row_height * row as f64 + row_height - ROW;
                 let length = room * (value / most).min(1.0);
                 let class = format!("area {}", style::of_method(name).unwrap_or("curve-0"));
                 svg.rect(&class, [left, y, length.max(1.0), ROW - 5.0]);
