@@ -125,7 +125,7 @@ fn vera_shared() -> String {
         }
         svg.tensor(Role::Frozen, w);
         let number = if i < 2 { (i + 1).to_string() } else { layers.to_string() };
-        svg.name(w, &format!("W of layer {number}"));
+        svg.name(w, &format!("layer {number}"));
         svg.tensor(Role::Trained, [left + side + 8.0, top, thin, side]);
         svg.formula("halo", [left + side + 16.0, top + side / 2.0 + 5.0], Anchor::Start, "b");
         svg.tensor(Role::Trained, [left, top + side + 8.0, r, thin]);
