@@ -15,6 +15,7 @@ macro_rules! chapters {
 
 chapters! {
     Introduction = "src/introduction.md";
+    Notation = "src/notation.md";
     Why = "src/why.md";
     Matrices = "src/matrices.md";
     Rank = "src/rank.md";

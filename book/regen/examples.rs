@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::printed;
 use book::Page;
 
 /// The example and its page.
@@ -24,11 +25,16 @@ const EXAMPLES: [(&str, &str); 15] = [
 ];
 
 pub fn pages() -> Result<Vec<Page>> {
-    EXAMPLES.iter().map(|&(example, page)| run(example, page)).collect()
+    let mut pages = Vec::new();
+    for (example, page) in EXAMPLES {
+        let text = run(example)?;
+        pages.extend(printed::picture(example, &text)?);
+        pages.push(Page::rounded(page, text));
+    }
+    Ok(pages)
 }
 
-fn run(example: &str, page: &'static str) -> Result<Page> {
+fn run(example: &str) -> Result<String> {
     // Without `-p`, which the book's readers type: the workspace is built already, one package alone would be built anew.
-    let text = crate::cargo_run(&["--example", example])?;
-    Ok(Page::rounded(page, text))
+    crate::cargo_run(&["--example", example])
 }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use ndarray::Array2;
 use oracle::selftest::RULES;
 use oracle::{Options, Tensor, TensorFile, check, emit, mutants};
+use picture::{Bars, Panel, figure};
 use serde_json::Value;
 
 use book::Page;
@@ -15,6 +16,7 @@ pub fn pages() -> Result<Vec<Page>> {
     Ok(vec![
         Page::rounded("kills-rho.md", sizes()?),
         Page::exact("kills-contrast.md", tolerances(&report)?),
+        Page::exact("kills-contrast.svg.html", tolerances_figure(&report)?),
         Page::exact("kills-missed.md", missed(&report)?),
         Page::exact("kills.md", matrix(&report)?),
     ])
@@ -82,6 +84,33 @@ fn tolerances(report: &[Value]) -> Result<String> {
         table += " |\n";
     }
     Ok(table)
+}
+
+/// The same as bars: what should fail and what should not, in both precisions.
+fn tolerances_figure(report: &[Value]) -> Result<String> {
+    let rules: Vec<&str> = ["bound"].into_iter().chain(RULES.map(|(name, _)| name)).collect();
+    let names =
+        rules.iter().map(|rule| if *rule == "bound" { "the bound" } else { rule }.to_owned());
+    let names: Vec<String> = names.collect();
+    let mut charts = Vec::new();
+    for precision in ["f32", "bf16"] {
+        let (mut wrong, mut right) = (Vec::new(), Vec::new());
+        for rule in &rules {
+            let line = ordinary(report, precision, rule)?;
+            let number =
+                |key: &str| line[key].as_u64().with_context(|| format!("`{key}` is a number"));
+            let (passed, failed) = (misses(line)?.len(), number("right_failed")?);
+            wrong.push((passed as f64, format!("{passed} of {}", number("mutants")?)));
+            right.push((failed as f64, format!("{failed} of {}", number("right")?)));
+        }
+        let panels = [("mistakes that pass", wrong), ("right results that fail", right)];
+        let panels = panels.map(|(title, values)| Panel { title: title.into(), values }).into();
+        let bars = Bars { title: precision.into(), names: names.clone(), panels };
+        charts.push(bars.draw(&format!("contrast-{precision}")));
+    }
+    let caption = "Both should be none. In f32 only the bound has neither; in bf16 it lets some mistakes pass and is the only one to fail no right result. \
+                   Drawn by <code>cargo xtask regen</code>.";
+    Ok(figure("charts", &charts, caption))
 }
 
 /// What `allclose` with 1e-3 lets pass in f32.

@@ -1,5 +1,6 @@
 //! Makes every number and figure of the book: `cargo xtask regen`, or `cargo xtask regen --check` to compare only. While one
-//! works on one page, `cargo run -p book --bin regen -- GPU` makes those whose description has that word.
+//! works on one page, `cargo run -p book --bin regen -- GPU` makes those whose description has that word. `--redraw` trains
+//! nothing anew whose numbers are kept.
 //!
 //! The files are in book/src/generated; chapters include them. Nothing in them is typed by hand, and nothing in them is
 //! a time or a size in memory that depends on the machine.
@@ -10,15 +11,23 @@ mod examples;
 mod figure;
 mod gpu;
 mod kills;
+mod layer;
+mod notation;
 mod outlines;
+mod panorama;
 mod parity;
-mod picture;
 mod practice;
+mod printed;
 mod quantised;
+mod rank_picture;
 mod recorded;
 mod row;
+mod scene;
+mod shapes;
 mod side_by_side;
+mod sketch;
 mod spectra;
+mod steps;
 mod training;
 mod weights;
 mod wrong;
@@ -42,10 +51,15 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 20] = [
+const SOURCES: [(&str, Source); 26] = [
+    ("drawing: all the methods", Source::Anywhere(panorama::pages)),
+    ("drawing: the marks", Source::Anywhere(notation::pages)),
+    ("drawing: a sum of outer products", Source::Anywhere(rank_picture::pages)),
+    ("drawing: shapes", Source::Anywhere(shapes::pages)),
+    ("drawing: a step of each method", Source::Anywhere(steps::pages)),
     ("what training keeps in memory", Source::Anywhere(costs::pages)),
     ("the outlines of a matrix", Source::Anywhere(outlines::pages)),
-    ("a picture, rank by rank", Source::Anywhere(picture::pages)),
+    ("a picture, rank by rank", Source::Anywhere(scene::pages)),
     ("a row of a weight under DoRA", Source::Anywhere(row::pages)),
     ("what the examples print", Source::Anywhere(examples::pages)),
     ("what the papers claim", Source::Anywhere(claims::pages)),
@@ -62,13 +76,18 @@ const SOURCES: [(&str, Source); 20] = [
     ("training the embedded model", Source::Recorded(training::pages)),
     ("two adapters looked into", Source::Anywhere(adapters::pages)),
     ("what to choose in practice", Source::Recorded(practice::pages)),
+    ("bytes of a step of each method", Source::Anywhere(side_by_side::memory)),
     ("all methods side by side", Source::Recorded(side_by_side::pages)),
 ];
 
 fn main() -> Result<ExitCode> {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
-    let check = words.first().is_some_and(|first| first == "--check");
-    words.drain(..usize::from(check));
+    let (check, again) = match words.first().map(String::as_str) {
+        Some("--check") => (true, Again::Sample),
+        Some("--redraw") => (false, Again::None),
+        _ => (false, Again::All),
+    };
+    words.drain(..usize::from(again != Again::All));
     let chosen = |what: &str| words.is_empty() || words.iter().any(|word| what.contains(word));
     if !SOURCES.iter().any(|(what, _)| chosen(what)) {
         let all = SOURCES.map(|(what, _)| what).join("; ");
@@ -85,7 +104,7 @@ fn main() -> Result<ExitCode> {
         bar.set_message(*what);
         let pages = match (source, &smollm2) {
             (Source::Anywhere(make), _) => make(),
-            (Source::Recorded(make), _) => make(if check { Again::Sample } else { Again::All }),
+            (Source::Recorded(make), _) => make(again),
             (Source::Emulator(make), _) => match cuda::Emulator::open() {
                 Ok(_) => make(),
                 Err(error) => {

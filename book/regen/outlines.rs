@@ -26,11 +26,10 @@ pub fn pages() -> Result<Vec<Page>> {
     let stretched = |i| svd.u.column(i).to_owned() * svd.s[i];
     let chart = |title: &str, lines| Chart {
         title: title.into(),
-        x: "",
-        y: "",
-        // As much wider than high as the chart is.
-        ranges: [-2.4..2.4, -2.0..2.0],
+        axes: ["".into(), "".into()],
+        ranges: [-2.1..2.1, -1.5..1.5],
         log: false,
+        square: true,
         lines,
     };
     let charts = [
@@ -45,8 +44,9 @@ pub fn pages() -> Result<Vec<Page>> {
         ),
     ];
     let caption = format!(
-        "The unit circle, and where A = [[1.6, 0.6], [0.2, 0.9]] sends it: σ₁ = {:.3}, σ₂ = {:.3}.",
+        "The unit circle, and where A = [[1.6, 0.6], [0.2, 0.9]] sends it: σ₁ = {:.3}, σ₂ = {:.3}: a turn, a stretch along two axes, and a turn. \
+         Drawn by <code>cargo xtask regen</code>.",
         svd.s[0], svd.s[1]
     );
-    Ok(vec![Page::rounded("circle.svg.html", figure(&caption, &charts)?)])
+    Ok(vec![Page::rounded("circle.svg.html", figure("circle", &caption, &charts))])
 }

@@ -88,6 +88,7 @@ impl Run {
 pub fn pages(again: Again) -> Result<Vec<Page>> {
     let runs = match again {
         Again::All => all()?,
+        Again::None => recorded::read(RUNS)?,
         Again::Sample => {
             let mut runs = recorded::read::<Run>(RUNS)?;
             let sample =

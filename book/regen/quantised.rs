@@ -9,6 +9,7 @@ use llama::load::{block_types, load};
 use llama::{Llama, Projection};
 use lowrank_tests::eight_steps;
 use lowrank_tests::quantise::{FileType, quantise};
+use picture::{Bars, Panel, figure};
 
 use book::Page;
 
@@ -23,12 +24,33 @@ pub fn types() -> Result<Vec<Page>> {
         })
         .collect();
     rows.sort_by(|a, b| b.3.total_cmp(&a.3));
+    let bars = Bars {
+        title: "Bits a number".into(),
+        names: ["f32", "bf16"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(rows.iter().map(|row| row.0.to_owned()))
+            .collect(),
+        panels: vec![Panel {
+            title: String::new(),
+            values: [32.0, 16.0]
+                .into_iter()
+                .chain(rows.iter().map(|row| row.3))
+                .map(|bits| (bits, bits.to_string()))
+                .collect(),
+        }],
+    };
+    let caption = "Bits that a number takes in each type, beside those of plain numbers. A bar with a cut is longer than the picture. \
+                   Drawn by <code>cargo xtask regen</code>.";
     let mut table =
         String::from("| type | numbers in a block | bytes | bits a number |\n|---|--:|--:|--:|\n");
     for (name, numbers, bytes, bits) in rows {
         writeln!(table, "| {name} | {numbers} | {bytes} | {bits} |")?;
     }
-    Ok(vec![Page::exact("quantised-types.md", table)])
+    Ok(vec![
+        Page::exact("quantised-types.md", table),
+        Page::exact("quantised-types.svg.html", figure("charts", &[bars.draw("types")], caption)),
+    ])
 }
 
 pub fn runs(source: &Path) -> Result<Vec<Page>> {

@@ -12,6 +12,8 @@ pub enum Again {
     All,
     /// Those that the page says; the others are read.
     Sample,
+    /// None that is kept: only the look of the pages has changed.
+    None,
 }
 
 /// A line a run.

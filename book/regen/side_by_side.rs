@@ -8,6 +8,7 @@ use finetune::{Data, Plan, Record, Spread, Sweep};
 use indicatif::{BinaryBytes, HumanCount, ProgressBar};
 use llama::{Projection, tiny};
 use methods::{Method, Row};
+use picture::{Bars, Panel};
 use serde::{Deserialize, Serialize};
 
 use crate::figure::{Chart, Line, figure};
@@ -70,6 +71,7 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
     let trained = match again {
         Again::All => 0..SEEDS,
         Again::Sample => 0..1,
+        Again::None => 0..0,
     };
     let bar = ProgressBar::new(rows.len() as u64 * trained.end * terms.steps as u64);
     let one = |(row, seed): (Row, u64)| -> Result<Run> {
@@ -82,7 +84,7 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
     let seeds = |row: &Row| trained.clone().map(|seed| (*row, seed)).collect::<Vec<_>>();
     let mut runs = parallel::map(rows.iter().flat_map(seeds).collect(), one)?;
     bar.finish_and_clear();
-    if again == Again::Sample {
+    if again != Again::All {
         runs.extend(recorded::read::<Run>(RUNS)?.into_iter().filter(|run| run.seed >= trained.end));
     }
     let of = |row: &Row| -> Vec<Run> {
@@ -93,10 +95,9 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
     Ok(vec![
         Page::rounded(RUNS, recorded::text(&all)?),
         Page::exact("side-by-side-sweep.md", sweep_table(&sweep, &rows)?),
-        Page::exact("side-by-side-bytes.md", bytes(&terms, &sweep, &rows)?),
         Page::rounded("side-by-side.md", results(&runs)?),
-        Page::rounded("side-by-side-losses.svg.html", losses(&runs)?),
-        Page::rounded("side-by-side-spectra.svg.html", spectra(&runs)?),
+        Page::rounded("side-by-side-losses.svg.html", losses(&runs)),
+        Page::rounded("side-by-side-spectra.svg.html", spectra(&runs)),
     ])
 }
 
@@ -116,18 +117,30 @@ fn sweep_table(sweep: &Sweep, rows: &[Row]) -> Result<String> {
 }
 
 /// Of one step in f32: as many on every machine.
-fn bytes(terms: &Plan, sweep: &Sweep, rows: &[Row]) -> Result<String> {
-    let mut table = String::from(
-        "| | trained | weights | gradients | optimiser | saved for backward | by the adapters |\n\
-         |---|--:|--:|--:|--:|--:|--:|\n",
-    );
+pub fn memory() -> Result<Vec<Page>> {
+    let (terms, sweep, rows) =
+        (Plan::embedded(Method::Lora, f64::NAN), Sweep::embedded(), Row::all());
     let model = tiny::model::<f32>()?;
-    for row in rows {
+    let mut records = Vec::new();
+    for row in &rows {
         let lr = sweep.rate(row).context("the committed sweep has every method")?;
         let plan = Plan { steps: 1, ..terms.of_row(row, lr, 0) };
         let mut data = Data::embedded(&plan, Some(0))?;
         data.held_out.truncate(1);
-        let record = finetune::run(&plan, &model, &data, &COMPARED, &mut |_| {})?;
+        records.push(finetune::run(&plan, &model, &data, &COMPARED, &mut |_| {})?);
+    }
+    Ok(vec![
+        Page::exact("side-by-side-bytes.md", bytes_table(&rows, &records)?),
+        Page::exact("side-by-side-bytes.svg.html", bytes_figure(&rows, &records)),
+    ])
+}
+
+fn bytes_table(rows: &[Row], records: &[Record]) -> Result<String> {
+    let mut table = String::from(
+        "| | trained | weights | gradients | optimiser | saved for backward | by the adapters |\n\
+         |---|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for (row, record) in rows.iter().zip(records) {
         write!(table, "| {} | {} |", row.label, HumanCount(record.trainable as u64))?;
         for bytes in record.bytes.values().into_iter().chain([record.adapter_saved_bytes]) {
             // A number and its unit on one line.
@@ -136,6 +149,35 @@ fn bytes(terms: &Plan, sweep: &Sweep, rows: &[Row]) -> Result<String> {
         writeln!(table)?;
     }
     Ok(table)
+}
+
+/// What differs from method to method, apart from what does not.
+fn bytes_figure(rows: &[Row], records: &[Record]) -> String {
+    let panel = |title: &str, bytes: &dyn Fn(&Record) -> usize| {
+        let value = |record| (bytes(record) as f64, BinaryBytes(bytes(record) as u64).to_string());
+        Panel { title: title.into(), values: records.iter().map(value).collect() }
+    };
+    let bars = |title: &str, panels| {
+        let names = rows.iter().map(|row| row.label.into()).collect();
+        Bars { title: title.into(), names, panels }
+    };
+    let follows = bars(
+        "What follows the trained numbers",
+        vec![
+            panel("gradients", &|record| record.bytes.gradients),
+            panel("optimiser", &|record| record.bytes.optimizer),
+        ],
+    );
+    let saved = bars(
+        "What is saved for the backward pass",
+        vec![
+            panel("by the adapters", &|record| record.adapter_saved_bytes),
+            panel("by the model", &|record| record.bytes.saved - record.adapter_saved_bytes),
+        ],
+    );
+    let caption = "A step of the tiny model. Each panel has its own scale, and a bar with a cut is longer than the panel. All methods but full fine-tuning have \
+                   next to no gradients and averages, and only LoRA-FA saves little in its adapters. Drawn by <code>cargo xtask regen</code>.";
+    picture::figure("charts", &[follows.draw("bytes-trained"), saved.draw("bytes-saved")], caption)
 }
 
 fn results(runs: &Runs) -> Result<String> {
@@ -167,7 +209,7 @@ fn results(runs: &Runs) -> Result<String> {
     Ok(table)
 }
 
-fn losses(runs: &Runs) -> Result<String> {
+fn losses(runs: &Runs) -> String {
     let line = |(row, seeds): &(Row, Vec<Run>)| {
         let steps = seeds[0].losses.len();
         let mean = |step: usize| {
@@ -180,16 +222,18 @@ fn losses(runs: &Runs) -> Result<String> {
     };
     let chart = Chart {
         title: "Training loss, mean of three seeds".into(),
-        x: "step",
-        y: "mean of 10 steps",
+        axes: ["step".into(), "mean of 10 steps".into()],
         ranges: [0.0..400.0, 3e-3..10.0],
         log: true,
+        square: false,
         lines: runs.iter().map(line).collect(),
     };
-    figure("Each method at the best rate of the same sweep.", &[chart])
+    let caption = "Each method at the best rate of the same sweep. Full fine-tuning falls fastest; DoRA and LoRA+ come next. \
+                   Drawn by <code>cargo xtask regen</code>.";
+    figure("side-by-side-losses", caption, &[chart])
 }
 
-fn spectra(runs: &Runs) -> Result<String> {
+fn spectra(runs: &Runs) -> String {
     let line = |(row, seeds): &(Row, Vec<Run>)| {
         let points = seeds[0].singular_values.iter().enumerate();
         Line {
@@ -198,15 +242,14 @@ fn spectra(runs: &Runs) -> Result<String> {
         }
     };
     let chart = Chart {
-        title: format!("What training changed in {MODULE}"),
-        x: "number of the singular value",
-        y: "σ / σ₁",
+        title: format!("What changed in {}", MODULE.trim_start_matches("model.")),
+        axes: ["number of the singular value".into(), "σ / σ₁".into()],
         ranges: [0.0..96.0, 1e-4..1.5],
         log: true,
+        square: false,
         lines: runs.iter().map(line).collect(),
     };
-    figure(
-        "LoRA's curves end at r = 8, Delta-LoRA's at 2r = 16; VeRA, DoRA and full fine-tuning reach all 96.",
-        &[chart],
-    )
+    let caption = "LoRA's curves end at r = 8, Delta-LoRA's at 2r = 16; VeRA, DoRA and full fine-tuning reach all 96. \
+                   Drawn by <code>cargo xtask regen</code>.";
+    figure("side-by-side-spectra", caption, &[chart])
 }

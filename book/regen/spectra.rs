@@ -57,10 +57,10 @@ pub fn pages(path: &Path) -> Result<Vec<Page>> {
         ),
     ];
     let caption = "Singular values of SmolLM2-135M-Instruct's weights, relative to the largest. Keys and values have 192 \
-                   rows, so their curves end there; otherwise none has a step at which one could cut.";
+                   rows, so their curves end there; otherwise none has a step at which one could cut. Drawn by <code>cargo xtask regen</code>.";
     Ok(vec![
         Page::rounded("spectra-smollm2.md", table),
-        Page::rounded("spectra-smollm2.svg.html", figure(caption, &charts)?),
+        Page::rounded("spectra-smollm2.svg.html", figure("spectra-smollm2", caption, &charts)),
     ])
 }
 
@@ -102,10 +102,10 @@ fn line(name: &str, svd: &Svd) -> Line {
 fn chart(title: &str, lines: Vec<Line>) -> Chart {
     Chart {
         title: title.into(),
-        x: "number of the singular value",
-        y: "σ / σ₁",
+        axes: ["number of the singular value".into(), "σ / σ₁".into()],
         ranges: [0.0..580.0, 1e-3..1.5],
         log: true,
+        square: false,
         lines,
     }
 }

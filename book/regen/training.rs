@@ -55,6 +55,7 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
     let ranks = match again {
         Again::All => vec![1, 2, 4, RANK, 16],
         Again::Sample => vec![RANK],
+        Again::None => Vec::new(),
     };
     let bar = ProgressBar::new((STEPS * (1 + ranks.len())) as u64);
 
@@ -72,7 +73,7 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
     let (full, model) = full.map_err(|_| anyhow!("full fine-tuning panicked"))??;
     let mut runs = loras?;
     bar.finish_and_clear();
-    if again == Again::Sample {
+    if again != Again::All {
         let others = |run: &Run| run.rank.is_some_and(|rank| !ranks.contains(&rank));
         runs.extend(recorded::read::<Run>(RUNS)?.into_iter().filter(others));
         runs.sort_by_key(|run| run.rank);
@@ -83,7 +84,7 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
         Page::rounded(RUNS, recorded::text(&runs)?),
         Page::exact("tiny-bytes.md", bytes()?),
         Page::rounded("tiny-ranks.md", ranks_table(before, &runs)?),
-        Page::rounded("tiny-losses.svg.html", losses(&runs)?),
+        Page::rounded("tiny-losses.svg.html", losses(&runs)),
         Page::rounded("tiny-change.md", change_table(&model)?),
         Page::rounded("tiny-change.svg.html", change_figure(&model)?),
         Page::rounded("tiny-truncated.md", truncated(&model, &held_out)?),
@@ -183,7 +184,7 @@ fn ranks_table(before: Score, runs: &[Run]) -> Result<String> {
     Ok(table)
 }
 
-fn losses(runs: &[Run]) -> Result<String> {
+fn losses(runs: &[Run]) -> String {
     let line = |run: &Run| {
         let mean = |window: &[f64]| window.iter().sum::<f64>() / window.len() as f64;
         let smooth = run.losses.windows(10).map(mean).enumerate();
@@ -191,13 +192,15 @@ fn losses(runs: &[Run]) -> Result<String> {
     };
     let chart = Chart {
         title: "Training loss".into(),
-        x: "step",
-        y: "mean of 10 steps",
+        axes: ["step".into(), "mean of 10 steps".into()],
         ranges: [0.0..STEPS as f64, 1e-3..10.0],
         log: true,
+        square: false,
         lines: runs.iter().map(line).collect(),
     };
-    figure("The embedded model learns to sort downwards.", &[chart])
+    let caption = "The embedded model learns to sort downwards: the higher the rank, the nearer to full fine-tuning, and rank 1 is not enough. \
+                   Drawn by <code>cargo xtask regen</code>.";
+    figure("tiny-losses", caption, &[chart])
 }
 
 /// What full fine-tuning changed one projection by.
@@ -247,10 +250,10 @@ fn change_figure(model: &Llama<f64>) -> Result<String> {
         let weight = rank::svd(start.layers[1].weight(projection).view())?;
         Ok(Chart {
             title: format!("{projection} of layer 1"),
-            x: "number of the singular value",
-            y: "σ / σ₁",
+            axes: ["number of the singular value".into(), "σ / σ₁".into()],
             ranges: [0.0..weight.s.len() as f64, 1e-3..1.5],
             log: true,
+            square: false,
             lines: vec![
                 line("W, before", &weight),
                 line("ΔW of full fine-tuning", &change(model, 1, projection)?),
@@ -258,10 +261,9 @@ fn change_figure(model: &Llama<f64>) -> Result<String> {
         })
     };
     let charts = [chart(Projection::Q)?, chart(Projection::Down)?];
-    figure(
-        "The change that full fine-tuning makes falls off faster than the weight it changes.",
-        &charts,
-    )
+    let caption = "The change that full fine-tuning makes falls off faster than the weight it changes. \
+                   Drawn by <code>cargo xtask regen</code>.";
+    Ok(figure("tiny-change", caption, &charts))
 }
 
 /// Full fine-tuning's result with the change of every projection cut to its best rank k.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use finetune::{ByKind, Record, Spread, Sweep};
 use methods::Row;
+use picture::{Bars, Panel};
 
 use crate::output;
 use crate::plot::{self, Curve};
@@ -86,6 +87,33 @@ pub fn print_sweep(sweep: &Sweep, rows: &[Row]) {
     say!("{}", output::table(&header, &table));
 }
 
+/// A panel for each kind of bytes. What the adapters keep stands apart from what the model keeps whatever the method, which is
+/// more than all the rest and would hide it.
+fn memory(rows: &[Runs]) -> Bars {
+    let panel = |title: &str, bytes: &dyn Fn(&Record) -> usize| Panel {
+        title: title.to_owned(),
+        values: rows
+            .iter()
+            .map(|row| bytes(&row.records[0]))
+            .map(|bytes| (bytes as f64, output::bytes(bytes)))
+            .collect(),
+    };
+    let [weights, gradients, optimizer, _] = ByKind::NAMES;
+    Bars {
+        title: "Memory of a training step".to_owned(),
+        names: rows.iter().map(|row| row.row.label.to_owned()).collect(),
+        panels: vec![
+            panel(gradients, &|record| record.bytes.gradients),
+            panel(optimizer, &|record| record.bytes.optimizer),
+            panel("saved for backward by the adapters", &|record| record.adapter_saved_bytes),
+            panel("saved for backward by the model", &|record| {
+                record.bytes.saved.saturating_sub(record.adapter_saved_bytes)
+            }),
+            panel(weights, &|record| record.bytes.weights),
+        ],
+    }
+}
+
 /// Loss curves, bytes by kind, and the spectra of what changed in one matrix.
 pub fn plots(rows: &[Runs], folder: &Path) -> Result<[PathBuf; 3]> {
     let paths = ["loss.svg", "bytes.svg", "spectra.svg"].map(|name| folder.join(name));
@@ -101,10 +129,7 @@ pub fn plots(rows: &[Runs], folder: &Path) -> Result<[PathBuf; 3]> {
         &curves.collect::<Vec<_>>(),
     )?;
 
-    let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
-    let bars = rows.iter().map(|row| (label(row), row.records[0].bytes.values().map(mib)));
-    let bars: Vec<_> = bars.collect();
-    plot::stacked(bytes, "Memory of a training step", "MiB", ByKind::NAMES, &bars)?;
+    plot::bars(bytes, &memory(rows))?;
 
     // The middle one of the matrices that were decomposed.
     let modules: Vec<&String> = rows[0].records[0].spectra.keys().collect();

@@ -3,12 +3,12 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{Outcome, Step};
 use crate::process::{capture, cargo, check, command, first_line, run, run_lines};
 use crate::tally::{Reader, Tally};
-use crate::workspace::{examples, methods};
+use crate::workspace::{examples, methods, read, relative, root, sources};
 use crate::{book, dependencies, gpu, model, selftest, unsafe_code, wheel};
 
 const fn step(name: &'static str, what: &'static str, run: fn() -> Result<Outcome>) -> Step {
@@ -16,7 +16,7 @@ const fn step(name: &'static str, what: &'static str, run: fn() -> Result<Outcom
 }
 
 pub const STEPS: [Step; 15] = [
-    step("format", "cargo fmt --check", format),
+    step("format", "cargo fmt --check, no merge left half done", format),
     step("unsafe", "only crates/cuda allows unsafe code", no_unsafe),
     step("fences", "all code in the book is tested, no include is empty", fences),
     step("dependencies", "licences, sources, crates kept out", accepted_dependencies),
@@ -55,6 +55,14 @@ pub const STEPS: [Step; 15] = [
 
 fn format() -> Result<Outcome> {
     run(cargo().args(["fmt", "--all", "--check"]), "cargo fmt --all")?;
+    for extension in ["md", "toml", "yml", "py", "cu", "js", "mjs", "css"] {
+        for path in sources(root(), extension)? {
+            let text = read(&path)?;
+            if let Some(line) = text.lines().position(|line| line.starts_with("<<<<<<< ")) {
+                bail!("{}:{}: a merge was left half done", relative(&path), line + 1);
+            }
+        }
+    }
     Ok(Outcome::Passed)
 }
 
@@ -243,7 +251,6 @@ fn the_book() -> Result<Outcome> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::{read, relative, root, sources};
 
     /// `cargo run --example NAME` finds it by its name alone, and two of one name would overwrite each other.
     #[test]

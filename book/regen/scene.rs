@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ndarray::Array2;
 
-use crate::figure::inline;
 use book::Page;
 
 const SIZE: (usize, usize) = (96, 128);
@@ -17,24 +16,17 @@ pub fn pages() -> Result<Vec<Page>> {
     let picture = scene();
     let svd = rank::svd(picture.view())?;
     let (height, width) = SIZE;
-    let (cell_width, cell_height) = (width + 62, height + 76);
-    let mut svg = format!(
-        "<svg width=\"{}\" height=\"{}\" viewBox=\"0 0 {0} {1}\" xmlns=\"http://www.w3.org/2000/svg\">\n",
-        4 * cell_width,
-        2 * cell_height,
-    );
+    let mut figure = String::from("<figure class=\"pics images\">\n<div class=\"drawings\">\n");
     let mut table = String::from(
         "| k | numbers kept | of 12,288 | $\\sigma_{k+1}$ | relative error |\n|--:|--:|--:|--:|--:|\n",
     );
-    for (i, &k) in RANKS.iter().enumerate() {
+    for k in RANKS {
         let best = svd.truncate(k)?;
-        let (x, y) = (i % 4 * cell_width, i / 4 * cell_height);
         writeln!(
-            svg,
-            "<image x=\"{x}\" y=\"{y}\" width=\"180\" height=\"135\" href=\"data:image/png;base64,{}\"/>\n\
-             <text x=\"{x}\" y=\"{}\" font-family=\"sans-serif\" font-size=\"15\" fill=\"currentColor\">rank {k}</text>",
+            figure,
+            "<div><img width=\"{width}\" height=\"{height}\" alt=\"the picture at rank {k}\" \
+             src=\"data:image/png;base64,{}\"/>rank {k}</div>",
             STANDARD.encode(png(&best.matrix)?),
-            y + 155,
         )?;
         let numbers = k * (height + width + 1);
         writeln!(
@@ -47,13 +39,11 @@ pub fn pages() -> Result<Vec<Page>> {
             100.0 * best.frobenius_error / svd.frobenius_norm(),
         )?;
     }
-    svg.push_str("</svg>\n");
-    let caption =
-        "A picture of 96×128 pixels is a matrix. Its best approximations of rank 1 to 96.";
-    Ok(vec![
-        Page::exact("picture.svg.html", inline(&svg, caption)),
-        Page::rounded("picture.md", table),
-    ])
+    figure.push_str(
+        "</div>\n<figcaption>A picture of 96×128 pixels is a matrix. Its best approximations of rank 1 to 96: the ball is there at \
+         rank 8, its shadow at 16. Drawn by <code>cargo xtask regen</code>.</figcaption>\n</figure>\n",
+    );
+    Ok(vec![Page::exact("picture.svg.html", figure), Page::rounded("picture.md", table)])
 }
 
 /// A ball on a tiled floor, lit from the upper left: brightness from 0 to 1, [96, 128].
