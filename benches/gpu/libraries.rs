@@ -17,16 +17,16 @@ const WHEELS: &str = "import glob, os, sys
 for folder in sys.path:
     print('\\n'.join(sorted(glob.glob(os.path.join(folder, 'nvidia', '*', 'lib')))))";
 
+/// Where the loader looks of itself.
+pub const DEFAULT: Libraries = Libraries { name: "where the loader looks", folders: Vec::new() };
+
 /// What to try, one after the other.
-pub fn candidates(python: Option<&str>) -> Vec<Libraries> {
-    let wheels = python.map(wheels).unwrap_or_default();
-    let system = system();
-    let none = Libraries { name: "where the loader looks", folders: Vec::new() };
+pub fn candidates(python: &str) -> Vec<Libraries> {
     let found = [
-        Libraries { name: "Python's wheels", folders: wheels },
-        Libraries { name: "the system's CUDA", folders: system },
+        Libraries { name: "Python's wheels", folders: wheels(python) },
+        Libraries { name: "the system's CUDA", folders: system() },
     ];
-    found.into_iter().filter(|found| !found.folders.is_empty()).chain([none]).collect()
+    found.into_iter().filter(|found| !found.folders.is_empty()).chain([DEFAULT]).collect()
 }
 
 fn wheels(python: &str) -> Vec<String> {

@@ -86,6 +86,7 @@ fn on_gpu() -> Vec<Job> {
         times("times bf16, other ranks", "--dtype bf16 --ranks 8,64,256", 30, 90),
         times("times bf16, 14336 x 4096", "--dtype bf16 --weights 14336x4096", 25, 90),
         peft("PEFT f32", "--dtypes f32,tf32 --tokens 8192,1024", 20, 60),
+        peft("PEFT VeRA bf16", "--dtypes bf16 --tokens 8192,1024 --methods vera", 15, 60),
         peft("PEFT bf16, other ranks", "--dtypes bf16 --tokens 8192,1024 --ranks 8,64,256", 20, 60),
     ]
 }

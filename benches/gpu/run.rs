@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::libraries::{Libraries, candidates};
+use super::libraries::{DEFAULT, Libraries, candidates};
 use super::plan::{Job, Program, jobs, versions, with_mishaps};
 use super::row::{Row, Verdict, read_last_run};
 use super::supervise::{Ended, limited, run as supervise};
@@ -98,8 +98,8 @@ impl Run<'_> {
     /// The first libraries with which the first part passes.
     fn libraries(&mut self) -> Libraries {
         let candidates = match self.arguments.device {
-            Where::Gpu => candidates(Some(&self.arguments.python)),
-            Where::Emulated => candidates(None),
+            Where::Gpu => candidates(&self.arguments.python),
+            Where::Emulated => vec![DEFAULT],
         };
         for libraries in &candidates {
             let job = versions();
@@ -109,11 +109,8 @@ impl Run<'_> {
                 self.failed = false;
                 return libraries.clone();
             }
-            if self.arguments.device == Where::Emulated {
-                break;
-            }
         }
-        candidates[0].clone()
+        DEFAULT
     }
 
     fn part(&mut self, job: &Job, libraries: &Libraries) -> Verdict {

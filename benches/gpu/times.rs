@@ -5,7 +5,9 @@ use cuda::example::{Operands, numbers, of_bounds};
 use cuda::timing::{Effort, in_turns, median, median_ratio};
 use cuda::{AdamW, Device, Element, Matrix, Parameter, Replay, multiply};
 use lowrank_tests::gpu::{real_layer, real_truth};
+use ndarray::Array2;
 use oracle::Method;
+use rayon::prelude::*;
 
 use super::part::{Times, Weight};
 use super::row::{Row, Time};
@@ -57,10 +59,15 @@ pub fn methods<T: Element, D: Device>(device: &D, what: &Times, effort: Effort) 
         for (mode, times) in ["eager", "graph"].into_iter().zip(times) {
             Row::Time(Time { rank: 0, ms: median(times), ..row::<T>("base", mode, shape) }).print();
         }
-        for &method in &what.methods {
+        // On all cores: the GPU waits for it.
+        let truths: Vec<_> =
+            what.methods.par_iter().map(|&method| truth_and_gauge(method, shape)).collect();
+        for (&method, truth) in what.methods.iter().zip(truths) {
             let operands = [&weight, &x, &grad_y];
             // One that fails is a line; the others are still timed.
-            right &= match one_method(device, method, shape, operands, &mut replay, effort) {
+            right &= match truth.and_then(|truth| {
+                one_method(device, method, shape, operands, &truth, &mut replay, effort)
+            }) {
                 Ok(right) => right,
                 Err(error) => {
                     eprintln!("error: {method} {shape:?}: {error:#}");
@@ -73,11 +80,17 @@ pub fn methods<T: Element, D: Device>(device: &D, what: &Times, effort: Effort) 
     Ok(right)
 }
 
+/// What y and ∂L/∂x of some tokens should be, and what rounding may do to them.
+fn truth_and_gauge(method: Method, shape: [usize; 4]) -> Result<[[Array2<f64>; 2]; 2]> {
+    Ok([real_truth(method, shape, |x| x)?, real_truth(method, shape, f64::abs)?])
+}
+
 fn one_method<T: Element, D: Device>(
     device: &D,
     method: Method,
     shape: [usize; 4],
     [weight, x, grad_y]: [&Matrix<T, D>; 3],
+    [truth, gauge]: &[[Array2<f64>; 2]; 2],
     base: &mut dyn FnMut() -> cuda::Result<()>,
     effort: Effort,
 ) -> Result<bool> {
@@ -99,8 +112,7 @@ fn one_method<T: Element, D: Device>(
     let graph = device.record(&mut step)?;
     let mut replay = || graph.replay();
     let times = in_turns(device, effort, &mut [base, &mut step, &mut replay])?;
-    let (truth, gauge) = (real_truth(method, shape, |x| x)?, real_truth(method, shape, f64::abs)?);
-    let rhos = of_bounds(&y, &grad_x, shape[3], &truth, &gauge)?;
+    let rhos = of_bounds(&y, &grad_x, shape[3], truth, gauge)?;
     let rho = rhos[0].max(rhos[1]);
     for (mode, index) in [("eager", 1), ("graph", 2)] {
         let of_base = Some(median_ratio(&times[index], &times[0]));
