@@ -4,15 +4,19 @@
 use std::path::Path;
 
 use cuda::{Device, Element, Emulator, Tf32, bf16};
-use lowrank_tests::gpu::{SHAPES, Tally, dropout_case, random_case, steady_memory, training};
-use oracle::{Method, Op, TensorFile, Verdict, cases_under};
+use lowrank_tests::gpu::{
+    METHODS, Outcome, SHAPES, Tally, Truth, dropout_case, graph_is_eager, random_case,
+    steady_memory, submit, training,
+};
+use oracle::{Method, Op, TensorFile, cases_under};
 
-const METHODS: [Method; 5] =
-    [Method::Lora, Method::LoraFa, Method::Vera, Method::DeltaLora, Method::LoraPlus];
-
-/// A device whose matrices lie between guards and begin as NaN.
+/// A device whose matrices begin as NaN, and lie between guards: under AddressSanitizer they would hide what it sees.
 fn device() -> Option<Emulator> {
     match Emulator::open() {
+        Ok(device) if std::env::var_os("LOWRANK_SANITIZE").is_some() => {
+            device.accounts().poison();
+            Some(device)
+        }
         Ok(device) => {
             device.accounts().guard();
             Some(device)
@@ -25,12 +29,7 @@ fn device() -> Option<Emulator> {
 }
 
 fn expect(tally: &Tally, device: &Emulator, least: usize) {
-    for report in tally.failed.iter().take(5) {
-        let wrong = report.findings.iter().filter(|finding| finding.verdict != Verdict::Pass);
-        for finding in wrong {
-            println!("{} {} rho {} {:?}", report.case, finding.tensor, finding.rho, finding.worst);
-        }
-    }
+    tally.failed.iter().take(5).for_each(|line| println!("{line}"));
     assert!(tally.failed.is_empty(), "{} cases failed", tally.failed.len());
     assert!(tally.passed >= least, "{} cases passed, {least} expected", tally.passed);
     device.accounts().check().expect("nothing was written beside a matrix");
@@ -81,10 +80,14 @@ fn shapes<T: Element>() {
         for (seed, shape) in SHAPES.into_iter().enumerate() {
             for op in [Op::Backward, Op::Step, Op::Merge, Op::Unmerge] {
                 let file = random_case(method, op, shape, seed as u64);
-                tally.case::<T, _>(&device, &file).expect("the emulation has no reason to fail");
+                let outcome = submit::<T, _>(&device, &file).expect("it has no reason to fail");
+                let Outcome::Submission(made) = outcome else { panic!("{method} {op}") };
+                tally.add(Truth::of(&file).judge(T::KIND, &made));
             }
             if method != Method::DeltaLora {
-                dropout_case::<T, _>(&mut tally, &device, method, shape, 0.25).expect("as above");
+                let masked = dropout_case::<T, _>(&device, method, shape, 0.25);
+                let (file, made) = masked.expect("as above");
+                tally.add(Truth::of(&file).judge(T::KIND, &made));
             }
         }
     }
@@ -297,30 +300,122 @@ fn stacked_vectors_are_what_each_is_alone() {
 /// What the `gpu` examples do with a GPU, on the emulation: numbers, truth, gauge and bound fit together.
 #[test]
 fn the_examples_numbers_are_within_their_bounds() {
-    use cuda::example::{Operands, SHAPE, numbers, on_cpu, row};
+    use cuda::example::{Operands, numbers, on_cpu, row};
 
+    const SHAPE: [usize; 4] = [70, 96, 64, 8];
     let Some(device) = device() else { return };
-    let [_, inputs, out, rank] = SHAPE;
+    let [tokens, inputs, out, rank] = SHAPE;
     let adapter = |of: fn(f64) -> f64| {
         let (a, b) = (numbers([rank, inputs], 4).mapv(of), numbers([out, rank], 5).mapv(of));
         lora::Lora::new(a, b, 2.0).unwrap()
     };
-    let truth = on_cpu(&adapter(|x| x), |x| x).unwrap();
-    let gauge = on_cpu(&adapter(f64::abs), f64::abs).unwrap();
+    let truth = on_cpu(&adapter(|x| x), SHAPE, |x| x).unwrap();
+    let gauge = on_cpu(&adapter(f64::abs), SHAPE, f64::abs).unwrap();
     let layer = lora::gpu::Lora::<bf16, _>::new(&device, &adapter(|x| x)).unwrap();
-    let mut made = Operands::new(&device).unwrap();
-    let (mut saved, mut grads) = (layer.saved(SHAPE[0]).unwrap(), layer.grads(SHAPE[0]).unwrap());
+    let mut made = Operands::new(&device, SHAPE).unwrap();
+    let (mut saved, mut grads) = (layer.saved(tokens).unwrap(), layer.grads(tokens).unwrap());
     let Operands { weight, x, grad_y, y, grad_x } = &mut made;
     layer.forward(weight.view(), x, None, y, &mut saved).unwrap();
     layer.backward(weight.view(), x, None, &saved, grad_y, grad_x, &mut grads).unwrap();
-    row(&made, &truth, &gauge, f64::NAN).unwrap();
-    // One NaN fails, wherever it stands, and so does a wrong layer.
-    for at in [[0, 0], [SHAPE[0] - 1, out - 1]] {
-        let mut y = truth[0].clone();
+    row(&made, rank, &truth, &gauge, f64::NAN).unwrap();
+    // One NaN fails, in the first token as in the last, and so does a wrong layer.
+    let y = made.y.to_host().unwrap();
+    for at in [[0, 0], [tokens - 1, out - 1]] {
+        let mut y = y.clone();
         y[at] = f64::NAN;
         made.y.write(y.view()).unwrap();
-        assert!(row(&made, &truth, &gauge, f64::NAN).is_err());
+        assert!(row(&made, rank, &truth, &gauge, f64::NAN).is_err());
     }
-    made.y.write(truth[0].mapv(|y| 1.5 * y).view()).unwrap();
-    assert!(row(&made, &truth, &gauge, f64::NAN).is_err());
+    made.y.write(y.mapv(|y| 1.5 * y).view()).unwrap();
+    assert!(row(&made, rank, &truth, &gauge, f64::NAN).is_err());
+}
+
+/// A step that is recorded and replayed is the step, and what must not be recorded says so.
+#[test]
+fn a_graph_is_the_step_it_was_recorded_from() {
+    let Some(device) = device() else { return };
+    for method in METHODS {
+        graph_is_eager::<bf16, _>(&device, method).expect("it runs").expect("the same bits");
+    }
+    let mut fresh = training::<f32, _>(&device, Method::Lora, [4, 6, 5, 2], 0.0).expect("it runs");
+    let error = device.record(|| fresh.step()).err().expect("it never ran").to_string();
+    assert!(error.contains("run the step once"), "{error}");
+    let error = device.record(|| Ok(())).err().expect("there is nothing").to_string();
+    assert!(error.contains("asked for nothing"), "{error}");
+    let error = device.record(|| device.synchronize()).err().expect("it waits").to_string();
+    assert!(error.contains("cannot be part of a graph"), "{error}");
+}
+
+/// The host counts Delta-LoRA's updates: a graph from before W moves would never move it.
+#[test]
+fn delta_lora_is_not_recorded_before_its_weight_moves() {
+    use cuda::{AdamW, Parameter};
+    use delta_lora::{DeltaLora, Settings, gpu};
+    use ndarray::Array2;
+
+    let Some(device) = device() else { return };
+    let ones = |shape| Array2::<f64>::ones(shape);
+    let lora = lora::Lora::new(ones((1, 3)), ones((2, 1)), 1.0).unwrap();
+    let cpu = DeltaLora::new(lora, Settings { start_step: 2, ..Settings::default() }).unwrap();
+    let mut delta = gpu::DeltaLora::<f64, _>::new(&device, &cpu).unwrap();
+    let mut weight = Parameter::from_host(&device, ones((2, 3)).view()).unwrap();
+    let mut grads = delta.lora.grads(1).unwrap();
+    grads.a.write(ones((1, 3)).view()).unwrap();
+    grads.b[0].write(ones((2, 1)).view()).unwrap();
+    let group = adapter::Group { lr: 0.5, weight_decay: 0.0 };
+    let like = adapter::AdamW::new(group, adapter::AdamVariant::Torch);
+    let mut optimizer = AdamW::new(&device, &like).unwrap();
+    let mut step = || gpu::step(&mut [("layer", &mut delta, &mut weight, &grads)], &mut optimizer);
+    step().unwrap();
+    let error = device.record(&mut step).err().expect("W does not move yet").to_string();
+    assert!(error.contains("Delta-LoRA") && error.contains("start_step"), "{error}");
+    step().unwrap();
+    step().unwrap(); // the first that moves W
+    let graph = device.record(&mut step).expect("W moves");
+    drop(graph);
+    assert_eq!(delta.updates(), 3); // what was recorded was not done
+}
+
+/// What was dropped while a graph may use it is given back with the graph.
+#[test]
+fn memory_outlives_its_matrix_while_a_graph_uses_it() {
+    use cuda::{Matrix, Replay};
+
+    let Some(device) = device() else { return };
+    let before = device.free_bytes().unwrap();
+    let from = Matrix::<f64, _>::from_host(&device, ndarray::array![[1.0, 2.0]].view()).unwrap();
+    let mut to = Matrix::<f64, _>::zeros(&device, [1, 2]).unwrap();
+    let graph = device.record(|| to.copy_from(&from)).unwrap();
+    assert_eq!(to.to_host().unwrap(), ndarray::array![[0.0, 0.0]]); // recorded, not done
+    drop(from);
+    graph.replay().unwrap();
+    assert_eq!(to.to_host().unwrap(), ndarray::array![[1.0, 2.0]]);
+    drop(to);
+    assert!(device.free_bytes().unwrap() < before);
+    drop(graph);
+    assert_eq!(device.free_bytes().unwrap(), before);
+}
+
+/// The judge without a catalogue of mistakes must see what the oracle sees.
+#[test]
+fn a_wrong_number_fails() {
+    let file = random_case(Method::Lora, Op::Merge, [1, 5, 4, 2], 3);
+    let truth = Truth::of(&file);
+    let mut right = oracle::emit(&file).unwrap();
+    right.tensors.retain(|name, _| name.starts_with("out."));
+    let judged = |submission: &TensorFile| {
+        let mut tally = Tally::default();
+        tally.add(truth.judge(cuda::Kind::F32, submission));
+        tally
+    };
+    assert_eq!((judged(&right).passed, judged(&right).failed.len()), (1, 0));
+    for wrong in [f64::NAN, 1e9] {
+        let mut submission = right.clone();
+        let tensor = submission.tensors.get_mut("out.weight").unwrap();
+        tensor.data[..8].copy_from_slice(&wrong.to_le_bytes());
+        let tally = judged(&submission);
+        assert!(tally.failed[0].contains("weight at [0, 0]"), "{:?}", tally.failed);
+        assert!(tally.worst.unwrap().0 > 1.0);
+    }
+    assert!(judged(&TensorFile::default()).failed[0].contains("missing"));
 }

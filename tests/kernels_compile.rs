@@ -66,8 +66,7 @@ fn what_does_not_compile_says_where() {
         println!("SKIPPED {error}");
         return;
     }
-    let broken =
-        Source { file: "broken.cu", text: "extern \"C\" __global__ void f(M* p) { q = 1; }" };
+    let broken = Source::new("broken.cu", "extern \"C\" __global__ void f(M* p) { q = 1; }");
     let error = compile(&broken, Kind::F32, "compute_90").expect_err("q is not declared");
     let text = error.to_string();
     assert!(text.contains("broken.cu does not compile") && text.contains('q'), "{text}");

@@ -45,8 +45,9 @@ impl<T: Element, D: Device> Layer<T, D> {
         if method == Method::Vera {
             let [b, d] = ["vera_lambda_b", "vera_lambda_d"].map(given);
             let (b, d) = (b.expect("a case of VeRA has b"), d.expect("a case of VeRA has d"));
-            // A step needs neither weight nor projections.
-            let inputs = given("weight").map_or(1, |weight| weight.ncols());
+            // A step needs neither weight nor projections; without a weight the projections are the layer's own.
+            let inputs = given("weight").or_else(|| given("vera_A"));
+            let inputs = inputs.map_or(1, |matrix| matrix.ncols());
             let a = given("vera_A").unwrap_or_else(|| Array2::zeros((d.ncols(), inputs)));
             let big_b = given("vera_B").unwrap_or_else(|| Array2::zeros((b.ncols(), d.ncols())));
             let used = a.slice(ndarray::s![..d.ncols(), ..]).to_owned();

@@ -5,18 +5,32 @@ use std::collections::BTreeMap;
 use adapter::{AdamVariant, Group, Optimizer as _, check_shape};
 use ndarray::Array2;
 
+use crate::buffer::Buffer;
 use crate::{Device, Dimensions, Element, Launch, Matrix, Parameter, Result, Source};
 
 /// Its kernels.
 pub static ADAMW: Source =
-    Source { file: "crates/cuda/src/kernels/adamw.cu", text: include_str!("kernels/adamw.cu") };
+    Source::new("crates/cuda/src/kernels/adamw.cu", include_str!("kernels/adamw.cu"));
 
 /// Elements that one thread is meant to update.
 const EACH: usize = 8;
 /// Numbers of `struct State` in adamw.cu; the first is the learning rate, the sixth the count of updates.
 const STATE: usize = 8;
-/// Words of `struct Tensor` in adamw.cu.
-const WORDS: usize = 8;
+
+/// `struct Tensor` of adamw.cu: a row of the table. The first five are addresses on the device.
+#[derive(Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Row {
+    parameter: u64,
+    gradient: u64,
+    exp_avg: u64,
+    exp_avg_sq: u64,
+    /// 0 where there is no working copy.
+    rounded: u64,
+    count: u64,
+    rate: f64,
+    decay: f64,
+}
 
 /// A parameter with its gradient.
 pub struct Update<'a, T: Element, D: Device> {
@@ -48,7 +62,7 @@ pub struct AdamW<T: Element, D: Device> {
     /// The rate on the device.
     lr: f64,
     /// The table on the device, and what it holds.
-    table: Option<(Matrix<f64, D>, Vec<u64>)>,
+    table: Option<(Buffer<Row, D>, Vec<Row>)>,
 }
 
 impl<T: Element, D: Device> AdamW<T, D> {
@@ -128,10 +142,10 @@ impl<T: Element, D: Device> AdamW<T, D> {
     /// refuses.
     pub fn step(&mut self, updates: Vec<Update<'_, T, D>>) -> Result<()> {
         self.set_rate()?;
-        let mut table = Vec::with_capacity(updates.len() * WORDS);
+        let mut table = Vec::with_capacity(updates.len());
         let mut most = 0;
         for update in &updates {
-            table.extend(self.row(update)?);
+            table.push(self.row(update)?);
             most = most.max(update.parameter.shape().iter().product());
         }
         let mut names: Vec<_> = updates.iter().map(|update| update.name.as_str()).collect();
@@ -145,17 +159,17 @@ impl<T: Element, D: Device> AdamW<T, D> {
         }
         let address = self.place(table)?;
         Launch::new::<f64>(&self.device, &ADAMW, "adamw_begin")
-            .address("double*", self.state.address())
+            .address("State*", self.state.address())
             .run(Dimensions::each(1))?;
         let blocks = Dimensions::each(most.div_ceil(EACH));
         Launch::new::<T>(&self.device, &ADAMW, "adamw")
-            .address("const uint64*", address)
-            .address("const double*", self.state.address())
+            .address("const Tensor*", address)
+            .address("const State*", self.state.address())
             .run(blocks.times(updates.len())?)
     }
 
     /// A row of the table.
-    fn row(&mut self, update: &Update<'_, T, D>) -> Result<[u64; WORDS]> {
+    fn row(&mut self, update: &Update<'_, T, D>) -> Result<Row> {
         let Update { name, parameter, gradient, rate, decays } = update;
         let shape = parameter.shape();
         let what = || format!("the gradient of {name}");
@@ -174,27 +188,23 @@ impl<T: Element, D: Device> AdamW<T, D> {
         check_shape(what(), &gradient.shape(), &moments.exp_avg.shape(), "the shape of m")?;
         check_shape(what(), &gradient.shape(), &moments.exp_avg_sq.shape(), "the shape of v")?;
         let decay = if *decays { self.group.weight_decay } else { 0.0 };
-        Ok([
-            parameter.master.address(),
-            gradient.address(),
-            moments.exp_avg.address(),
-            moments.exp_avg_sq.address(),
-            parameter.rounded.as_ref().map_or(0, Matrix::address),
-            shape.iter().product::<usize>() as u64,
-            rate.to_bits(),
-            decay.to_bits(),
-        ])
+        Ok(Row {
+            parameter: parameter.master.address(),
+            gradient: gradient.address(),
+            exp_avg: moments.exp_avg.address(),
+            exp_avg_sq: moments.exp_avg_sq.address(),
+            rounded: parameter.rounded.as_ref().map_or(0, Matrix::address),
+            count: shape.iter().product::<usize>() as u64,
+            rate: *rate,
+            decay,
+        })
     }
 
     /// Bring the table to the device, unless it is there.
-    fn place(&mut self, table: Vec<u64>) -> Result<u64> {
+    fn place(&mut self, table: Vec<Row>) -> Result<u64> {
         let there = self.table.as_ref().is_some_and(|(_, there)| *there == table);
         if !there {
-            // Words of 64 bits, whatever they mean.
-            let words: Vec<f64> = table.iter().map(|word| f64::from_bits(*word)).collect();
-            let words =
-                Array2::from_shape_vec((table.len() / WORDS, WORDS), words).expect("rows of eight");
-            self.table = Some((Matrix::from_host(&self.device, words.view())?, table));
+            self.table = Some((Buffer::new(&self.device, &table)?, table));
         }
         Ok(self.table.as_ref().expect("placed above").0.address())
     }

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::kernel::{Dimensions, Source};
-use crate::{Kind, Result};
+use crate::{Error, Kind, Result};
 
 /// A place where matrices lie and are multiplied. A clone is the same device.
 pub trait Device: Clone + 'static {
     /// Bytes on the device, given back when dropped.
     type Memory;
+    /// A recorded step.
+    type Graph: Replay;
 
     /// Its name, for people.
     fn name(&self) -> String;
@@ -73,7 +75,7 @@ pub trait Device: Clone + 'static {
     unsafe fn launch(
         &self,
         source: &'static Source,
-        kernel: &str,
+        kernel: &'static str,
         kind: Kind,
         dimensions: Dimensions,
         arguments: &mut [*mut std::ffi::c_void],
@@ -83,6 +85,43 @@ pub trait Device: Clone + 'static {
     /// # Errors
     /// Something has failed.
     fn synchronize(&self) -> Result<()>;
+    /// Bytes that could still be taken, by the account of the device's driver, after all that was asked for is done.
+    ///
+    /// # Errors
+    /// Something has failed.
+    fn free_bytes(&self) -> Result<usize>;
+    /// Record what `step` asks for, without doing it. Run it once before, so that kernels are loaded, algorithms chosen and
+    /// moments made.
+    ///
+    /// # Errors
+    /// What `step` returns; it takes memory or copies from or to the host; it asks for nothing.
+    fn record(&self, step: impl FnOnce() -> Result<()>) -> Result<Self::Graph>;
+    /// Is a step being recorded?
+    fn is_recording(&self) -> bool;
+    /// Fails while a step is recorded.
+    ///
+    /// # Errors
+    /// One is.
+    fn not_recording(&self, operation: &'static str, hint: &'static str) -> Result<()> {
+        if self.is_recording() { Err(Error::Recording { operation, hint }) } else { Ok(()) }
+    }
+    /// Milliseconds of the device that `work` takes, after what was asked for before.
+    ///
+    /// # Errors
+    /// What `work` returns, or the device refuses.
+    fn milliseconds(&self, work: impl FnOnce() -> Result<()>) -> Result<f64>;
+}
+
+/// A recorded step. Replaying costs one call, however many launches it holds.
+///
+/// It holds what the device was asked to do: numbers that the host computed (an α, Delta-LoRA's count of updates) are what
+/// they were. What counts on the device goes on counting: AdamW's t, the masks of a [`Dropout`](crate::Dropout).
+pub trait Replay {
+    /// Do it again.
+    ///
+    /// # Errors
+    /// The device refuses.
+    fn replay(&self) -> Result<()>;
 }
 
 /// A factor of a product, in row-major order.
@@ -119,6 +158,7 @@ pub struct Product {
 pub struct Accounts {
     live: AtomicUsize,
     peak: AtomicUsize,
+    poisoned: AtomicBool,
     guarded: AtomicBool,
     overrun: AtomicUsize,
 }
@@ -138,9 +178,21 @@ impl Accounts {
         Usage { live: self.live.load(Ordering::Relaxed), peak: self.peak.load(Ordering::Relaxed) }
     }
 
-    /// From now on lay new matrices between guard bytes and fill them with NaN, for tests.
+    /// From now on fill new matrices with NaN, for tests: what is read before it is written shows.
+    pub fn poison(&self) {
+        self.poisoned.store(true, Ordering::Relaxed);
+    }
+
+    /// [`poison`](Self::poison), and lay new matrices between guard bytes. Not under a sanitizer: an access to a guard is to
+    /// it an access to memory that was taken.
     pub fn guard(&self) {
+        self.poison();
         self.guarded.store(true, Ordering::Relaxed);
+    }
+
+    /// Are new matrices filled with NaN?
+    pub fn poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Relaxed)
     }
 
     /// Are new matrices guarded?
@@ -155,7 +207,7 @@ impl Accounts {
     pub fn check(&self) -> Result<()> {
         match self.overrun.load(Ordering::Relaxed) {
             0 => Ok(()),
-            count => Err(crate::Error::Overrun { count }),
+            count => Err(Error::Overrun { count }),
         }
     }
 

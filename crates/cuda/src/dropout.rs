@@ -1,20 +1,19 @@
 //! Dropout whose mask is drawn where it is used.
 
 use adapter::check_shape;
-use ndarray::Array2;
 
+use crate::buffer::Buffer;
 use crate::{Device, Dimensions, Element, Launch, Matrix, Result, Source};
 
 /// Its kernels.
 pub static DROPOUT: Source =
-    Source { file: "crates/cuda/src/kernels/dropout.cu", text: include_str!("kernels/dropout.cu") };
+    Source::new("crates/cuda/src/kernels/dropout.cu", include_str!("kernels/dropout.cu"));
 
 /// The masks of a run. The step is counted on the device: call [`advance`](Self::advance) once before each.
 pub struct Dropout<D: Device> {
     p: f64,
     seed: u64,
-    /// One whole number of 64 bits.
-    step: Matrix<f64, D>,
+    step: Buffer<u64, D>,
 }
 
 /// The masks of one layer of a run, and room for its masked input.
@@ -34,7 +33,7 @@ impl<D: Device> Dropout<D> {
             let hint = "a probability p with 0 ≤ p < 1";
             return Err(adapter::Error::value("dropout", p, hint).into());
         }
-        Ok(Self { p, seed, step: Matrix::zeros(device, [1, 1])? })
+        Ok(Self { p, seed, step: Buffer::new(device, &[0])? })
     }
 
     /// Other masks from here on.
@@ -63,8 +62,7 @@ impl<D: Device> Dropout<D> {
     /// # Errors
     /// The device refuses.
     pub fn step(&self) -> Result<u64> {
-        let host: Array2<f64> = self.step.to_host()?;
-        Ok(host[[0, 0]].to_bits())
+        Ok(self.step.to_host()?[0])
     }
 }
 

@@ -1,6 +1,7 @@
 //! Kernels: their sources, and launches whose arguments are checked against what the source declares.
 
 use std::ffi::c_void;
+use std::sync::OnceLock;
 
 use crate::{Device, Element, Error, Kind, Matrix, Result, View, ViewMut};
 
@@ -11,12 +12,19 @@ pub struct Source {
     pub file: &'static str,
     /// Its text.
     pub text: &'static str,
+    /// Each kernel with the types of its parameters, read from the text once.
+    signatures: OnceLock<Vec<(&'static str, Vec<&'static str>)>>,
 }
 
 /// What every source may use: `T`, `M`, `get`, `put`.
 pub(crate) const PRELUDE: &str = include_str!("kernels/prelude.cuh");
 
 impl Source {
+    /// The kernels of a file.
+    pub const fn new(file: &'static str, text: &'static str) -> Self {
+        Self { file, text, signatures: OnceLock::new() }
+    }
+
     /// The text that is compiled, with `T` and `M` chosen.
     pub fn for_kind(&self, kind: Kind) -> String {
         let (element, master) = match kind {
@@ -31,17 +39,30 @@ impl Source {
 
     /// The kernels in it, in order.
     pub fn kernels(&self) -> Vec<&'static str> {
-        let names = self.text.split("__global__ void ").skip(1);
-        names.filter_map(|rest| rest.split('(').next()).map(str::trim).collect()
+        self.signatures().iter().map(|(name, _)| *name).collect()
     }
 
     /// The types of a kernel's parameters.
-    pub(crate) fn parameters(&self, kernel: &str) -> Option<Vec<&'static str>> {
-        let start = self.text.find(&format!("__global__ void {kernel}("))?;
-        let list = self.text[start..].split_once('(')?.1.split_once(')')?.0;
-        // All but the last word of each is its type.
-        list.split(',').map(|parameter| Some(parameter.trim().rsplit_once(' ')?.0.trim())).collect()
+    pub(crate) fn parameters(&self, kernel: &str) -> Option<&[&'static str]> {
+        let found = self.signatures().iter().find(|(name, _)| *name == kernel);
+        found.map(|(_, parameters)| parameters.as_slice())
     }
+
+    fn signatures(&self) -> &[(&'static str, Vec<&'static str>)] {
+        self.signatures.get_or_init(|| {
+            let kernels = self.text.split("__global__ void ").skip(1);
+            kernels.filter_map(signature).collect()
+        })
+    }
+}
+
+/// `name(type parameter, …) {`: the name and the types.
+fn signature(text: &'static str) -> Option<(&'static str, Vec<&'static str>)> {
+    let (name, rest) = text.split_once('(')?;
+    let (list, _) = rest.split_once(')')?;
+    // All but the last word of each is its type.
+    let types = list.split(',').map(|each| Some(each.trim().rsplit_once(' ')?.0.trim()));
+    Some((name.trim(), types.collect::<Option<_>>()?))
 }
 
 /// Blocks of a grid, and threads of a block.
@@ -216,11 +237,11 @@ impl<'a, D: Device> Launch<'a, D> {
         let Some(declared) = source.parameters(kernel) else {
             return fail(format!("is not in {}", source.file));
         };
-        let given: Vec<_> = arguments.iter().map(|(name, _)| *name).collect();
         let same = kind != Kind::Bf16;
-        let agree = declared.len() == given.len()
-            && declared.iter().zip(&given).all(|(want, got)| fits(want, got, same));
+        let agree = declared.len() == arguments.len()
+            && declared.iter().zip(&arguments).all(|(want, (got, _))| fits(want, got, same));
         if !agree {
+            let given: Vec<_> = arguments.iter().map(|(name, _)| *name).collect();
             return fail(format!("declares {declared:?} and is given {given:?}"));
         }
         let mut pointers: Vec<*mut c_void> =
@@ -233,8 +254,10 @@ impl<'a, D: Device> Launch<'a, D> {
 
 /// `M*` may be `T*` where both are the same type; a pointer to write may be read.
 fn fits(want: &str, got: &str, same: bool) -> bool {
-    let writable = |name: &str| name.strip_prefix("const ").unwrap_or(name).to_owned();
-    let plain = |name: &str| if same { name.replace("T*", "M*") } else { name.to_owned() };
-    let (want, got) = (plain(want), plain(got));
-    want == got || (want.starts_with("const ") && writable(&want) == got)
+    fn split(name: &str) -> (bool, &str) {
+        name.strip_prefix("const ").map_or((false, name), |rest| (true, rest))
+    }
+    let ((only_read, want), (lent, got)) = (split(want), split(got));
+    let either = |name: &str| ["T*", "M*"].contains(&name);
+    (want == got || same && either(want) && either(got)) && (only_read || !lent)
 }

@@ -14,6 +14,7 @@
 //! is no GPU: the same calls in the same order, the same kernels under AddressSanitizer.
 
 mod adamw;
+mod buffer;
 mod device;
 mod dropout;
 mod element;
@@ -26,15 +27,16 @@ mod kernel;
 mod matrix;
 mod multiply;
 mod parameter;
+pub mod timing;
 
 pub use adamw::{AdamW, Update};
-pub use device::{Accounts, Device, Usage};
+pub use device::{Accounts, Device, Replay, Usage};
 pub use dropout::{Dropout, Stream};
 pub use element::{Element, Kind, Tf32};
 #[cfg(feature = "emulator")]
 pub use emulator::Emulator;
 pub use error::{Error, Result};
-pub use gpu::{Code, Gpu, Graph, compile, nvrtc_version};
+pub use gpu::{Code, Gpu, Versions, compile, nvrtc_version};
 pub use half::bf16;
 pub use kernel::{BLOCK, Dimensions, Launch, Source};
 pub use matrix::{Matrix, View, ViewMut};

@@ -10,9 +10,8 @@ use crate::{Device, Element, Result};
 
 /// Bytes on each side of a guarded matrix.
 const GUARD: usize = 256;
-const GUARD_BYTE: u8 = 0xa5;
-/// Every element of every kind is NaN if all its bits are set.
-const POISON: u8 = 0xff;
+/// Every element of every kind is NaN if all its bits are set: what reads a guard, or what was never written, gets NaN.
+const NAN_BYTE: u8 = 0xff;
 
 /// Rows × columns elements on a device.
 pub struct Matrix<T: Element, D: Device> {
@@ -39,10 +38,8 @@ impl<T: Element, D: Device> Matrix<T, D> {
         };
         let guard = if device.accounts().guarded() { GUARD } else { 0 };
         let mut memory = device.allocate(bytes + 2 * guard, "a matrix")?;
-        if guard > 0 {
-            device.fill(&mut memory, 0, guard, GUARD_BYTE)?;
-            device.fill(&mut memory, guard, bytes, POISON)?;
-            device.fill(&mut memory, guard + bytes, guard, GUARD_BYTE)?;
+        if device.accounts().poisoned() {
+            device.fill(&mut memory, 0, bytes + 2 * guard, NAN_BYTE)?;
         }
         device.accounts().add(bytes);
         Ok(Self { device: device.clone(), memory, offset: guard, shape, element: PhantomData })
@@ -96,6 +93,26 @@ impl<T: Element, D: Device> Matrix<T, D> {
         self.device.read(&self.memory, self.offset, bytemuck::cast_slice_mut(&mut elements))?;
         let values = elements.into_iter().map(T::to_f64).collect();
         Ok(Array2::from_shape_vec(self.shape, values).expect("as many as the shape says"))
+    }
+
+    /// Some of its rows on the host, in this order; exact.
+    ///
+    /// # Errors
+    /// There is no such row, the device refuses, or something asked for before has failed.
+    pub fn rows_to_host(&self, rows: &[usize]) -> Result<Array2<f64>> {
+        let [count, columns] = self.shape;
+        let bytes = columns * size_of::<T>();
+        let mut elements = vec![T::zeroed(); rows.len() * columns];
+        for (row, elements) in rows.iter().zip(elements.chunks_exact_mut(columns.max(1))) {
+            if *row >= count {
+                let hint = format!("the matrix has {count} rows");
+                return Err(adapter::Error::value("row", row, hint).into());
+            }
+            let at = self.offset + row * bytes;
+            self.device.read(&self.memory, at, bytemuck::cast_slice_mut(elements))?;
+        }
+        let values = elements.into_iter().map(T::to_f64).collect();
+        Ok(Array2::from_shape_vec((rows.len(), columns), values).expect("as many as asked for"))
     }
 
     /// Overwrite with another matrix of the device.
@@ -161,7 +178,7 @@ impl<T: Element, D: Device> Drop for Matrix<T, D> {
             .device
             .read(&self.memory, 0, before)
             .and_then(|()| self.device.read(&self.memory, self.offset + bytes, after));
-        if read.is_err() || guards.iter().any(|byte| *byte != GUARD_BYTE) {
+        if read.is_err() || guards.iter().any(|byte| *byte != NAN_BYTE) {
             self.device.accounts().overrun();
         }
     }

@@ -6,7 +6,7 @@ use crate::{Device, Dimensions, Element, Kind, Launch, Matrix, Result, Source, V
 
 /// The kernel that makes a working copy.
 pub static ROUND: Source =
-    Source { file: "crates/cuda/src/kernels/round.cu", text: include_str!("kernels/round.cu") };
+    Source::new("crates/cuda/src/kernels/round.cu", include_str!("kernels/round.cu"));
 
 /// A matrix that is trained. Small steps vanish in bf16, whose neighbours are 2⁻⁸ apart; so the master is `f32`, and
 /// products use a rounded copy that follows it. Where `T` is as wide as its master there is only the master.

@@ -6,9 +6,9 @@ use cuda::{
 };
 use ndarray::{Array2, array};
 
-static KERNELS: Source = Source {
-    file: "tests/emulated.rs",
-    text: r#"
+static KERNELS: Source = Source::new(
+    "tests/emulated.rs",
+    r#"
 extern "C" __global__ void copy(const T* from, T* to, unsigned count) {
     unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i < count) to[i] = from[i];
@@ -36,7 +36,7 @@ extern "C" __global__ void waits_for_ever(M* to) {
     to[0] = 1;
 }
 "#,
-};
+);
 
 /// Only where there is a C++ compiler.
 fn device() -> Option<Emulator> {

@@ -16,7 +16,7 @@ use crate::{DeltaLora as Cpu, Settings};
 
 /// The kernel that lays out the factors of a move.
 pub static KERNELS: Source =
-    Source { file: "crates/delta-lora/src/kernels.cu", text: include_str!("kernels.cu") };
+    Source::new("crates/delta-lora/src/kernels.cu", include_str!("kernels.cu"));
 
 /// Delta-LoRA of one layer.
 pub struct DeltaLora<T: Element, D: Device> {
@@ -57,6 +57,11 @@ impl<T: Element, D: Device> DeltaLora<T, D> {
         self.updates
     }
 
+    /// Does W move in the next update?
+    fn moves_next(&self) -> bool {
+        self.updates >= self.settings.start_step
+    }
+
     /// Write A and ±B into one half of the factors: 0 for what they are after the update, 1 for what they were before.
     fn pack(&mut self, half: usize) -> Result<()> {
         let b = &self.lora.segments()[0].b;
@@ -80,21 +85,29 @@ impl<T: Element, D: Device> DeltaLora<T, D> {
 /// A and B of every layer follow their gradients in one launch, then W of each follows B A.
 ///
 /// # Errors
-/// A weight does not have its layer's shape, a name occurs twice, or as [`AdamW::step`].
+/// A weight does not have its layer's shape, a name occurs twice, a step before W moves is recorded, or as [`AdamW::step`].
 pub fn step<T: Element, D: Device>(
     layers: &mut [(&str, &mut DeltaLora<T, D>, &mut Parameter<T, D>, &Grads<T, D>)],
     optimizer: &mut AdamW<T, D>,
 ) -> Result<()> {
     for (_, delta, weight, _) in layers.iter_mut() {
         adapter::check_shape("weight", &weight.shape(), &delta.lora.shape(), "[out, in]")?;
+        // The host counts the updates, and a graph does what it did when it was recorded: W would never move.
+        if !delta.moves_next() {
+            let operation = "a step of Delta-LoRA at or below start_step";
+            weight.device().not_recording(operation, "record a step after start_step")?;
+        }
         delta.pack(1)?;
     }
     let updates =
         layers.iter_mut().flat_map(|(name, delta, _, grads)| delta.lora.updates(name, grads));
     optimizer.step(updates.collect())?;
     for (_, delta, weight, _) in layers {
-        delta.updates += 1;
-        if delta.updates > delta.settings.start_step {
+        let moves = delta.moves_next();
+        if !weight.device().is_recording() {
+            delta.updates += 1;
+        }
+        if moves {
             delta.pack(0)?;
             // W += λ s [B⁺ | −B] [A⁺; A]: [out, 2r]·[2r, in]
             let (a, b) = (delta.a.view(), delta.b.view());

@@ -10,7 +10,7 @@ use crate::Variant;
 
 /// The kernel of the projection.
 pub static KERNELS: Source =
-    Source { file: "crates/lora-fa/src/kernels.cu", text: include_str!("kernels.cu") };
+    Source::new("crates/lora-fa/src/kernels.cu", include_str!("kernels.cu"));
 
 /// LoRA-FA of one layer, or of several that share their input.
 pub struct LoraFa<T: Element, D: Device> {

@@ -11,8 +11,8 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> Result<()> {
     let Some(gpu) = open()? else { return Ok(()) };
-    let truth = on_cpu(&adapter(|x| x)?, |x| x)?;
-    let gauge = on_cpu(&adapter(f64::abs)?, f64::abs)?;
+    let truth = on_cpu(&adapter(|x| x)?, SHAPE, |x| x)?;
+    let gauge = on_cpu(&adapter(f64::abs)?, SHAPE, f64::abs)?;
     compare::<f32>(&gpu, &truth, &gauge)?;
     compare::<Tf32>(&gpu, &truth, &gauge)?;
     compare::<bf16>(&gpu, &truth, &gauge)
@@ -29,13 +29,13 @@ fn compare<T: Element>(
     truth: &[Array2<f64>; 2],
     gauge: &[Array2<f64>; 2],
 ) -> Result<()> {
-    let mut made = Operands::<T>::new(gpu)?;
+    let mut made = Operands::<T>::new(gpu, SHAPE)?;
     let layer = gpu::Lora::new(gpu, &adapter(|x| x)?)?;
     let (mut saved, mut grads) = (layer.saved(SHAPE[0])?, layer.grads(SHAPE[0])?);
     let Operands { weight, x, grad_y, y, grad_x } = &mut made;
-    let time = of_base(gpu, weight, || {
+    let time = of_base(gpu, weight, x, grad_y, || {
         layer.forward(weight.view(), x, None, y, &mut saved)?;
         layer.backward(weight.view(), x, None, &saved, grad_y, grad_x, &mut grads)
     })?;
-    Ok(row(&made, truth, gauge, time)?)
+    Ok(row(&made, SHAPE[3], truth, gauge, time)?)
 }

@@ -120,11 +120,9 @@ impl<T: Element, D: Device> Lora<T, D> {
         })
     }
 
-    fn check(&self, weight: View<'_, T, D>, name: &'static str, x: [usize; 2]) -> Result<()> {
-        let [out, inputs] = self.shape();
-        check_shape("weight", &weight.shape(), &[out, inputs], "[out, in], with out from B")?;
-        let width = if name == "x" { inputs } else { out };
-        Ok(check_shape(name, &x, &[x[0], width], "[tokens, in or out of the weight]")?)
+    fn check_weight(&self, weight: View<'_, T, D>) -> Result<()> {
+        let hint = "[out, in], with out from B and in from A";
+        Ok(check_shape("weight", &weight.shape(), &self.shape(), hint)?)
     }
 
     // ANCHOR: forward
@@ -140,14 +138,17 @@ impl<T: Element, D: Device> Lora<T, D> {
         y: &mut Matrix<T, D>,
         saved: &mut Saved<T, D>,
     ) -> Result<()> {
-        self.check(weight, "x", x.shape())?;
+        self.check_weight(weight)?;
+        let [out, inputs] = self.shape();
+        let tokens = x.shape()[0];
+        check_shape("x", &x.shape(), &[tokens, inputs], "[tokens, in]")?;
+        check_shape("y", &y.shape(), &[tokens, out], "[tokens, out]")?;
         // h = x̃ Aᵀ: [tokens, in]·[in, Σr] → [tokens, Σr]
         let dropped = match dropout {
             Some(dropout) => dropout.apply(x)?,
             None => x,
         };
         multiply(1.0, dropped.view(), self.a.view().t(), 0.0, saved.h.view_mut())?;
-        check_shape("y", &y.shape(), &[x.shape()[0], self.shape()[0]], "[tokens, out]")?;
         // y = s h Bᵀ, each layer into its own columns: [tokens, r]·[r, out]
         for Segment { b, scale, ranks, outputs } in &self.segments {
             let h = saved.h.view().columns(ranks.clone());
@@ -199,8 +200,9 @@ impl<T: Element, D: Device> Lora<T, D> {
         grad_b: &mut [Matrix<T::Master, D>],
         grad_h: &mut Matrix<T, D>,
     ) -> Result<()> {
-        self.check(weight, "grad_y", grad_y.shape())?;
+        self.check_weight(weight)?;
         let tokens = grad_y.shape()[0];
+        check_shape("grad_y", &grad_y.shape(), &[tokens, self.shape()[0]], "[tokens, out]")?;
         check_shape("h", &saved.h.shape(), &[tokens, self.a.shape()[0]], "[tokens, r]")?;
         check_shape("grad_h", &grad_h.shape(), &saved.h.shape(), "the shape of h")?;
         check_shape("grad_B", &[grad_b.len()], &[self.segments.len()], "one for each layer")?;

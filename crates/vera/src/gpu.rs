@@ -23,11 +23,14 @@ use cuda::{
 use ndarray::{NewAxis, s};
 
 /// The kernels that fold the vectors, and that reduce P.
-pub static KERNELS: Source =
-    Source { file: "crates/vera/src/kernels.cu", text: include_str!("kernels.cu") };
+pub static KERNELS: Source = Source::new("crates/vera/src/kernels.cu", include_str!("kernels.cu"));
 
 /// Rows of P that a block reduces; the same number stands in kernels.cu.
-const ROWS: usize = 64;
+const ROWS: usize = 32;
+/// Threads that exchange their sums.
+const WARP: usize = 32;
+/// Warps of a block.
+const WARPS: usize = BLOCK as usize / WARP;
 
 /// A and B, frozen and shared by layers.
 pub struct Projections<T: Element, D: Device> {
@@ -68,7 +71,7 @@ pub struct LayerGrads<T: Element, D: Device> {
     pub lambda_b: Matrix<T::Master, D>,
     /// \[1, r\].
     pub lambda_d: Matrix<T::Master, D>,
-    /// Sums over the columns of ROWS rows each, \[blocks, r\].
+    /// Sums over the columns, a row for each warp of `vera_reduce`: \[blocks · WARPS, r\].
     partial: Matrix<T::Master, D>,
 }
 
@@ -183,7 +186,7 @@ impl<T: Element, D: Device> Vera<T, D> {
             Ok(LayerGrads {
                 lambda_b: Matrix::new(device, [1, out])?,
                 lambda_d: Matrix::new(device, [1, rank])?,
-                partial: Matrix::new(device, [out.div_ceil(ROWS), rank])?,
+                partial: Matrix::new(device, [out.div_ceil(ROWS) * WARPS, rank])?,
             })
         };
         Ok(Grads {
@@ -292,9 +295,9 @@ impl<T: Element, D: Device> Vera<T, D> {
             Launch::new::<T>(self.device(), &KERNELS, "vera_finish")
                 .read(&grads.partial)
                 .write(&mut grads.lambda_d)
-                .count(blocks)
+                .count(blocks * WARPS)
                 .count(rank)
-                .run(Dimensions::blocks(rank.div_ceil(BLOCK as usize))?)?;
+                .run(Dimensions::blocks(rank.div_ceil(WARPS))?)?;
         }
         Ok(())
     }

@@ -125,19 +125,17 @@ pub fn sanitizer_sees() -> Result<()> {
 pub fn pack() -> Result<()> {
     let mut build = cargo();
     build.args(["build", "--release", "--no-default-features", "--config"]);
-    build.args(["profile.release.strip=true", "--package", "lowrank-tests", "--bin", "gpu-check"]);
-    build.args(["--package", "lowrank-benches", "--bin", "gpu-bench"]);
+    build.args(["profile.release.strip=true", "--package", "lowrank-benches"]);
+    build.args(["--bin", "gpu-check"]);
     run(&mut build, "mend what is listed above")?;
     let folder = target().join("gpu-check");
     if folder.exists() {
         std::fs::remove_dir_all(&folder).context("cannot replace the folder of before")?;
     }
     std::fs::create_dir_all(&folder)?;
-    for binary in ["gpu-check", "gpu-bench"] {
-        let built = target().join("release").join(binary);
-        std::fs::copy(&built, folder.join(binary))
-            .with_context(|| format!("{} was not built", built.display()))?;
-    }
+    let built = target().join("release/gpu-check");
+    std::fs::copy(&built, folder.join("gpu-check"))
+        .with_context(|| format!("{} was not built", built.display()))?;
     for file in ["peft_layer.py", "run.sh", "README.md"] {
         std::fs::copy(root().join("benches/gpu").join(file), folder.join(file))
             .with_context(|| format!("benches/gpu/{file} is missing"))?;
@@ -153,6 +151,16 @@ pub fn pack() -> Result<()> {
         bytes as f64 / 1e6
     );
     Ok(())
+}
+
+/// `cargo xtask gpu-report FILE`: the tables of a run, as Markdown for README, book and benches/results.
+pub fn report(file: &Path) -> Result<()> {
+    let mut report = cargo();
+    // The path is relative to where the user stands, not to the root.
+    report.current_dir(std::env::current_dir()?);
+    report.args(["run", "--quiet", "--release", "--no-default-features"]);
+    report.args(["--package", "lowrank-benches", "--bin", "gpu-check", "--", "report"]);
+    run(report.arg(file), "give it the gpu.jsonl that run.sh wrote")
 }
 
 fn copy_folder(from: &Path, to: &Path) -> Result<()> {

@@ -40,6 +40,7 @@ Usage: cargo xtask <VERB>
   pretrain [ARGS]     make the embedded tiny model anew from nothing
   parity              run PEFT and transformers live and compare with tests/golden (a venv, minutes)
   gpu-check           a folder that checks and times the GPU path on a machine with a GPU and no Rust
+  gpu-report FILE     the rows of such a check as tables, in Markdown
   wheel               build the Python wheel that judges an implementation (a venv, a minute or two)
   ledger [--check]    run other implementations through the oracle, rewrite their table (venvs, minutes)
   doctor              what of the tools and libraries was found here
@@ -78,6 +79,10 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
             no_arguments(rest)?;
             gpu::pack()?;
         }
+        "gpu-report" => match rest {
+            [file] => gpu::report(std::path::Path::new(file))?,
+            _ => bail!("expected the file of rows that run.sh wrote"),
+        },
         "ledger" => ledger::main(flag(rest, "--check")?)?,
         "wheel" => {
             no_arguments(rest)?;

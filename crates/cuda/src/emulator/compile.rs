@@ -71,11 +71,9 @@ fn compile(source: &Source, kind: Kind) -> Result<Library> {
 /// The shim, the kernels, and for each a function that unpacks its arguments.
 fn cpp(source: &Source, kind: Kind) -> String {
     let mut text = format!("{SHIM}\n{}\n", source.for_kind(kind));
+    // Only threads that wait for each other need stacks of their own; where they wait, in which function, does not matter.
+    let waits = source.text.contains("__sync") || source.text.contains("_sync(");
     for kernel in source.kernels() {
-        // Only threads that wait for each other need stacks of their own.
-        let body = source.text.split(&format!("__global__ void {kernel}(")).nth(1);
-        let body = body.and_then(|rest| rest.split("__global__ void ").next()).unwrap_or_default();
-        let waits = body.contains("__sync") || body.contains("_sync(");
         writeln!(
             text,
             "extern \"C\" int run_{kernel}(unsigned x, unsigned y, unsigned threads, void** arguments) {{ \

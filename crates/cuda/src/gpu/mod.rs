@@ -5,25 +5,27 @@
 
 mod blas;
 mod compile;
+mod device;
 mod graph;
+mod versions;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::ffi::c_void;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use cudarc::driver::{
-    CudaContext, CudaModule, CudaSlice, CudaStream, DevicePtr, DriverError, LaunchConfig,
-    PushKernelArg, result, sys,
+    CudaContext, CudaFunction, CudaModule, CudaSlice, CudaStream, DriverError, result, sys,
 };
 
-use crate::device::{Accounts, Product};
-use crate::kernel::{Dimensions, Source};
+use crate::device::Accounts;
+use crate::kernel::Source;
 use crate::{Device, Error, Kind, Result};
 
 pub use compile::{Code, compile, nvrtc_version};
-pub use graph::Graph;
+pub use versions::Versions;
+
+use graph::Graph;
 
 /// Older GPUs have no bf16 and no TF32.
 const OLDEST: (i32, i32) = (8, 0);
@@ -41,19 +43,15 @@ struct Inner {
     stream: Arc<CudaStream>,
     blas: blas::Blas,
     modules: RefCell<HashMap<(&'static str, Kind), Arc<CudaModule>>>,
+    /// By file, kernel and kind.
+    functions: RefCell<HashMap<(&'static str, &'static str, Kind), CudaFunction>>,
+    /// What memory is taken from, where the driver has such pools.
+    pool: Option<sys::CUmemoryPool>,
     recording: Cell<bool>,
     /// Graphs that may still be replayed.
     graphs: Cell<usize>,
     /// Memory dropped while there were graphs, which may still use it.
     parked: RefCell<Vec<CudaSlice<u8>>>,
-}
-
-/// Memory of a GPU.
-pub struct Memory {
-    /// Taken when dropped.
-    slice: Option<CudaSlice<u8>>,
-    address: u64,
-    gpu: Gpu,
 }
 
 impl Gpu {
@@ -131,6 +129,7 @@ impl Gpu {
         // SAFETY: there is one stream, so there is nothing to keep in order between streams.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(driver("a stream"))?;
+        let pool = pool(&context)?;
         let blas = blas::Blas::new(&stream)?;
         Ok(Self(Rc::new(Inner {
             accounts: Arc::default(),
@@ -140,6 +139,8 @@ impl Gpu {
             stream,
             blas,
             modules: RefCell::default(),
+            functions: RefCell::default(),
+            pool,
             recording: Cell::new(false),
             graphs: Cell::new(0),
             parked: RefCell::default(),
@@ -159,8 +160,21 @@ impl Gpu {
         &self.0.architecture
     }
 
-    fn not_recording(&self, operation: &'static str, hint: &'static str) -> Result<()> {
-        if self.0.recording.get() { Err(Error::Recording { operation, hint }) } else { Ok(()) }
+    /// A kernel, looked up once.
+    fn function(
+        &self,
+        source: &'static Source,
+        kernel: &'static str,
+        kind: Kind,
+    ) -> Result<CudaFunction> {
+        let key = (source.file, kernel, kind);
+        if let Some(function) = self.0.functions.borrow().get(&key) {
+            return Ok(function.clone());
+        }
+        let function = self.module(source, kind)?.load_function(kernel);
+        let function = function.map_err(driver(format!("finding kernel {kernel}")))?;
+        self.0.functions.borrow_mut().insert(key, function.clone());
+        Ok(function)
     }
 
     /// The module of a source, from the cache on disk or compiled now.
@@ -176,11 +190,27 @@ impl Gpu {
     }
 }
 
+/// The pool that memory is taken from. It keeps what it has: given back to the driver at each synchronisation, memory would
+/// have to be taken again, which costs more than most products.
+fn pool(context: &CudaContext) -> Result<Option<sys::CUmemoryPool>> {
+    if !context.has_async_alloc() {
+        return Ok(None);
+    }
+    let mut most = u64::MAX;
+    // SAFETY: the device is that of an open context, the pool is its own, and the attribute is 64 bits.
+    unsafe {
+        let pool = result::device::get_default_mem_pool(context.cu_device())
+            .map_err(driver("its memory pool"))?;
+        let keep = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+        result::mem_pool::set_attribute(pool, keep, std::ptr::from_mut(&mut most).cast())
+            .map_err(driver("telling its memory pool to keep what it has"))?;
+        Ok(Some(pool))
+    }
+}
+
 /// A driver must be as new as the libraries whose code it runs.
 fn check_driver() -> Result<()> {
-    let mut version = 0;
-    // SAFETY: the driver is there, and the pointer is to a number that lives.
-    unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(driver("its version"))?;
+    let version = versions::driver_version()?;
     let (major, minor) = nvrtc_version()?;
     if version / 1000 < major {
         return Err(Error::Unavailable {
@@ -201,148 +231,5 @@ fn driver(operation: impl Into<String>) -> impl FnOnce(DriverError) -> Error {
         operation: operation.into(),
         library: "the driver",
         code: format!("{:?}", error.0),
-    }
-}
-
-impl Device for Gpu {
-    type Memory = Memory;
-
-    fn name(&self) -> String {
-        self.0.name.clone()
-    }
-
-    fn accounts(&self) -> &Arc<Accounts> {
-        &self.0.accounts
-    }
-
-    fn allocate(&self, bytes: usize, operation: &'static str) -> Result<Memory> {
-        self.not_recording("taking memory", "make every matrix before the step is recorded")?;
-        // SAFETY: bytes have no invalid value.
-        let slice = unsafe { self.0.stream.alloc::<u8>(bytes.max(1)) };
-        let slice = slice.map_err(|error| match error.0 {
-            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-                let (free, total) = self.free_and_total().unwrap_or((0, 0));
-                Error::OutOfMemory { operation, asked: bytes, free, total }
-            }
-            _ => driver(format!("taking {bytes} bytes for {operation}"))(error),
-        })?;
-        let address = slice.device_ptr(&self.0.stream).0;
-        Ok(Memory { slice: Some(slice), address, gpu: self.clone() })
-    }
-
-    fn address(&self, memory: &Memory) -> u64 {
-        memory.address
-    }
-
-    fn write(&self, memory: &mut Memory, offset: usize, bytes: &[u8]) -> Result<()> {
-        self.not_recording("a copy from the host", "write before the step is recorded")?;
-        let to = memory.at(offset, bytes.len());
-        // SAFETY: the range lies within the memory. The driver has read pageable bytes when it returns; `synchronize` makes
-        // sure.
-        unsafe { result::memcpy_htod_async(to, bytes, self.0.stream.cu_stream()) }
-            .map_err(driver(format!("copying {} bytes to the GPU", bytes.len())))?;
-        self.synchronize()
-    }
-
-    fn read(&self, memory: &Memory, offset: usize, bytes: &mut [u8]) -> Result<()> {
-        self.not_recording("a copy to the host", "read after the step was recorded")?;
-        let (from, length) = (memory.at(offset, bytes.len()), bytes.len());
-        // SAFETY: the range lies within the memory, and the bytes are borrowed until the copy is done.
-        unsafe { result::memcpy_dtoh_async(bytes, from, self.0.stream.cu_stream()) }
-            .map_err(driver(format!("copying {length} bytes from the GPU")))?;
-        self.synchronize()
-    }
-
-    fn fill(&self, memory: &mut Memory, offset: usize, length: usize, byte: u8) -> Result<()> {
-        if length == 0 {
-            return Ok(());
-        }
-        let to = memory.at(offset, length);
-        self.bind()?;
-        // SAFETY: the range lies within the memory.
-        unsafe { result::memset_d8_async(to, byte, length, self.0.stream.cu_stream()) }
-            .map_err(driver(format!("filling {length} bytes")))
-    }
-
-    fn copy(
-        &self,
-        from: &Memory,
-        from_offset: usize,
-        to: &mut Memory,
-        to_offset: usize,
-        length: usize,
-    ) -> Result<()> {
-        if length == 0 {
-            return Ok(());
-        }
-        let (from, to) = (from.at(from_offset, length), to.at(to_offset, length));
-        self.bind()?;
-        // SAFETY: both ranges lie within their memories, which differ since one is borrowed mutably.
-        unsafe { result::memcpy_dtod_async(to, from, length, self.0.stream.cu_stream()) }
-            .map_err(driver(format!("copying {length} bytes on the GPU")))
-    }
-
-    unsafe fn multiply(&self, product: &Product) -> Result<()> {
-        self.bind()?;
-        // SAFETY: the caller's promise is the same.
-        unsafe { self.0.blas.multiply(&self.0.stream, product) }
-    }
-
-    unsafe fn launch(
-        &self,
-        source: &'static Source,
-        kernel: &str,
-        kind: Kind,
-        dimensions: Dimensions,
-        arguments: &mut [*mut c_void],
-    ) -> Result<()> {
-        let function = self.module(source, kind)?.load_function(kernel);
-        let function = function.map_err(driver(format!("finding kernel {kernel}")))?;
-        let mut launch = self.0.stream.launch_builder(&function);
-        for argument in arguments {
-            // SAFETY: `Launch` keeps each argument in 64 bits that live until the call is over.
-            launch.arg(unsafe { &*argument.cast::<u64>() });
-        }
-        let Dimensions { grid: [x, y], block } = dimensions;
-        let config =
-            LaunchConfig { grid_dim: (x, y, 1), block_dim: (block, 1, 1), shared_mem_bytes: 0 };
-        // SAFETY: the caller promises that the arguments are what the kernel declares.
-        unsafe { launch.launch(config) }
-            .map_err(driver(format!("kernel {kernel}, {x}×{y} blocks of {block}")))?;
-        Ok(())
-    }
-
-    fn synchronize(&self) -> Result<()> {
-        self.not_recording("waiting for the GPU", "wait after the step was recorded")?;
-        self.0.stream.synchronize().map_err(driver("waiting for the GPU"))?;
-        // What a drop could not report.
-        self.0.context.check_err().map_err(driver("an operation before"))
-    }
-}
-
-impl Gpu {
-    /// Calls of the driver that do not name a context use the thread's.
-    fn bind(&self) -> Result<()> {
-        self.0.context.bind_to_thread().map_err(driver("choosing the GPU"))
-    }
-}
-
-impl Memory {
-    /// Where a range begins.
-    fn at(&self, offset: usize, length: usize) -> u64 {
-        let size = self.slice.as_ref().map_or(0, CudaSlice::len);
-        let end = offset.checked_add(length).expect("a range within memory");
-        assert!(end <= size, "{offset} + {length} bytes of {size}");
-        self.address + offset as u64
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        let inner = &self.gpu.0;
-        // A graph replays with the addresses it was recorded with.
-        if inner.recording.get() || inner.graphs.get() > 0 {
-            inner.parked.borrow_mut().extend(self.slice.take());
-        }
     }
 }

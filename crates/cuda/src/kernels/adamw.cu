@@ -24,8 +24,7 @@ struct State {
 };
 
 // Before the tensors: one thread counts the step and corrects the biases of m and v, which start at 0.
-extern "C" __global__ void adamw_begin(double* state_) {
-    State* state = (State*)state_;
+extern "C" __global__ void adamw_begin(State* state) {
     if (blockIdx.x == 0 && threadIdx.x == 0) {
         state->t += 1;
         double bias1 = 1 - pow(state->beta1, state->t), bias2 = 1 - pow(state->beta2, state->t);
@@ -36,9 +35,8 @@ extern "C" __global__ void adamw_begin(double* state_) {
 
 // ANCHOR: adamw
 // blockIdx.y is the tensor. Each thread owns every threads-th element of it; each number is read once and written once.
-extern "C" __global__ void adamw(const uint64* table, const double* state_) {
-    const Tensor tensor = ((const Tensor*)table)[blockIdx.y];
-    const State* state = (const State*)state_;
+extern "C" __global__ void adamw(const Tensor* table, const State* state) {
+    const Tensor tensor = table[blockIdx.y];
     double lr = state->lr * tensor.rate;
     bool hf = state->hf != 0;
     // Constants in double, rounded once: 1 − 0.999 formed in float has lost 216 roundings.

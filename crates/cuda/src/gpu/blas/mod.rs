@@ -1,24 +1,30 @@
-//! Products by cuBLASLt, whose choice of an algorithm is kept for each shape, and by cuBLAS where Lt has none.
+//! Products by cuBLASLt, whose algorithm is chosen once for each shape, and by cuBLAS where Lt has none.
 //!
 //! Both store matrices column by column. Ours, row by row, are to them the transposes: C = A B is computed as Cᵀ = Bᵀ Aᵀ,
 //! with B first and nothing moved.
 
+mod plan;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, result::memset_d8_async};
 use cudarc::{cublas, cublaslt};
 
-use super::driver;
+use super::{Gpu, driver};
 use crate::device::Product;
-use crate::{Error, Kind, Result};
+use crate::{Device, Error, Kind, Result};
+use plan::{Key, Places, Plan, refused};
 
 /// What NVIDIA recommends for Hopper.
 const WORKSPACE: usize = 32 << 20;
 /// Addresses are aligned to this or less.
 const ALIGNED: u64 = 256;
+/// Below this many multiplications a product takes as long as its launch, whatever the algorithm: none is timed.
+const WORTH_TIMING: usize = 1 << 24;
 
 pub(super) struct Blas {
     lt: cublaslt::sys::cublasLtHandle_t,
@@ -26,23 +32,6 @@ pub(super) struct Blas {
     workspace: CudaSlice<u8>,
     workspace_address: u64,
     plans: RefCell<HashMap<Key, Plan>>,
-}
-
-/// What a choice of algorithm depends on.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
-    sizes: [usize; 3],
-    strides: [usize; 3],
-    transposed: [bool; 2],
-    kinds: [Kind; 2],
-    alignments: [u32; 3],
-}
-
-/// The descriptors of a product, and the algorithm that cuBLASLt chose, if it has one.
-struct Plan {
-    operation: cublaslt::sys::cublasLtMatmulDesc_t,
-    layouts: [cublaslt::sys::cublasLtMatrixLayout_t; 3],
-    algorithm: Option<cublaslt::sys::cublasLtMatmulAlgo_t>,
 }
 
 impl Blas {
@@ -56,22 +45,38 @@ impl Blas {
         let blas = |error| blas_error("opening it", error);
         let handle = cublas::result::create_handle().map_err(blas)?;
         let made = Self { lt, handle, workspace, workspace_address, plans: RefCell::default() };
+        // Sums in the type of sums, also where they are split: as in cuBLASLt's plans.
+        let exact = cublas::sys::cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
         // SAFETY: the handle is new, the stream outlives it (both are held by the same Gpu), and so does the workspace.
         unsafe {
             cublas::result::set_stream(handle, stream.cu_stream().cast()).map_err(blas)?;
             let at = workspace_address as *mut c_void;
             cublas::sys::cublasSetWorkspace_v2(handle, at, WORKSPACE).result().map_err(blas)?;
+            cublas::sys::cublasSetMathMode(handle, exact).result().map_err(blas)?;
         }
         Ok(made)
     }
 
+    /// cuBLAS's version and cuBLASLt's.
+    pub(super) fn versions(&self) -> Result<[String; 2]> {
+        let mut version = 0;
+        // SAFETY: the handle lives, and the pointer is to a number that lives.
+        unsafe { cublas::sys::cublasGetVersion_v2(self.handle, &mut version) }
+            .result()
+            .map_err(|error| blas_error("its version", error))?;
+        let dotted = |v: usize| format!("{}.{}.{}", v / 10_000, v / 100 % 100, v % 100);
+        // SAFETY: the library is there.
+        let lt = unsafe { cublaslt::sys::cublasLtGetVersion() };
+        Ok([dotted(version.max(0) as usize), dotted(lt)])
+    }
+
     /// # Safety
     /// As `Device::multiply`.
-    pub(super) unsafe fn multiply(&self, stream: &CudaStream, product: &Product) -> Result<()> {
+    pub(super) unsafe fn multiply(&self, gpu: &Gpu, product: &Product) -> Result<()> {
         let &Product { m, n, k, alpha, a, b, beta, c, input, output } = product;
         if k == 0 {
             // SAFETY: C describes memory that nothing else uses.
-            return unsafe { scale(stream, product) };
+            return unsafe { scale(&gpu.0.stream, product) };
         }
         let alignment = |address: u64| (address | ALIGNED).trailing_zeros();
         let key = Key {
@@ -81,115 +86,69 @@ impl Blas {
             kinds: [input, output],
             alignments: [a, b, c].map(|factor| alignment(factor.address)),
         };
-        let mut plans = self.plans.borrow_mut();
-        let plan = match plans.entry(key) {
-            std::collections::hash_map::Entry::Occupied(plan) => plan.into_mut(),
-            std::collections::hash_map::Entry::Vacant(vacant) => vacant.insert(self.plan(key)?),
-        };
         let scalars = match input {
             Kind::F64 => Scalars::F64(alpha, beta),
             _ => Scalars::F32(alpha as f32, beta as f32),
         };
         let (alpha, beta) = scalars.pointers();
-        let [a_at, b_at, c_at] = [a, b, c].map(|factor| factor.address as *mut c_void);
-        let Some(algorithm) = &plan.algorithm else {
-            // SAFETY: the caller's promise is the same.
-            return unsafe { self.without_lt(product, alpha, beta) };
+        let places = Places {
+            a: a.address,
+            b: b.address,
+            c: c.address,
+            d: c.address,
+            alpha,
+            beta,
+            workspace: self.workspace_address,
+            stream: gpu.0.stream.cu_stream().cast(),
         };
-        let [first, second, result] = plan.layouts;
-        // SAFETY: descriptors and algorithm were made for these shapes, the caller promises the addresses, and the workspace
-        // is used by one stream only.
-        unsafe {
-            cublaslt::result::matmul(
-                self.lt,
-                plan.operation,
-                alpha,
-                beta,
-                b_at,
-                first,
-                a_at,
-                second,
-                c_at,
-                result,
-                c_at,
-                result,
-                algorithm,
-                self.workspace_address as *mut c_void,
-                self.workspace.len(),
-                stream.cu_stream().cast(),
-            )
+        let mut plans = self.plans.borrow_mut();
+        let plan = match plans.entry(key) {
+            Entry::Occupied(plan) => plan.into_mut(),
+            // SAFETY: the caller's promise is the same.
+            Entry::Vacant(vacant) => vacant.insert(unsafe { self.plan(gpu, &key, &places)? }),
+        };
+        if let Some(algorithm) = &plan.algorithm {
+            // SAFETY: the plan was made for these shapes, the caller promises the addresses, and there is one stream.
+            match unsafe { plan.run(self.lt, algorithm, &places, self.workspace.len()) } {
+                Err(error) if refused(error) => plan.algorithm = None,
+                done => return done.map_err(|error| lt_error(&name(&key), error)),
+            }
         }
-        .map_err(|error| lt_error(&name(&key), error))
+        // SAFETY: the caller's promise is the same.
+        unsafe { self.without_lt(product, alpha, beta) }
     }
 
-    fn plan(&self, key: Key) -> Result<Plan> {
-        use cublaslt::result as lt;
-        use cublaslt::sys::cublasLtMatmulDescAttributes_t as Attribute;
-        use cublaslt::sys::cublasLtMatmulPreferenceAttributes_t as Preference;
-        let fail = |error| lt_error(&name(&key), error);
-        let Key { sizes: [m, n, k], strides, transposed: [a_t, b_t], kinds, alignments } = key;
-        let [input, output] = kinds.map(data_type);
-        let (compute, scalar) = match kinds[0] {
-            Kind::F64 => {
-                (cublaslt::sys::cublasComputeType_t::CUBLAS_COMPUTE_64F, data_type(Kind::F64))
+    /// A plan with the fastest of the algorithms on offer, each timed once on these matrices.
+    ///
+    /// # Safety
+    /// As `Device::multiply`.
+    unsafe fn plan(&self, gpu: &Gpu, key: &Key, places: &Places) -> Result<Plan> {
+        let hint = "run the step once before it is recorded";
+        gpu.not_recording("choosing the algorithm of a product", hint)?;
+        let fail = |error| lt_error(&name(key), error);
+        let mut plan = Plan::new(key).map_err(fail)?;
+        let candidates = plan.candidates(self.lt, key, self.workspace.len()).map_err(fail)?;
+        if key.sizes.iter().product::<usize>() < WORTH_TIMING || candidates.len() < 2 {
+            plan.algorithm = candidates.into_iter().next();
+            return Ok(plan);
+        }
+        // C must stay as it is: the result goes elsewhere.
+        let bytes = key.sizes[0] * key.strides[2] * key.kinds[1].size();
+        let elsewhere = gpu.allocate(bytes, "choosing the algorithm of a product")?;
+        let places = Places { d: gpu.address(&elsewhere), ..*places };
+        let mut fastest = f64::INFINITY;
+        for algorithm in candidates {
+            // SAFETY: the caller promises the addresses, and D has as many bytes as C.
+            let run = || unsafe { plan.run(self.lt, &algorithm, &places, self.workspace.len()) };
+            match run() {
+                Err(error) if refused(error) => continue,
+                loaded => loaded.map_err(fail)?,
             }
-            Kind::Tf32 => {
-                let fast = cublaslt::sys::cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32;
-                (fast, data_type(Kind::F32))
+            let time = gpu.milliseconds(|| run().map_err(fail))?;
+            if time < fastest {
+                (fastest, plan.algorithm) = (time, Some(algorithm));
             }
-            _ => (cublaslt::sys::cublasComputeType_t::CUBLAS_COMPUTE_32F, data_type(Kind::F32)),
-        };
-        // A stored matrix of r rows and c columns is, column by column, one of c rows and r columns.
-        let layout = |kind, rows: usize, columns: usize, transposed: bool, stride: usize| {
-            let (rows, columns) = if transposed { (columns, rows) } else { (rows, columns) };
-            lt::create_matrix_layout(kind, columns as u64, rows as u64, stride as i64)
-        };
-        let operation = lt::create_matmul_desc(compute, scalar).map_err(fail)?;
-        let layouts = [
-            layout(input, k, n, b_t, strides[1]).map_err(fail)?,
-            layout(input, m, k, a_t, strides[0]).map_err(fail)?,
-            layout(output, m, n, false, strides[2]).map_err(fail)?,
-        ];
-        let mut plan = Plan { operation, layouts, algorithm: None };
-        let preference = lt::create_matmul_pref().map_err(fail)?;
-        let chosen = (|| {
-            // SAFETY: each attribute is given by a pointer to a value of its type, and copied.
-            unsafe {
-                for (attribute, transposed) in [
-                    (Attribute::CUBLASLT_MATMUL_DESC_TRANSA, b_t),
-                    (Attribute::CUBLASLT_MATMUL_DESC_TRANSB, a_t),
-                ] {
-                    let value = i32::from(transposed); // CUBLAS_OP_N is 0, CUBLAS_OP_T is 1
-                    let at = std::ptr::from_ref(&value).cast();
-                    lt::set_matmul_desc_attribute(operation, attribute, at, size_of::<i32>())?;
-                }
-                let workspace = WORKSPACE as u64;
-                let most = Preference::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
-                let at = std::ptr::from_ref(&workspace).cast();
-                lt::set_matmul_pref_attribute(preference, most, at, size_of::<u64>())?;
-                for (attribute, power) in [
-                    (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignments[1]),
-                    (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignments[0]),
-                    (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignments[2]),
-                    (Preference::CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignments[2]),
-                ] {
-                    let bytes = 1_u32 << power;
-                    let at = std::ptr::from_ref(&bytes).cast();
-                    lt::set_matmul_pref_attribute(preference, attribute, at, size_of::<u32>())?;
-                }
-                let [b, a, c] = layouts;
-                lt::get_matmul_algo_heuristic(self.lt, operation, b, a, c, c, preference)
-            }
-        })();
-        // SAFETY: created above, destroyed once.
-        unsafe { lt::destroy_matmul_pref(preference) }.map_err(fail)?;
-        plan.algorithm = match chosen {
-            Ok(chosen) => Some(chosen.algo),
-            Err(cublaslt::result::CublasError(
-                cublaslt::sys::cublasStatus_t::CUBLAS_STATUS_NOT_SUPPORTED,
-            )) => None,
-            Err(error) => return Err(fail(error)),
-        };
+        }
         Ok(plan)
     }
 
@@ -293,14 +252,6 @@ unsafe fn scale(stream: &CudaStream, product: &Product) -> Result<()> {
     Ok(())
 }
 
-fn data_type(kind: Kind) -> cublaslt::sys::cudaDataType {
-    match kind {
-        Kind::F64 => cublaslt::sys::cudaDataType::CUDA_R_64F,
-        Kind::F32 | Kind::Tf32 => cublaslt::sys::cudaDataType::CUDA_R_32F,
-        Kind::Bf16 => cublaslt::sys::cudaDataType::CUDA_R_16BF,
-    }
-}
-
 fn name(key: &Key) -> String {
     let Key { sizes: [m, n, k], kinds: [input, output], .. } = key;
     format!("a product [{m}, {k}]·[{k}, {n}] of {} into {}", input.name(), output.name())
@@ -314,18 +265,6 @@ fn lt_error(operation: &str, error: cublaslt::result::CublasError) -> Error {
 fn blas_error(operation: &str, error: cublas::result::CublasError) -> Error {
     let code = format!("{:?}", error.0);
     Error::Library { operation: operation.to_owned(), library: "cuBLAS", code }
-}
-
-impl Drop for Plan {
-    fn drop(&mut self) {
-        // SAFETY: created with the plan, destroyed once. An error here has no one to be told to.
-        unsafe {
-            let _ = cublaslt::result::destroy_matmul_desc(self.operation);
-            for layout in self.layouts {
-                let _ = cublaslt::result::destroy_matrix_layout(layout);
-            }
-        }
-    }
 }
 
 impl Drop for Blas {
