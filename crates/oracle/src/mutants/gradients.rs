@@ -26,7 +26,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }),
     )
     .of(SCALED)
-    .in_ops(BACKWARD),
+    .in_ops(BACKWARD)
+    .never_alone(),
     Mutant::new(
         "gradients-from-undropped-x",
         "gradients of the parameters from x in the place of x̃",
@@ -35,7 +36,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }),
     )
     .of(MASKED)
-    .in_ops(BACKWARD),
+    .in_ops(BACKWARD)
+    .never_alone(),
     Mutant::new(
         "gradients-averaged",
         "gradients of the parameters averaged over the tokens, not summed",

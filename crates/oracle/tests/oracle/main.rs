@@ -14,4 +14,5 @@ mod hostile;
 mod mistakes;
 mod selftest;
 mod shipped;
+mod submissions;
 mod verdicts;
