@@ -77,7 +77,8 @@ impl Witness<'_> {
         let exact = self.bench.class == Class::Exact;
         let wrong = got.iter().zip(want).zip(&bound).map(|((got, want), bound)| {
             let same = got == want || got.is_nan() && want.is_nan();
-            !same && (exact || !((got - want).abs() <= *bound))
+            let within = (got - want).abs() <= *bound && got.is_finite() && want.is_finite();
+            !same && (exact || !within)
         });
         let others = self.bench.expected.iter().filter(|(other, _)| other.name != output.name);
         Compared {

@@ -15,6 +15,8 @@ pub(super) enum Kind {
     NotFinite,
     /// 0 everywhere.
     Zero,
+    /// Not 0 where every wrong element should be.
+    NotZero,
     /// The right numbers times this.
     Factor(f64),
     /// The right numbers, columns for rows.
@@ -66,6 +68,9 @@ impl Compared<'_> {
         }
         if self.wrong.len() > 1 && numbers.iter().all(|[got, ..]| *got == 0.0) {
             return Kind::Zero;
+        }
+        if wrong().all(|[_, want, _]| *want == 0.0) {
+            return Kind::NotZero;
         }
         if wrong().count() == 1 {
             return Kind::Element;
@@ -153,6 +158,9 @@ fn factor(numbers: &[[f64; 3]]) -> Option<f64> {
     let fits = |[got, want, bound]: &[f64; 3]| {
         (got - want * factor).abs() <= bound * factor.abs().max(1.0)
     };
+    if !factor.is_finite() {
+        return None;
+    }
     // Noise about the right numbers has a best factor too: it must be another one than 1.
     let other = |[_, want, bound]: &[f64; 3]| (want * (factor - 1.0)).abs() > *bound;
     (numbers.iter().all(fits) && numbers.iter().filter(|n| other(n)).count() > 1).then_some(factor)
@@ -185,6 +193,7 @@ impl fmt::Display for Kind {
                 f.write_str("NaN or an infinity in the place of a number, or the reverse")
             }
             Self::Zero => f.write_str("0 everywhere"),
+            Self::NotZero => f.write_str("not 0 where 0 is expected"),
             Self::Factor(factor) if is_sign(*factor) => f.write_str("the sign"),
             Self::Factor(factor) => write!(f, "{factor:.4} times what is expected"),
             Self::Transposed => f.write_str("transposed"),

@@ -126,11 +126,9 @@ impl Lineup {
         };
         for suspect in &self.suspects {
             ask(suspect, None);
-            let several = suspect.changed.iter().flatten().count() > 1;
-            if self.backward && several && suspect.mistake.first.alone {
-                for (right, _) in
-                    self.right.iter().zip(&suspect.changed).filter(|(_, c)| c.is_some())
-                {
+            if self.backward && suspect.mistake.first.alone {
+                let changed = self.right.iter().zip(&suspect.changed).filter(|(_, c)| c.is_some());
+                for (right, _) in changed {
                     if let Some((only, _)) = ALONE.iter().find(|(name, _)| *name == right.name) {
                         ask(suspect, Some(*only));
                     }

@@ -1,27 +1,34 @@
-//! One diagnosis for a whole submission: the fewest mistakes that explain what is wrong, or silence.
+//! One diagnosis for a whole submission: the fewest mistakes that explain what is wrong, or silence. A false accusation
+//! costs its reader an afternoon.
 //!
-//! # When a mistake explains a case
-//! The case is computed once more with the mistake in it. The mistake explains the case if these results agree with what
-//! was submitted in **every** tensor, the right ones included, within the bound, and if they are further from the right
-//! ones than rounding is, in each tensor that fails. Every wrong element must be nearer to the mistake than to right.
+//! # When a case speaks for a mistake, and when against it (`lineup.rs`)
+//! The case is computed once more with the mistake in it. It speaks **for** the mistake if it fails and these results agree
+//! with what was submitted in every tensor, the right ones included, within the bound; every wrong element must be nearer
+//! to the mistake than to right, and the mistake further from right than right may be off. It speaks **against** the
+//! mistake if the mistake changes a tensor and what was submitted is not the changed one. Where the mistake changes
+//! nothing, or where numbers are not finite, it says nothing.
 //!
-//! # When a case is against a mistake
-//! The mistake is further from right than its own bound and the case's together, and the submission does not show it. An
-//! implementation that makes a mistake makes it in every case where it shows, so one case of this kind clears the whole
-//! group of cases (a method's op) of the mistake. Cases that pass count too: they are asked about every mistake that
-//! a case that fails is for. Two mistakes at once are tried where each is refuted and one is seen alone.
+//! # When a mistake stands (`stand.rs`)
+//! Code that makes a mistake makes it in every case of an op. So it stands in an op of a method if some case speaks for it
+//! and none against it, cases that pass included. It also falls if a case of another op of the method, which nothing
+//! explains, speaks against it: what is wrong there is wrong here too, and only looks like the mistake. Two at once are
+//! tried where one of them is seen alone in some cases, and only if a single pair explains the most.
 //!
 //! # When it is called by name
-//! When it has 20 bits for it. A wrong number that has nothing to do with a mistake lies within the mistake's bound once
-//! in D, where D is how far the mistake is from right, in units of both bounds: log₂ D bits. So one element that is off by
-//! 5 % in bf16 is worth less than one bit, which is no reason to call anything by name. A tensor that is a multiple of the
-//! right one is a single number, its factor, however many elements it has: many faults multiply by 2. A 0 is worth
-//! nothing: it stands wherever nothing was written. The bits of all cases are added.
+//! By the evidence, in bits. A wrong number that has nothing to do with a mistake lies within the mistake's bound once in
+//! D, where D is how far the mistake is from right in units of both bounds: log₂ D bits. All elements and all cases are
+//! added, with two exceptions. A tensor that is a multiple of the right one is a single number, its factor, however many
+//! elements it has: many faults multiply by 2. A 0 is worth nothing: it stands wherever nothing was written. A mistake
+//! needs 11 bits beside those that choose it among all that are tried, so that a fault of no name gets one in 2¹¹
+//! submissions at most. One element that is off by 5 % in bf16 is worth less than one bit.
 //!
-//! # Which are named
-//! The smallest set that explains as many cases as all that stand. Of two that explain the same cases it is said that it
-//! is one of them; where several sets are as small, only what is in all of them is named. What is left is described in
-//! numbers (`kind.rs`), and only where they fit every wrong element.
+//! # Which are named (`cover.rs`)
+//! The smallest set that explains as many cases as all that stand, found by trying every set; from 13 classes on by taking
+//! what explains the most of the rest. Of mistakes that explain the same cases it is said that it is one of them; where
+//! several sets are as small, only what is in all of them is named. In a method of which less than half of the failures
+//! is explained nothing is named.
+//!
+//! What is left is described in numbers, and only by what holds of every wrong element (`kind.rs`).
 
 mod cover;
 mod evidence;

@@ -157,8 +157,11 @@ impl fmt::Display for Diagnosis {
             2 => "two mistakes explain".to_owned(),
             more => format!("{more} mistakes explain"),
         };
-        let all = if explained == failed { "all " } else { "" };
-        write!(f, "; {number} {all}{explained}: ")?;
+        match failed {
+            1 => write!(f, "; {number} it: ")?,
+            _ if explained == failed => write!(f, "; {number} all {explained}: ")?,
+            _ => write!(f, "; {number} {explained}: ")?,
+        }
         for (at, one) in self.mistakes.iter().enumerate() {
             let before = if at > 0 { "; " } else { "" };
             let one_of = if one.one_of.len() > 1 { "one of: " } else { "" };
@@ -172,16 +175,15 @@ impl fmt::Display for Diagnosis {
 }
 
 impl Diagnosis {
-    /// What is left, if it is all of one kind.
+    /// What is left: of one kind, or the most frequent one.
     fn rest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.left[..], self.failed - self.explained) {
-            (_, 0) => Ok(()),
-            ([only], left) if self.mistakes.is_empty() => {
-                write!(f, "; in all {left}: {}", only.kind)
-            }
-            ([only], left) => write!(f, "; in the other {left}: {}", only.kind),
-            (_, left) if self.mistakes.is_empty() => write!(f, "; {left} of several kinds"),
-            (_, left) => write!(f, "; the other {left} are of several kinds"),
+        let left = self.failed - self.explained;
+        let Some(most) = self.left.first() else { return Ok(()) };
+        let all = if most.cases == left { "all " } else { "" };
+        match self.mistakes.is_empty() {
+            true if self.failed == 1 => write!(f, "; {}", most.kind),
+            true => write!(f, "; in {all}{}: {}", most.cases, most.kind),
+            false => write!(f, "; {left} are left, {all}{} of them {}", most.cases, most.kind),
         }
     }
 }

@@ -7,6 +7,7 @@ mod common;
 mod corpus;
 mod counts;
 mod counts_of_updates;
+mod diagnosis;
 mod distributions;
 mod free;
 mod honest;

@@ -74,13 +74,6 @@ pub(super) fn confusion(cases: &[Tested]) -> Vec<Confusion> {
         .chain((0..PAIRS.len()).map(Tried::Pair));
     let jobs: Vec<(Tried, Method, usize)> = tried
         .flat_map(|tried| Method::ALL.iter().map(move |method| (tried, *method)))
-        .filter(|(tried, method)| match tried {
-            Tried::Pair(at) => catalogue
-                .iter()
-                .filter(|mutant| PAIRS[*at].contains(&mutant.name))
-                .all(|mutant| mutant.methods.contains(method)),
-            _ => true,
-        })
         .flat_map(|(tried, method)| [0, 1].map(|precision| (tried, method, precision)))
         .collect();
     let diagnosed = run(&jobs, &|_, _| {}, |(tried, method, precision)| {
@@ -104,6 +97,18 @@ fn diagnose(
         // Where it cannot be made, right results are submitted.
         find(tried).or_else(|| find(Tried::Nothing))
     };
+    if let Tried::Pair(at) = tried {
+        // Two only where each of them shows in some case.
+        let shows = |mutant: usize| {
+            let is = |trial: &Trial| trial.tried == Tried::Mutant(mutant) && trial.failed;
+            let mut trials = cases.iter().flat_map(|case| &case.trials);
+            trials.any(|trial| is(trial) && trial.precision == precision)
+        };
+        let place = |name| catalogue.iter().position(|mutant| mutant.name == name);
+        if !PAIRS[at].into_iter().filter_map(place).all(shows) {
+            return None;
+        }
+    }
     let trials: Vec<Option<Trial>> = cases.iter().map(of).collect();
     let failed = trials.iter().flatten().filter(|trial| trial.failed).count();
     if failed == 0 {
