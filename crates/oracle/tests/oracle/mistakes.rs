@@ -37,7 +37,7 @@ fn the_scale() {
         explained(&of(5.0, "alpha_over_r"), &of(0.0, "alpha_over_r"), first, "left out");
         explained(&of(5.0, "alpha_over_r"), &of(-5.0, "alpha_over_r"), first, "wrong sign");
     }
-    // A gradient alone is one number in one case, its factor: that is said, where the number is not one in a million.
+    // A gradient alone is one number in one case, its factor. That is said, and a name only where it is far from right.
     let case = emitted(&layer("lora", "backward", r#""params":{"alpha":5}"#));
     for name in ["grad_lora_A", "grad_lora_B"] {
         for (factor, text) in [(2.5, "2.5000 times"), (0.5, "0.5000 times"), (-1.0, "sign")] {
