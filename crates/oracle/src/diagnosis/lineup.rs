@@ -150,7 +150,7 @@ impl Lineup {
                 continue;
             };
             match &submitted.values[at] {
-                Some(got) if agree(got, right, changed) => {
+                Some(got) if agree(got, changed) => {
                     let told_apart = evidence.add(got, right, changed);
                     agrees &= submitted.passes[at] || told_apart;
                 }
@@ -166,19 +166,13 @@ impl Lineup {
     }
 }
 
-/// Each element within the mistake's bound, and where it is wrong, nearer to the mistake's number than to the right one.
-fn agree(got: &ArrayD<f64>, right: &Right, changed: &Changed) -> bool {
-    let pairs = got.iter().zip(&right.want).zip(&right.bound);
-    pairs.zip(changed.value.iter().zip(&changed.bound)).all(
-        |(((got, want), allowed), (value, bound))| {
-            if same(*got, *value) {
-                return true;
-            }
-            let (off, from_right) = ((got - value).abs(), (got - want).abs());
-            let wrong = if right.exact { from_right > 0.0 } else { from_right > *allowed };
-            off <= *bound && (!wrong || off < from_right)
-        },
-    )
+/// Each element within the mistake's bound. Where the terms of a sum cancel, honest rounding may bring an element nearer to
+/// the right number than to the mistake's own: that is no reason against it, and no evidence for it.
+fn agree(got: &ArrayD<f64>, changed: &Changed) -> bool {
+    let pairs = got.iter().zip(&changed.value).zip(&changed.bound);
+    pairs
+        .into_iter()
+        .all(|((got, value), bound)| same(*got, *value) || (got - value).abs() <= *bound)
 }
 
 /// How unlikely it is that a fault of another kind gives a mistake's numbers.

@@ -3,8 +3,8 @@
 //!
 //! # When a case speaks for a mistake, and when against it (`lineup.rs`)
 //! The case is computed once more with the mistake in it. It speaks **for** the mistake if it fails and these results agree
-//! with what was submitted in every tensor, the right ones included, within the bound; every wrong element must be nearer
-//! to the mistake than to right, and the mistake further from right than right may be off. It speaks **against** the
+//! with what was submitted in every tensor, the right ones included, within the bound; in each tensor that fails the
+//! mistake must be further from right than right may be off, at an element that is wrong. It speaks **against** the
 //! mistake if the mistake changes a tensor and what was submitted is not the changed one. Where the mistake changes
 //! nothing, or where numbers are not finite, it says nothing.
 //!

@@ -122,8 +122,10 @@ fn by_kind<'a>(cases: impl Iterator<Item = (&'a str, &'a [(String, Kind)])>) -> 
         .into_values()
         .map(|(mut one, range)| {
             one.kind += &match range {
-                Some([least, most]) if most - least <= 1e-2 * most.abs() => format!(" {most:.3}"),
-                Some([least, most]) => format!(" {least:.3} to {most:.3}"),
+                Some([least, most]) if most - least <= 1e-2 * most.abs() => {
+                    format!(" {}", short(most))
+                }
+                Some([least, most]) => format!(" {} to {}", short(least), short(most)),
                 None => String::new(),
             };
             one
@@ -131,6 +133,13 @@ fn by_kind<'a>(cases: impl Iterator<Item = (&'a str, &'a [(String, Kind)])>) -> 
         .collect();
     left.sort_by_key(|one| std::cmp::Reverse(one.cases));
     left
+}
+
+fn short(number: f64) -> String {
+    match number.abs() {
+        size if (0.01..1e4).contains(&size) => format!("{number:.3}"),
+        _ => format!("{number:.2e}"),
+    }
 }
 
 fn without_step(tensor: &str) -> &str {
@@ -183,7 +192,8 @@ impl Diagnosis {
         match self.mistakes.is_empty() {
             true if self.failed == 1 => write!(f, "; {}", most.kind),
             true => write!(f, "; in {all}{}: {}", most.cases, most.kind),
-            false => write!(f, "; {left} are left, {all}{} of them {}", most.cases, most.kind),
+            false if left == 1 => write!(f, "; the other one: {}", most.kind),
+            false => write!(f, "; in {all}{} of the other {left}: {}", most.cases, most.kind),
         }
     }
 }
