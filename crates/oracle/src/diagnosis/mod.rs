@@ -64,9 +64,9 @@ pub(crate) fn diagnose(reports: &mut [Report], ask: &Ask<'_>) -> Diagnosis {
     for (n, &at) in judged.iter().enumerate().filter(|(n, _)| heard[*n].failed) {
         let explains = named.iter().find(|one| one.cases.contains(&n)).map(ToString::to_string);
         let report = &mut reports[at];
-        let kinds =
+        let mut kinds =
             report.evidence.iter().map(|evidence| in_words(&evidence.kinds, ToString::to_string));
-        report.hypothesis = explains.or_else(|| kinds.filter(|text| !text.is_empty()).next());
+        report.hypothesis = explains.or_else(|| kinds.find(|text| !text.is_empty()));
     }
     let failed = judged.iter().enumerate().filter(|(n, _)| heard[*n].failed).map(|(n, &at)| {
         let kinds = reports[at].evidence.as_ref().map(|evidence| evidence.kinds.as_slice());

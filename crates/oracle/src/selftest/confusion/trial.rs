@@ -81,8 +81,7 @@ pub(in crate::selftest) fn trials(
 ) -> Vec<Trial> {
     let mut trials = Vec::new();
     let place = |mutant: &Mutant| mutants().position(|listed| listed.name == mutant.name);
-    for precision in 0..DTYPES.len() {
-        let dtype = DTYPES[precision];
+    for (precision, dtype) in DTYPES.into_iter().enumerate() {
         let units = |_: &str| bench.judge.units(dtype).map(|(_, units)| units);
         let mut lineup = Lineup::new(bench, &units);
         for (mutant, outputs) in made {
