@@ -19,6 +19,8 @@ pub fn pages() -> Result<Vec<Page>> {
         Page::exact("kills-contrast.svg.html", tolerances_figure(&report)?),
         Page::exact("kills-missed.md", missed(&report)?),
         Page::exact("kills.md", matrix(&report)?),
+        Page::exact("confusion.md", confusion(&report)?),
+        Page::exact("confusion-others.md", others(&report)?),
     ])
 }
 
@@ -51,6 +53,59 @@ fn matrix(report: &[Value]) -> Result<String> {
         };
         let [cases, f32] = [&row["cases"], &row["f32"]["killed"]];
         writeln!(table, "| {what} | {seen} | {cases} | {f32} | {bf16} |")?;
+    }
+    Ok(table)
+}
+
+/// What the diagnosis calls each mistake, submitted as a whole: in each method, in f32 and in bf16.
+fn confusion(report: &[Value]) -> Result<String> {
+    let methods = ["lora", "lora-fa", "vera", "delta-lora", "lora-plus"];
+    let mut table = format!("| mistake | {} |\n|---|{}\n", methods.join(" | "), ":-:|".repeat(5));
+    for row in report.iter().filter(|line| line["mutant"].is_string()) {
+        write!(table, "| {}", row["what"].as_str().unwrap_or_default())?;
+        for method in methods {
+            let cell = ["f32", "bf16"].map(|precision| {
+                let is = |line: &&Value| {
+                    line["submitted"] == row["mutant"]
+                        && line["method"] == method
+                        && line["precision"] == precision
+                };
+                let line = report.iter().find(is);
+                match line.and_then(|line| line["called"].as_str()) {
+                    Some("by its name") => "✓",
+                    Some("by none") => "–",
+                    Some(called) if called.starts_with("one of") => "(✓)",
+                    Some(_) => "✗",
+                    None => "",
+                }
+            });
+            let cell = if cell == ["", ""] { String::new() } else { cell.join(" ") };
+            write!(table, " | {cell}")?;
+        }
+        table += " |\n";
+    }
+    Ok(table)
+}
+
+/// What it calls two mistakes at once, and faults that are in no catalogue.
+fn others(report: &[Value]) -> Result<String> {
+    let mut table = String::from(
+        "| submitted | submissions | cases that fail | silent | both named | wrong |\n|---|--:|--:|--:|--:|--:|\n",
+    );
+    let other = |line: &&Value| line["submitted"].is_string() && line["kind"] != "mistake";
+    let mut names: Vec<&str> = Vec::new();
+    for name in report.iter().filter(other).filter_map(|line| line["submitted"].as_str()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    for name in names {
+        let lines = || report.iter().filter(|line| line["submitted"] == name);
+        let called = |what: &str| lines().filter(|line| line["called"] == what).count();
+        let failed: u64 = lines().filter_map(|line| line["failed"].as_u64()).sum();
+        let (all, silent, named) = (lines().count(), called("by none"), called("by its name"));
+        let wrong = all - silent - named;
+        writeln!(table, "| {name} | {all} | {failed} | {silent} | {named} | {wrong} |")?;
     }
     Ok(table)
 }

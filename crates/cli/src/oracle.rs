@@ -49,6 +49,9 @@ pub struct CheckArgs {
     /// Only this op; may be repeated
     #[arg(long)]
     op: Vec<Op>,
+    /// Every case that fails, in full: without it the three smallest
+    #[arg(long)]
+    verbose: bool,
 }
 
 /// The options of `lowrank list`.
@@ -99,12 +102,13 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let options = Options { profile: args.profile };
     let tally = oracle::check_all(&paths, &args.submission, (&args.method, &args.op), options)?;
     match args.format {
-        Format::Table => print(&table(&tally))?,
+        Format::Table => print(&table(&tally, args.verbose))?,
         Format::Json => {
-            let lines = tally.reports.iter().flat_map(oracle::json);
+            let diagnosis = serde_json::json!({ "diagnosis": tally.diagnosis.json() });
+            let lines = tally.reports.iter().flat_map(oracle::json).chain([diagnosis]);
             print(&lines.map(|line| format!("{line}\n")).collect::<String>())?;
         }
-        Format::Junit => print(&oracle::junit(&tally.reports))?,
+        Format::Junit => print(&oracle::junit(&tally))?,
     }
     for report in &tally.reports {
         let case = &report.case;
@@ -126,17 +130,32 @@ fn judged(tally: &Tally) -> usize {
     tally.count(Verdict::Pass) + tally.count(Verdict::Fail)
 }
 
-/// What failed, then the counts by method and op.
-fn table(tally: &Tally) -> String {
-    let mut text = String::new();
+/// How many of the cases that fail are shown.
+const SHOWN: usize = 3;
+
+/// The diagnosis, the smallest cases that fail, and the counts by method and op.
+fn table(tally: &Tally, verbose: bool) -> String {
+    let mut text = format!("{}\n", tally.diagnosis);
+    for left in &tally.diagnosis.left {
+        text += &format!("  {:>6} {}, as in {}\n", left.cases, left.kind, left.example);
+    }
+    let mut failed: Vec<&Report> =
+        tally.reports.iter().filter(|report| report.verdict == Verdict::Fail).collect();
+    failed.sort_by_key(|report| report.size);
+    let shown = if verbose { failed.len() } else { failed.len().min(SHOWN) };
+    for report in &failed[..shown] {
+        text += &format!("\n{report}\n");
+    }
+    if shown < failed.len() {
+        text += &format!("\n{} more cases fail: --verbose shows them\n", failed.len() - shown);
+    }
+
     let mut groups = BTreeMap::<String, Vec<&Report>>::new();
-    for report in &tally.reports {
+    for report in tally.reports.iter().filter(|report| report.submitted()) {
         let group = report.case.rsplit_once('/').map_or("", |(group, _)| group);
         groups.entry(group.to_owned()).or_default().push(report);
-        if report.verdict == Verdict::Fail {
-            text += &format!("{report}\n\n");
-        }
     }
+    let missing = tally.reports.iter().filter(|report| !report.submitted()).count();
     let mut rows = Vec::new();
     for (group, reports) in groups {
         let count = |verdict| {
@@ -148,8 +167,14 @@ fn table(tally: &Tally) -> String {
         let counts = [Verdict::Pass, Verdict::Fail, Verdict::NotRun].map(count);
         rows.push([vec![group], counts.to_vec(), vec![format!("{worst:.3}")]].concat());
     }
-    let header = ["", "PASS", "FAIL", "NOT_RUN", "largest finite rho"];
-    text + &output::table(&header, &rows).to_string() + "\n"
+    if !rows.is_empty() {
+        let header = ["", "PASS", "FAIL", "NOT_RUN", "largest finite rho"];
+        text += &format!("\n{}\n", output::table(&header, &rows));
+    }
+    if missing > 0 {
+        text += &format!("{} cases were not submitted\n", output::count(missing));
+    }
+    text
 }
 
 /// `lowrank list`.

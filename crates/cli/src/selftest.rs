@@ -1,11 +1,13 @@
 //! `lowrank selftest`: why the oracle may be trusted.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use oracle::selftest::{
-    Contrast, MutantRow, Outcome, PRECISIONS, RULES, SelfTest, Settings, contrast, rows,
+    Called, Confusion, Contrast, Made, MutantRow, Outcome, PRECISIONS, RULES, SelfTest, Settings,
+    contrast, rows,
 };
 use oracle::{Method, Op};
 use serde_json::{Value, json};
@@ -72,7 +74,8 @@ pub fn main(args: &Args) -> Result<ExitCode> {
     Ok(if test.passed() { ExitCode::SUCCESS } else { ExitCode::from(5) })
 }
 
-/// The kill matrix by mutants, what the usual tolerances would say, then the parts: the verdict stands last.
+/// The kill matrix by mutants, what the usual tolerances would say, what the diagnosis says, then the parts: the verdict
+/// stands last.
 fn table(test: &SelfTest, contrast: Option<&[Contrast; 2]>) -> String {
     let mut header = vec!["mutant", "cases"];
     let names = PRECISIONS.map(|precision| precision.to_string());
@@ -95,6 +98,7 @@ fn table(test: &SelfTest, contrast: Option<&[Contrast; 2]>) -> String {
     if let Some(contrast) = contrast {
         text += &contrasted(contrast);
     }
+    text += &confused(&test.confusion);
     for (name, outcome) in &test.parts {
         text += &match outcome {
             Outcome::Passed(shown) => format!("PASS     {name}: {shown}\n"),
@@ -124,6 +128,58 @@ fn contrasted(contrast: &[Contrast; 2]) -> String {
     }
     let header = ["on ordinary layers, 256 x 256", "mutants failed", "right results failed"];
     format!("{}\n\n", output::lines(&header, &rows))
+}
+
+/// What the diagnosis calls each mistake in each method, and how often it calls a fault that has no name.
+fn confused(confusion: &[Confusion]) -> String {
+    let methods: Vec<Method> =
+        confusion.iter().map(|one| one.method).collect::<BTreeSet<_>>().into_iter().collect();
+    let made: Vec<String> = confusion.iter().map(|one| one.made.to_string()).collect();
+    let (mut mistakes, mut others, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    for (at, name) in made.iter().enumerate().filter(|(_, name)| seen.insert((*name).clone())) {
+        let of =
+            || confusion.iter().zip(&made).filter(|(_, made)| *made == name).map(|(one, _)| one);
+        if let Made::Mistake(_) = confusion[at].made {
+            let cell = |method: &Method| {
+                PRECISIONS
+                    .map(|precision| {
+                        let is =
+                            |one: &&Confusion| one.method == *method && one.precision == precision;
+                        of().find(is).map_or(".".into(), |one| match &one.called {
+                            Called::Right(1) => "y".into(),
+                            Called::Right(several) => format!("y/{several}"),
+                            Called::Silent => "-".into(),
+                            Called::Otherwise(_) => "NO".to_owned(),
+                        })
+                    })
+                    .join(" ")
+            };
+            mistakes.push([vec![name.clone()], methods.iter().map(cell).collect()].concat());
+        } else {
+            let count = |is: &dyn Fn(&Called) -> bool| {
+                output::count(of().filter(|one| is(&one.called)).count())
+            };
+            others.push(vec![
+                name.clone(),
+                output::count(of().map(|one| one.failed).sum()),
+                count(&|called| *called == Called::Silent),
+                count(&|called| matches!(called, Called::Right(_))),
+                count(&|called| matches!(called, Called::Otherwise(_))),
+            ]);
+        }
+    }
+    let names: Vec<String> = methods.iter().map(ToString::to_string).collect();
+    let header: Vec<&str> =
+        ["the diagnosis of"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    format!(
+        "{}\n\nIn f32 and in bf16, all cases of the method submitted with this mistake. y: called by its name, y/2: called one \
+         of 2 that the\ncases cannot tell apart, -: called by none, NO: called by another, .: no case fails.\n\n{}\n\n",
+        output::lines(&header, &mistakes),
+        output::lines(
+            &["the diagnosis of what has no name", "cases", "silent", "both named", "wrong"],
+            &others
+        )
+    )
 }
 
 /// A line for each part, each mutant, and each case with the mutants that it fails.
@@ -170,6 +226,30 @@ fn lines(test: &SelfTest, contrast: Option<&[Contrast; 2]>) -> Vec<Value> {
                 "right_failed": contrast.refused[rule],
             }));
         }
+    }
+    for one in &test.confusion {
+        let (kind, called) = (
+            match one.made {
+                Made::Mistake(_) => "mistake",
+                Made::Two(_) => "two mistakes",
+                Made::Fault(_) => "no mistake of the catalogue",
+            },
+            match &one.called {
+                Called::Right(1) => "by its name".to_owned(),
+                Called::Right(several) => format!("one of {several}"),
+                Called::Silent => "by none".to_owned(),
+                Called::Otherwise(name) => format!("otherwise: {name}"),
+            },
+        );
+        lines.push(json!({
+            "submitted": one.made.to_string(),
+            "kind": kind,
+            "method": one.method,
+            "precision": one.precision.to_string(),
+            "failed": one.failed,
+            "explained": one.explained,
+            "called": called,
+        }));
     }
     for row in &test.matrix {
         let mut line = json!({ "case": row.id });

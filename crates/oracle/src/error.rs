@@ -27,6 +27,16 @@ pub enum Error {
     Case(String),
 }
 
+impl Error {
+    /// The file; empty for what is in memory.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. } | Self::File { path, .. } => path,
+            Self::Case(_) => Path::new(""),
+        }
+    }
+}
+
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 

@@ -6,7 +6,8 @@
 //! | `case/` | a case: metadata, parameters, tensors, the folder it lies in |
 //! | `ops/` | what each op gives, with the roundings that each output goes through |
 //! | `bound/` | the bounds: the argument ([`bound`] has it whole, read it first), units, constants |
-//! | `judge/` | the verdict on a submission, and the mistake that would explain it |
+//! | `judge/` | the verdict on a submission |
+//! | `diagnosis/` | the mistakes that explain what is wrong with it |
 //! | `mutants/` | the catalogue of mistakes |
 //! | `selftest/` | the oracle on itself, with every mutant |
 //!
@@ -36,6 +37,7 @@
 
 pub mod bound;
 mod case;
+mod diagnosis;
 mod digest;
 mod emit;
 mod error;
@@ -50,6 +52,7 @@ pub use case::{
     Case, Class, Index, InitParams, InitScheme, Method, Op, OptimizerParams, Params, SCHEMA,
     Source, cases_under, equation, parse_id, read_case,
 };
+pub use diagnosis::{Diagnosis, Explanation, Left};
 pub use digest::digest;
 pub use emit::{emit, emit_file, outputs};
 pub use error::{Error, Result};

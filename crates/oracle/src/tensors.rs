@@ -124,6 +124,7 @@ impl TensorFile {
         check_length(&bytes, size).map_err(at(path))?;
         let header = u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
         (&mut file).take(header).read_to_end(&mut bytes).map_err(io(path))?;
+        check_names(&bytes[8..]).map_err(at(path))?;
         // Checks that the tensors lie end to end, each as long as its shape and type say, without overflow.
         let metadata: Metadata = serde_json::from_slice(&bytes[8..])
             .map_err(|error| at(path)(wrong(format!("a wrong safetensors header: {error}"))))?;

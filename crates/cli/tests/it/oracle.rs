@@ -70,6 +70,54 @@ fn an_honest_submission_passes_and_a_wrong_one_is_explained() {
     let failed: Vec<&Value> = lines.iter().filter(|line| line["verdict"] == "FAIL").collect();
     assert!(!failed.is_empty() && failed.iter().all(|line| line["case"] == ids[0]), "{failed:?}");
     assert!(failed.iter().all(|line| line["tensor"].is_string()), "{failed:?}");
+    // The diagnosis is the last line here, and the first one for a person.
+    let diagnosis = &lines.last().unwrap()["diagnosis"];
+    assert_eq!((&diagnosis["judged"], &diagnosis["failed"]), (&5.into(), &1.into()), "{diagnosis}");
+    assert_eq!(diagnosis["mistakes"].as_array().map(Vec::len), Some(0), "{diagnosis}");
+    let shown = text(&check(&[]).stdout);
+    assert_eq!(shown.lines().next().unwrap(), diagnosis["text"], "{shown}");
+    assert!(shown.starts_with("FAIL: 1 of 5 cases") && shown.contains(ids[0]), "{shown}");
+
+    // A file that cannot be read: a test case with an error, and the exit code says so.
+    std::fs::write(place(ids[1]), "no tensors").unwrap();
+    let output = check(&["--format", "junit"]);
+    assert_eq!(output.status.code(), Some(2));
+    let xml = text(&output.stdout);
+    assert!(
+        xml.contains("failures=\"1\" errors=\"1\"") && xml.contains("<error message="),
+        "{xml}"
+    );
+    assert!(xml.contains("<property name=\"diagnosis\" value=\"FAIL: 1 of 4 cases"), "{xml}");
+}
+
+/// The whole of a method's merge submitted with s left out: the first line names it, three cases are shown in full.
+#[test]
+fn the_first_line_is_the_diagnosis() {
+    let directory = tempfile::tempdir().unwrap();
+    let cases = Path::new(&vectors()).join("lora/merge");
+    let mutant = oracle::mutants().find(|mutant| mutant.name == "scale-missing");
+    for path in oracle::cases_under(&cases).unwrap() {
+        let (case, file) = oracle::read_case(&path).unwrap();
+        let made = |mutant| oracle::selftest::submission(&file, mutant, oracle::Profile::F32);
+        let answer = made(mutant).unwrap().or_else(|| made(None).unwrap()).unwrap();
+        let place = directory.path().join(format!("{}.safetensors", case.id.unwrap()));
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::fs::write(place, answer.to_bytes().unwrap()).unwrap();
+    }
+    let arguments =
+        ["check", "--submission", directory.path().to_str().unwrap(), "--cases", &vectors()];
+    let output = lowrank(&arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output.stdout);
+    let first = shown.lines().next().unwrap();
+    assert!(first.starts_with("FAIL: ") && first.ends_with(": s not applied"), "{first}");
+    assert!(first.contains("one mistake explains all"), "{first}");
+    assert_eq!(shown.matches("first divergence").count(), 3, "{shown}");
+    // It fits a screen, and what was not submitted is one line of it.
+    assert!(shown.lines().count() < 40, "{shown}");
+    assert!(shown.contains("cases were not submitted"), "{shown}");
+    let shown = text(&lowrank(&[&arguments[..], &["--verbose"]].concat()).stdout);
+    assert!(shown.matches("first divergence").count() > 50, "{shown}");
 }
 
 #[test]

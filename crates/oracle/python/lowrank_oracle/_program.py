@@ -52,7 +52,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def judge(
     path: Path, case: str, profile: str | None, error: str | None, tensors: dict[str, tuple[str, np.ndarray]]
 ) -> tuple[list[dict[str, Any]], str]:
-    """The verdict on each tensor of one case, and the text of a failure (empty if it is none)."""
+    """The verdict on each tensor of one case, and the text of a failure, the diagnosis first (empty if it is none)."""
     with tempfile.TemporaryDirectory(prefix="lowrank-") as folder:
         metadata = {} if error is None else {"error": error}
         named = {f"out.{name}": tensor for name, tensor in tensors.items()}
@@ -65,10 +65,12 @@ def judge(
         for line in done.stderr.splitlines():
             if line.startswith("warning: "):
                 warnings.warn(line.removeprefix("warning: "), stacklevel=4)
-        findings = [json.loads(line) for line in done.stdout.splitlines()]
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        findings = [line for line in lines if "diagnosis" not in line]
         if not findings:
             raise OracleError(f"{case}: lowrank check judged nothing: {done.stderr.strip()}")
         if done.returncode != 1:
             return findings, ""
         suite = xml.etree.ElementTree.fromstring(run(*arguments, "--format", "junit").stdout)
-        return findings, suite.findtext("testcase/failure") or "FAIL"
+        failure = suite.findtext("testcase/failure") or "FAIL"
+        return findings, f"{lines[-1]['diagnosis']['text']}\n{failure}"

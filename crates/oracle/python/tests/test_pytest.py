@@ -31,6 +31,7 @@ def test_the_text_of_a_failure(pytester):
     result.assert_outcomes(failed=len(IDS))
     result.stdout.fnmatch_lines(
         [
+            "*FAIL: 1 of 1 cases; one mistake explains it: α in the place of α/r*",
             "*lora/forward/plain-bounded [[]Plain]",
             "*y  FAIL  rho *at (*): got *, want *, bound * [[]f64]",
             "*first divergence: y",

@@ -3,11 +3,11 @@
 use ndarray::ArrayD;
 use safetensors::tensor::Dtype;
 
-use super::expected::expected;
-use super::hypothesis::explain;
-use super::tensor::{Judge, Options};
+use super::bench::Bench;
+use super::tensor::Options;
 use super::verdict::{Finding, Report, Verdict};
-use crate::case::{Case, Class, Op};
+use crate::case::{Case, Class};
+use crate::diagnosis::{Mistake, Says, Submitted, Witness, diagnose, no_refusal};
 use crate::digest::digest;
 use crate::error::{Result, wrong};
 use crate::ops::{Output, Problem, moments, sample_shape, support};
@@ -22,10 +22,14 @@ pub fn check(
     submission: Option<&TensorFile>,
     options: Options,
 ) -> Result<Report> {
-    check_case(&Case::of(file)?, file, submission, options)
+    let mut reports = [check_case(&Case::of(file)?, file, submission, options)?];
+    // One case that fails has been asked about every mistake.
+    diagnose(&mut reports, &|_, mistakes| vec![Says::Nothing; mistakes.len()]);
+    let [report] = reports;
+    Ok(report)
 }
 
-/// [`check`] of a case that was parsed already.
+/// The verdict on a case that was parsed already, and what it says of each mistake.
 pub(crate) fn check_case(
     case: &Case,
     file: &TensorFile,
@@ -37,7 +41,6 @@ pub(crate) fn check_case(
         let reason = "case: params.free is for emit alone: errors pile up freely, and no bound holds for them";
         return Err(wrong(reason));
     }
-    let class = case.class.unwrap_or_default();
     let mut report = Report {
         case: id,
         flags: case.flags.clone(),
@@ -46,41 +49,75 @@ pub(crate) fn check_case(
         hypothesis: None,
         digest: digest(file),
         warnings: Vec::new(),
+        size: 0,
+        evidence: None,
     };
     let Some(submission) = submission else { return Ok(report) };
-    let refusal = submission.metadata.get("error");
-    if class == Class::Reject {
-        let finding = judge_refusal(refusal);
+    if case.class == Some(Class::Reject) {
+        let finding = judge_refusal(submission.metadata.get("error"));
         report.verdict = finding.verdict;
         report.findings.push(finding);
+        report.evidence = (report.verdict == Verdict::Fail).then(no_refusal);
         return Ok(report);
     }
 
-    let problem = Problem::read(case, file)?;
-    let outputs = expected(case, file, &problem, &mut report.warnings)?;
-    let judge = Judge::new(case, &problem, options)?;
-    for (output, want) in &outputs {
-        let finding = match submitted(submission, &problem, &output.name) {
-            Some(Ok((tensor, dtype))) => judge.tensor(output, want, &tensor, dtype),
-            Some(Err(note)) => Finding::without_numbers(&output.name, Verdict::Fail, note),
-            None => {
-                let note =
-                    refusal.map_or("is missing".to_owned(), |error| format!("refused: {error}"));
-                Finding::without_numbers(&output.name, Verdict::Fail, note)
-            }
-        };
-        report.findings.push(finding);
-    }
-    report.warnings.extend(unexpected(submission, &outputs, class));
+    let bench = Bench::read(case, file, options)?;
+    let (findings, witness) = judge_tensors(&bench, submission);
+    report.verdict = overall(&findings);
+    report.size = bench.expected.iter().map(|(_, want)| want.len()).sum();
+    report.evidence = (report.verdict == Verdict::Fail).then(|| witness.all());
+    report.findings = findings;
+    report.warnings.extend(unexpected(submission, &bench.expected, bench.class));
     for finding in report.findings.iter().filter(|finding| finding.verdict == Verdict::NotRun) {
         let note = finding.note.as_deref().unwrap_or_default();
         report.warnings.push(format!("out.{} is not judged: {note}", finding.tensor));
     }
-    report.verdict = overall(&report.findings);
-    if report.verdict == Verdict::Fail && case.op != Op::Init {
-        report.hypothesis = explain(case, &problem, &outputs, submission, &report, &judge);
-    }
+    report.warnings.splice(0..0, bench.warnings.iter().cloned());
     Ok(report)
+}
+
+/// What a case says of these mistakes.
+///
+/// # Errors
+/// The case is wrong.
+pub(crate) fn ask_case(
+    case: &Case,
+    file: &TensorFile,
+    submission: &TensorFile,
+    options: Options,
+    mistakes: &[Mistake],
+) -> Result<Vec<Says>> {
+    if case.class == Some(Class::Reject) {
+        return Ok(vec![Says::Nothing; mistakes.len()]);
+    }
+    let bench = Bench::read(case, file, options)?;
+    Ok(judge_tensors(&bench, submission).1.of(mistakes))
+}
+
+/// The verdict on every tensor, and what can be asked about the mistakes.
+fn judge_tensors<'b>(bench: &'b Bench, submission: &TensorFile) -> (Vec<Finding>, Witness<'b>) {
+    let refusal = submission.metadata.get("error");
+    let (mut findings, mut values, mut dtypes) = (Vec::new(), Vec::new(), Vec::new());
+    for (output, want) in &bench.expected {
+        let fail = |note| Finding::without_numbers(&output.name, Verdict::Fail, note);
+        let (finding, numbers) = match submitted(submission, &bench.problem, &output.name) {
+            Some(Ok((tensor, dtype))) => {
+                let numbers = tensor.to_f64().ok().filter(|got| got.shape() == want.shape());
+                let finding = bench.judge.tensor(output, want, &tensor, dtype);
+                (finding, numbers.map(|numbers| (numbers, dtype)))
+            }
+            Some(Err(note)) => (fail(note), None),
+            None => {
+                let missing = || "is missing".to_owned();
+                (fail(refusal.map_or_else(missing, |error| format!("refused: {error}"))), None)
+            }
+        };
+        findings.push(finding);
+        dtypes.push(numbers.as_ref().map(|(_, dtype)| *dtype));
+        values.push(numbers.map(|(numbers, _)| numbers));
+    }
+    let passes = findings.iter().map(|finding| finding.verdict != Verdict::Fail).collect();
+    (findings, Witness { bench, submitted: Submitted { values, passes }, dtypes })
 }
 
 /// Where an error is expected, the submission must have one.

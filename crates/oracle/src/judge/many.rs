@@ -3,18 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::check::check_case;
+use super::check::{ask_case, check_case};
+use super::submitted::submitted;
 use super::tensor::Options;
 use super::verdict::{Report, Verdict};
-use crate::case::{Case, Index, Method, Op, cases_under, read_case};
+use crate::case::{Index, Method, Op, cases_under, read_case};
+use crate::diagnosis::{Diagnosis, Says, diagnose};
 use crate::error::{Error, Result, at, io, wrong};
-use crate::tensors::TensorFile;
 
 /// What a run over many cases came to.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// A report for each case that could be judged, or was not run.
     pub reports: Vec<Report>,
+    /// What explains the cases that fail.
+    pub diagnosis: Diagnosis,
     /// Files that could not be read, and cases that are wrong.
     pub errors: Vec<Error>,
     /// Shipped cases whose digest is not the index's.
@@ -33,7 +36,7 @@ pub fn check_all(
     options: Options,
 ) -> Result<Tally> {
     fs::read_dir(folder).map_err(io(folder))?;
-    let mut tally = Tally::default();
+    let (mut tally, mut files) = (Tally::default(), Vec::new());
     for path in paths {
         let index = if path.is_dir() { Index::of(path)? } else { Index::default() };
         for path in cases_under(path)? {
@@ -53,20 +56,31 @@ pub fn check_all(
                 tally.corrupt.push(path);
                 continue;
             }
-            match judge(&case, &file, folder, options) {
-                Ok(report) => tally.reports.push(report),
+            let judged = case.id.as_deref().ok_or_else(|| wrong("case: id is missing"));
+            let judged = judged.and_then(|id| submitted(folder, id));
+            let judged =
+                judged.and_then(|answer| check_case(&case, &file, answer.as_ref(), options));
+            match judged {
+                Ok(report) => {
+                    tally.reports.push(report);
+                    files.push(path);
+                }
                 Err(error) => tally.errors.push(at(&path)(error)),
             }
         }
     }
+    let ask = |case: usize, id: &str, mistakes: &[_]| {
+        let (case, file) = read_case(&files[case])?;
+        let Some(answer) = submitted(folder, id)? else { return Ok(Vec::new()) };
+        ask_case(&case, &file, &answer, options, mistakes)
+    };
+    let ids: Vec<String> = tally.reports.iter().map(|report| report.case.clone()).collect();
+    tally.diagnosis = diagnose(&mut tally.reports, &|case, mistakes| {
+        // A file that has changed since it was judged says nothing any more.
+        let says: Result<Vec<Says>> = ask(case, &ids[case], mistakes);
+        says.unwrap_or_else(|_| vec![Says::Nothing; mistakes.len()])
+    });
     Ok(tally)
-}
-
-fn judge(case: &Case, file: &TensorFile, folder: &Path, options: Options) -> Result<Report> {
-    let id = case.id.as_ref().ok_or_else(|| wrong("case: id is missing"))?;
-    let path = folder.join(format!("{id}.safetensors"));
-    let submission = if path.exists() { Some(TensorFile::read(&path)?) } else { None };
-    check_case(case, file, submission.as_ref(), options)
 }
 
 impl Tally {

@@ -1,20 +1,21 @@
 //! The verdict on a submission, and what would explain it.
 //!
-//! `check.rs` goes through the tensors of a case, `tensor.rs` judges one of them, `compare.rs` its elements. Where a case
-//! fails, `hypothesis.rs` looks for the mistake. `many.rs` does it for folders.
+//! `bench.rs` makes a case ready, `check.rs` goes through its tensors, `tensor.rs` judges one of them, `compare.rs` its
+//! elements. `many.rs` does it for folders. What explains a failure is the business of [`diagnosis`](crate::diagnosis).
 
+mod bench;
 mod check;
 mod compare;
 mod expected;
-mod hypothesis;
 mod many;
 mod report;
+mod submitted;
 mod tensor;
 mod verdict;
 
+pub(crate) use bench::Bench;
 pub use check::check;
 pub(crate) use check::check_case;
-pub(crate) use expected::expected;
 pub use many::{Tally, check_all};
 pub use report::{json, junit};
 pub(crate) use tensor::Judge;

@@ -1,7 +1,10 @@
 //! Reports for programs: a JSON object a line, and JUnit's XML.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
+use super::many::Tally;
 use super::verdict::{Finding, Report, Verdict};
 
 /// One line for each tensor; a case that was not run has one line without a tensor.
@@ -38,16 +41,27 @@ fn number(value: f64) -> Value {
     if value.is_finite() { json!(value) } else { json!(value.to_string()) }
 }
 
-/// A `testsuite` with a `testcase` for each case.
-pub fn junit(reports: &[Report]) -> String {
-    let count = |verdict| reports.iter().filter(|report| report.verdict == verdict).count();
+/// A `testsuite` with a `testcase` for each case, and one with an `error` for each file that could not be judged. The
+/// diagnosis is its property `diagnosis`.
+pub fn junit(tally: &Tally) -> String {
+    let count = |verdict| tally.count(verdict);
     let (failures, skipped) = (count(Verdict::Fail), count(Verdict::NotRun));
-    let tests = reports.len();
+    let corrupt =
+        |path: &PathBuf| (path.clone(), "not the case that index.json lists: corrupt".into());
+    let errors: Vec<(PathBuf, String)> = tally
+        .errors
+        .iter()
+        .map(|error| (error.path().to_owned(), error.to_string()))
+        .chain(tally.corrupt.iter().map(corrupt))
+        .collect();
+    let (tests, broken) = (tally.reports.len() + errors.len(), errors.len());
+    let diagnosis = escaped(&tally.diagnosis.to_string());
     let mut xml = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"lowrank check\" tests=\"{tests}\" \
-         failures=\"{failures}\" errors=\"0\" skipped=\"{skipped}\">\n"
+         failures=\"{failures}\" errors=\"{broken}\" skipped=\"{skipped}\">\n  <properties>\n    \
+         <property name=\"diagnosis\" value=\"{diagnosis}\"/>\n  </properties>\n"
     );
-    for report in reports {
+    for report in &tally.reports {
         let (class, name) = report.case.rsplit_once('/').unwrap_or(("", &report.case));
         let head = format!(
             "  <testcase classname=\"{}\" name=\"{}\"",
@@ -63,6 +77,12 @@ pub fn junit(reports: &[Report]) -> String {
                 format!("{head}><failure message=\"{message}\">{text}</failure></testcase>\n")
             }
         };
+    }
+    for (path, message) in errors {
+        let (name, message) = (escaped(&path.to_string_lossy()), escaped(&message));
+        xml += &format!(
+            "  <testcase classname=\"unreadable\" name=\"{name}\"><error message=\"{message}\"/></testcase>\n"
+        );
     }
     xml + "</testsuite>\n"
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::bound::Profile;
+use crate::diagnosis::Evidence;
 
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,12 +69,16 @@ pub struct Report {
     pub verdict: Verdict,
     /// Each expected tensor, in the order it is computed in: the first that fails is where it goes wrong.
     pub findings: Vec<Finding>,
-    /// The mistake that gives these numbers.
+    /// The mistake that the diagnosis names for these numbers, or else what the wrong ones have in common.
     pub hypothesis: Option<String>,
     /// Of the case.
     pub digest: String,
     /// What is odd and not judged.
     pub warnings: Vec<String>,
+    /// How many numbers are expected.
+    pub size: usize,
+    /// What it says of each mistake, where it fails.
+    pub(crate) evidence: Option<Evidence>,
 }
 
 impl Finding {
@@ -86,6 +91,11 @@ impl Finding {
 }
 
 impl Report {
+    /// Was there a submission for it?
+    pub fn submitted(&self) -> bool {
+        !self.findings.is_empty()
+    }
+
     /// The first tensor that fails: those before it are right, so this is where it goes wrong.
     pub fn divergence(&self) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.verdict == Verdict::Fail)

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lora::Scaling;
 use ndarray::ArrayD;
 
 use crate::case::{Method, Op};
@@ -24,6 +25,21 @@ pub(super) fn factor(problem: &mut Problem, factor: f64) -> bool {
             factor.is_finite() && factor != 1.0
         }
     }
+}
+
+/// The problem with s = 1. False if that is what it was, or the method has no s.
+pub(super) fn scale_of_one(problem: &mut Problem) -> bool {
+    let rank = problem.inputs.dims.rank as f64;
+    let scale = problem.scale().unwrap_or(1.0);
+    if scale == 0.0 && problem.method != Method::Vera {
+        // No factor makes 1 of 0.
+        problem.params.alpha = match problem.params.scaling {
+            Scaling::AlphaOverR => rank,
+            Scaling::RsLora => rank.sqrt(),
+        };
+        return rank > 0.0;
+    }
+    factor(problem, 1.0 / scale)
 }
 
 /// The results of a changed problem.

@@ -83,7 +83,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
 
 /// y = x Wᵀ + bias + mask ⊙ (s x Aᵀ Bᵀ)/(1 − p). The mask of the input is as good as any, repeated where out > in.
 fn on_output(problem: &Problem, op: Op, right: &[Output]) -> Result<Option<Vec<Output>>> {
-    let Some(mask) = problem.inputs.mask() else { return Ok(None) };
+    let Some(mask) = problem.inputs.mask().filter(|mask| !mask.is_empty()) else {
+        return Ok(None);
+    };
     let bare = changed(problem, op, |problem| {
         problem.params.dropout_p = 0.0;
         problem.inputs.remove_masks() && factor(problem, 0.0)

@@ -1,6 +1,6 @@
 //! A backward pass that is wrong where the forward pass is right.
 
-use super::change::{factor, mixed};
+use super::change::{factor, mixed, scale_of_one};
 use super::mutant::Change::OfOutputs;
 use super::mutant::{MASKED, Mutant, SCALED};
 use crate::case::Op;
@@ -20,13 +20,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "gradients-without-scale",
         "s left out of the gradients of A and B",
-        OfOutputs(|problem, op, right| {
-            let scale = problem.scale()?;
-            mixed(problem, op, right, of_parameters, |problem| factor(problem, 1.0 / scale))
-        }),
+        OfOutputs(|problem, op, right| mixed(problem, op, right, of_parameters, scale_of_one)),
     )
     .of(SCALED)
-    .in_ops(BACKWARD),
+    .in_ops(BACKWARD)
+    .never_alone(),
     Mutant::new(
         "gradients-from-undropped-x",
         "gradients of the parameters from x in the place of x̃",
@@ -35,7 +33,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }),
     )
     .of(MASKED)
-    .in_ops(BACKWARD),
+    .in_ops(BACKWARD)
+    .never_alone(),
     Mutant::new(
         "gradients-averaged",
         "gradients of the parameters averaged over the tokens, not summed",

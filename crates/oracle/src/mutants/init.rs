@@ -1,11 +1,14 @@
 //! What A and B hold before the first step.
 
-use ndarray::arr1;
+use std::sync::Arc;
 
-use super::change::{named, put, with_value};
+use ndarray::{ArrayD, arr1};
+
+use super::change::{named, put};
 use super::mutant::Change::{OfOutputs, OfProblem};
 use super::mutant::{Mutant, SCALED};
 use crate::case::{InitScheme, Method, Op};
+use crate::error::{Result, wrong};
 use crate::ops::Output;
 
 const INIT: &[Op] = &[Op::Init];
@@ -54,8 +57,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             let moments = arr1(&[0.0, second, 3.0 * second * second]).into_dyn();
             // Of 40,000 draws the largest is beyond 4 σ.
             let support = arr1(&[-4.0, 4.0]).into_dyn() * second.sqrt();
-            let outputs = with_value(right, &format!("{a}.moments"), moments, 9.0);
-            Ok(Some(with_value(&outputs, &format!("{a}.support"), support, 1.0)))
+            // Var x² is 2 σ⁴ where it was 4/5 σ⁴, Var x⁴ 96 σ⁸ where it was 144/25 σ⁸.
+            let wider = [1.0, 2.5_f64.sqrt(), (50.0_f64 / 3.0).sqrt()];
+            let name = format!("{a}.moments");
+            let outputs = replaced(right, &name, moments, (&name, arr1(&wider).into_dyn()))?;
+            let (name, same) = (format!("{a}.support"), arr1(&[1.0, 1.0]).into_dyn());
+            Ok(Some(replaced(&outputs, &name, support, (&name, same))?))
         }),
     )
     .in_ops(INIT),
@@ -69,9 +76,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
             };
             let mut outputs = right.to_vec();
             for kind in ["moments", "support"] {
-                let Some(from) = named(right, &format!("{from}.{kind}")) else { return Ok(None) };
-                let value = from.value.clone();
-                outputs = with_value(&outputs, &format!("{to}.{kind}"), value, 1.0);
+                let from = format!("{from}.{kind}");
+                let Some(value) = named(right, &from).map(|output| output.value.clone()) else {
+                    return Ok(None);
+                };
+                let same = value.mapv(|_| 1.0);
+                outputs = replaced(&outputs, &format!("{to}.{kind}"), value, (&from, same))?;
             }
             Ok(Some(outputs))
         }),
@@ -97,12 +107,31 @@ fn first(method: Method) -> (&'static str, f64) {
 /// Every draw multiplied.
 fn stretched(right: &[Output], tensor: &str, factor: f64) -> Option<Vec<Output>> {
     let (moments, support) = (format!("{tensor}.moments"), format!("{tensor}.support"));
-    let powers = arr1(&[1, 2, 4].map(|power| factor.powi(power))).into_dyn();
+    let powers = arr1(&[1, 2, 4].map(|power| factor.abs().powi(power))).into_dyn();
     let [of_moments, of_support] = [
-        named(right, &moments)?.value.clone() * powers,
+        named(right, &moments)?.value.clone() * &powers,
         named(right, &support)?.value.clone() * factor,
     ];
-    let widest = factor.abs().max(1.0).powi(4);
-    let outputs = with_value(right, &moments, of_moments, widest);
-    Some(with_value(&outputs, &support, of_support, widest))
+    let outputs = replaced(right, &moments, of_moments, (&moments, powers)).ok()?;
+    let widths = arr1(&[factor.abs(); 2]).into_dyn();
+    replaced(&outputs, &support, of_support, (&support, widths)).ok()
+}
+
+/// One statistic replaced: its bound is that of the statistic that is named, times the factors.
+fn replaced(
+    right: &[Output],
+    name: &str,
+    value: ArrayD<f64>,
+    (like, factors): (&str, ArrayD<f64>),
+) -> Result<Vec<Output>> {
+    let like = named(right, like).ok_or_else(|| wrong(format!("{like} is not there")))?.clone();
+    let replace = |output: &Output| match output.name == name {
+        true => {
+            let (bound, factors) = (like.bound.clone(), factors.clone());
+            let bound = Arc::new(move |units: &_| bound(units) * &factors);
+            Output { value: value.clone(), bound, ..output.clone() }
+        }
+        false => output.clone(),
+    };
+    Ok(right.iter().map(replace).collect())
 }

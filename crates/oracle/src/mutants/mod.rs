@@ -1,8 +1,8 @@
 //! Mistakes that were made, or could be: the catalogue of mutants. Each is a change of the problem that is computed, or of
 //! what is made of right results.
 //!
-//! Two use it. [`check`](crate::judge::check) computes a case that failed once more with each of them, and names the one that
-//! gives the submission's numbers. [`selftest`](crate::selftest) submits each of them, and every one must fail.
+//! Two use it. [`diagnosis`](crate::diagnosis) computes a case that failed once more with each of them, and names the one
+//! that gives the submission's numbers. [`selftest`](crate::selftest) submits each of them, and every one must fail.
 //!
 //! Left out, since the contract has no such layers: convolutions (candle-lora's untransposed delta is
 //! `delta-not-transposed`, on a weight stored \[in, out\]) and embeddings (PEFT #3499, a group that stays empty, is
@@ -23,7 +23,7 @@ mod vera;
 use mutant::Change;
 pub use mutant::Mutant;
 
-/// All of them, in the order in which the checker tries them: of two that explain as much, the first is named.
+/// All of them, in the order in which they are listed.
 pub fn mutants() -> impl Iterator<Item = &'static Mutant> {
     let groups = [
         scale::MUTANTS,

@@ -37,6 +37,8 @@ pub struct Mutant {
     pub ops: &'static [Op],
     /// It lies in the precision: in bf16 these are the numbers of honest code.
     pub honest_in_bf16: bool,
+    /// May it be made in one tensor of a backward pass alone? Not where another mistake of the list, made so, is the same.
+    pub(crate) alone: bool,
     change: Change,
 }
 
@@ -55,7 +57,8 @@ impl Mutant {
     /// Of all methods, in all ops that compute numbers.
     pub(super) const fn new(name: &'static str, what: &'static str, change: Change) -> Self {
         let (methods, ops) = (Method::ALL, NUMBERS);
-        Self { name, what, seen: "", methods, ops, honest_in_bf16: false, change }
+        let (seen, honest_in_bf16, alone) = ("", false, true);
+        Self { name, what, seen, methods, ops, honest_in_bf16, alone, change }
     }
 
     /// Where it was made.
@@ -82,6 +85,12 @@ impl Mutant {
         self
     }
 
+    /// It is what another mistake of the list is when made in these tensors.
+    pub(super) const fn never_alone(mut self) -> Self {
+        self.alone = false;
+        self
+    }
+
     /// Does it give numbers where an error is expected?
     pub(crate) fn ignores_errors(&self) -> bool {
         matches!(self.change, Change::NoRefusal)
@@ -95,20 +104,24 @@ impl Mutant {
         problem: &Problem,
         right: &[Output],
     ) -> Option<Vec<Output>> {
-        if !self.methods.contains(&problem.method) || !self.ops.contains(&op) {
-            return None;
-        }
         match self.change {
-            Change::OfProblem(change) => {
-                let mut mistaken = problem.clone();
-                if !change(&mut mistaken, op) {
-                    return None;
-                }
-                evaluate(op, &mistaken).ok()
+            Change::OfProblem(_) => evaluate(op, &self.problem(op, problem)?).ok(),
+            Change::OfOutputs(change) if self.applies(op, problem) => {
+                change(problem, op, right).ok().flatten()
             }
-            Change::OfOutputs(change) => change(problem, op, right).ok().flatten(),
-            Change::NoRefusal => None,
+            _ => None,
         }
+    }
+
+    /// The problem with the mistake in it; `None` where it does not apply, changes nothing, or lies in the results.
+    pub(crate) fn problem(&self, op: Op, problem: &Problem) -> Option<Problem> {
+        let Change::OfProblem(change) = self.change else { return None };
+        let mut mistaken = problem.clone();
+        (self.applies(op, problem) && change(&mut mistaken, op)).then_some(mistaken)
+    }
+
+    fn applies(&self, op: Op, problem: &Problem) -> bool {
+        self.methods.contains(&problem.method) && self.ops.contains(&op)
     }
 }
 

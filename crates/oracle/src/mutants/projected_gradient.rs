@@ -125,7 +125,12 @@ fn projected(
     let gradient = gradient.into_dimensionality().map_err(wrong)?;
     let value = make(&gradient, problem, problem.scale()?)?.into_dyn();
     if op == Op::Backward {
-        return Ok(Some(with_value(right, "projected_grad_lora_B", value, 2.0)));
+        // An error of ĝ is an error of this, larger by as much as this is larger.
+        let largest = |array: &ArrayD<f64>| array.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
+        let right_one = named(right, "projected_grad_lora_B").map(|output| largest(&output.value));
+        let larger = largest(&value) / right_one.unwrap_or(1.0);
+        let times = 2.0 * if larger.is_finite() { larger.max(1.0) } else { 1.0 };
+        return Ok(Some(with_value(right, "projected_grad_lora_B", value, times)));
     }
     let step = changed(problem, op, |problem| {
         problem.params.variant = Variant::Plain;

@@ -3,7 +3,7 @@
 use lora::Scaling;
 use ndarray::ArrayD;
 
-use super::change::{factor, named, put, with_value};
+use super::change::{factor, named, put, scale_of_one, with_value};
 use super::mutant::Change::{OfOutputs, OfProblem};
 use super::mutant::{LAYER, MERGES, Mutant, PASSES, SCALED};
 use super::projected_gradient::in_bf16;
@@ -42,16 +42,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }),
     )
     .of(SCALED),
-    Mutant::new(
-        "scale-missing",
-        "s not applied",
-        OfProblem(|problem, _| {
-            let scale = problem.scale().unwrap_or(1.0);
-            factor(problem, 1.0 / scale)
-        }),
-    )
-    .of(SCALED)
-    .in_ops(LAYER),
+    Mutant::new("scale-missing", "s not applied", OfProblem(|problem, _| scale_of_one(problem)))
+        .of(SCALED)
+        .in_ops(LAYER),
     Mutant::new(
         "base-scaled",
         "the frozen term scaled by s too",

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::confusion::Tested;
 use super::matrix::{self, CaseRow};
 use crate::case::{Class, Index, read_case};
 use crate::digest::digest;
@@ -19,6 +20,8 @@ pub(super) struct CaseResult {
     /// Where right results fail.
     pub honest: Vec<String>,
     pub row: Option<CaseRow>,
+    /// What it says of whatever was submitted to be diagnosed.
+    pub tested: Option<Tested>,
     /// Must it be refused?
     pub refused: bool,
 }
@@ -52,10 +55,12 @@ pub(super) fn test_case(path: &Path, index: &Index) -> CaseResult {
             Err(error) => result.reference.push(format!("{id}: {error}")),
         },
     }
-    match matrix::row(&case, &file) {
-        Ok(row) => {
+    match matrix::row_and_trials(&case, &file) {
+        Ok((row, trials)) => {
             result.honest.extend(row.refuted());
             result.row = Some(row);
+            let (path, method, op) = (path.to_owned(), case.method, case.op);
+            result.tested = Some(Tested { path, method, op, trials });
         }
         Err(error) => result.honest.push(format!("{id}: {error}")),
     }

@@ -8,12 +8,13 @@ use half::bf16;
 use ndarray::{Array2, ArrayD};
 use safetensors::tensor::Dtype;
 
+use super::confusion::{Trial, refusals, trials};
 use crate::bound::Profile;
 use crate::case::{Case, Class, Method};
 use crate::error::Result;
-use crate::judge::{Judge, Verdict, expected};
+use crate::judge::{Bench, Judge, Verdict};
 use crate::mutants::{Mutant, mutants};
-use crate::ops::{Output, Problem};
+use crate::ops::Output;
 use crate::tensors::{Tensor, TensorFile};
 
 /// The precisions a mutant must fail in.
@@ -26,7 +27,7 @@ pub const RULES: [(&str, [[f64; 2]; 2]); 3] = [
     ("torch.testing", [[1.3e-6, 1e-5], [1.6e-2, 1e-5]]),
 ];
 
-const DTYPES: [Dtype; 2] = [Dtype::F32, Dtype::BF16];
+pub(super) const DTYPES: [Dtype; 2] = [Dtype::F32, Dtype::BF16];
 
 /// One mutant on one case in one precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,6 +65,16 @@ pub struct CaseRow {
 }
 
 impl CaseRow {
+    fn empty(case: &Case) -> Self {
+        Self {
+            id: case.id.clone().unwrap_or_default(),
+            method: case.method,
+            class: case.class.unwrap_or_default(),
+            cells: Vec::new(),
+            honest: Default::default(),
+        }
+    }
+
     /// Where the right results fail.
     pub(super) fn refuted(&self) -> impl Iterator<Item = String> {
         let failed = PRECISIONS.iter().zip(&self.honest).filter(|(_, kill)| kill.killed);
@@ -75,29 +86,37 @@ impl CaseRow {
 
 /// The mutants on one case.
 pub(super) fn row(case: &Case, file: &TensorFile) -> Result<CaseRow> {
-    let class = case.class.unwrap_or_default();
-    let id = case.id.clone().unwrap_or_default();
-    let mut row =
-        CaseRow { id, method: case.method, class, cells: Vec::new(), honest: Default::default() };
-    if class == Class::Reject {
+    let bench = Bench::read(case, file, Default::default())?;
+    let right = bench.right();
+    let made: Vec<_> = bench.mistaken(mutants(), &right).collect();
+    Ok(row_of(case, &bench, &right, &made))
+}
+
+/// The mutants on one case, and all that is submitted to be diagnosed.
+pub(super) fn row_and_trials(case: &Case, file: &TensorFile) -> Result<(CaseRow, Vec<Trial>)> {
+    if case.class == Some(Class::Reject) {
         let kill = Kill { killed: true, certain: true, rules: [false; 3] };
         let careless = mutants().filter(|mutant| mutant.ignores_errors());
-        row.cells = careless.map(|mutant| Cell { mutant, kills: [kill; 2] }).collect();
-        return Ok(row);
+        let cells = careless.map(|mutant| Cell { mutant, kills: [kill; 2] }).collect();
+        return Ok((CaseRow { cells, ..CaseRow::empty(case) }, refusals()));
     }
-    let problem = Problem::read(case, file)?;
-    let expected = expected(case, file, &problem, &mut Vec::new())?;
-    let judge = Judge::new(case, &problem, Default::default())?;
-    let right: Vec<Output> = expected.iter().map(|(output, _)| output.clone()).collect();
-    let at = |made: &[Output]| [0, 1].map(|p| kill(&judge, class, &expected, made, p));
-    row.honest = at(&right);
-    for mutant in mutants() {
-        let Some(made) = mutant.outputs(case.op, &problem, &right) else { continue };
-        if differs(&right, &made, class) {
-            row.cells.push(Cell { mutant, kills: at(&made) });
-        }
-    }
-    Ok(row)
+    let bench = Bench::read(case, file, Default::default())?;
+    let right = bench.right();
+    let made: Vec<_> = bench.mistaken(mutants(), &right).collect();
+    Ok((row_of(case, &bench, &right, &made), trials(case, &bench, &made)))
+}
+
+fn row_of(
+    case: &Case,
+    bench: &Bench,
+    right: &[Output],
+    made: &[(&'static Mutant, Vec<Output>)],
+) -> CaseRow {
+    let class = bench.class;
+    let at = |made: &[Output]| [0, 1].map(|p| kill(&bench.judge, class, &bench.expected, made, p));
+    let changed = made.iter().filter(|(_, made)| differs(right, made, class));
+    let cells = changed.map(|(mutant, made)| Cell { mutant, kills: at(made) }).collect();
+    CaseRow { honest: at(right), cells, ..CaseRow::empty(case) }
 }
 
 /// A pass: its outputs by name, from its inputs by name and the rounding of the format.
@@ -106,9 +125,7 @@ pub(super) type Pass =
 
 /// What is said, in each precision, about right code that rounds as it goes.
 pub(super) fn honest_row(case: &Case, file: &TensorFile, pass: Pass) -> Result<[Kill; 2]> {
-    let problem = Problem::read(case, file)?;
-    let expected = expected(case, file, &problem, &mut Vec::new())?;
-    let judge = Judge::new(case, &problem, Default::default())?;
+    let Bench { problem, expected, judge, .. } = Bench::read(case, file, Default::default())?;
     Ok([0, 1].map(|precision| {
         let round = |number: f64| match precision {
             0 => f64::from(number as f32),

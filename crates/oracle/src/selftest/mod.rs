@@ -7,9 +7,11 @@
 //! | reference | the crates agree with every case within the bound of `f64`, and refuse what must be refused |
 //! | honest | the right results, rounded once to f32 and to bf16, pass |
 //! | mutants | each mistake, in each method it applies to, fails at least one case in f32 and one in bf16, however it rounds |
+//! | diagnosis | whole submissions with a mistake are called by its name, and no other one by any |
 
 mod by_mutant;
 mod case;
+mod confusion;
 mod contrast;
 mod generator;
 mod jobs;
@@ -20,6 +22,7 @@ mod settings;
 mod submission;
 
 pub use by_mutant::{MutantRow, Survivor, rows, survivors};
+pub use confusion::{Called, Confusion, FAULTS, Fault, Made, PAIRS};
 pub use contrast::{Contrast, contrast};
 pub use matrix::{CaseRow, Cell, Kill, PRECISIONS, RULES};
 pub use run::selftest;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::by_mutant::{rows, survivors};
 use super::case::{CaseResult, test_case};
+use super::confusion::{Called, Confusion, Made, confusion};
 use super::generator;
 use super::jobs::run;
 use super::settings::{Outcome, SelfTest, Settings};
@@ -78,7 +79,7 @@ pub fn selftest(settings: &Settings, progress: &(dyn Fn(usize, usize) + Sync)) -
     Ok(summary(cases, &listed, generated, settings))
 }
 
-/// The five parts, from what each case came to.
+/// The six parts, from what each case came to.
 fn summary(
     results: Vec<CaseResult>,
     listed: &BTreeSet<String>,
@@ -98,12 +99,15 @@ fn summary(
         .map(|id| format!("{id}: index.json lists it and there is no file"))
         .collect();
     let (mut reference, mut honest, mut matrix) = (Vec::new(), Vec::new(), Vec::new());
+    let mut tested = Vec::new();
     for result in results {
         digests.extend(result.digest);
         reference.extend(result.reference);
         honest.extend(result.honest);
         matrix.extend(result.row);
+        tested.extend(result.tested);
     }
+    let confusion = confusion(&tested);
     let survivors = survivors(&matrix, settings.everything());
     let killed = rows(&matrix).iter().filter(|row| row.changed > 0).count();
     let cells: usize = matrix.iter().map(|row| row.cells.len()).sum();
@@ -134,7 +138,28 @@ fn summary(
                     ),
                 ),
             ),
+            ("diagnosis", diagnosis(&confusion, settings.everything())),
         ],
         matrix,
+        confusion,
+    }
+}
+
+/// No wrong name at all, and of the catalogue, on all cases, at least 95 % named.
+fn diagnosis(confusion: &[Confusion], everything: bool) -> Outcome {
+    let wrong = |one: &&Confusion| matches!(one.called, Called::Otherwise(_));
+    let mut lines: Vec<String> = confusion.iter().filter(wrong).map(ToString::to_string).collect();
+    let catalogue = || confusion.iter().filter(|one| matches!(one.made, Made::Mistake(_)));
+    let named = catalogue().filter(|one| matches!(one.called, Called::Right(_))).count();
+    let (all, others) = (catalogue().count(), confusion.len() - catalogue().count());
+    if everything && named * 100 < all * 95 {
+        lines
+            .push(format!("{named} of {all} mistakes of the catalogue are named: fewer than 95 %"));
+    }
+    match lines.is_empty() {
+        true => Outcome::Passed(format!(
+            "{named} of {all} submissions with a mistake are named, none of {all} and of {others} others wrongly"
+        )),
+        false => Outcome::Failed(lines),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::confusion::Confusion;
 use super::matrix::CaseRow;
 use crate::case::{Method, Op};
 
@@ -47,10 +48,12 @@ pub enum Outcome {
 /// What came of it.
 #[derive(Clone, Debug)]
 pub struct SelfTest {
-    /// The five parts, by name.
-    pub parts: [(&'static str, Outcome); 5],
+    /// The six parts, by name.
+    pub parts: [(&'static str, Outcome); 6],
     /// A row for each case that could be judged, sorted by id.
     pub matrix: Vec<CaseRow>,
+    /// What is said of whole submissions whose mistake is known.
+    pub confusion: Vec<Confusion>,
 }
 
 impl SelfTest {

@@ -5,9 +5,9 @@ use safetensors::tensor::Dtype;
 use crate::bound::Profile;
 use crate::case::{Case, Class};
 use crate::error::{Result, wrong};
-use crate::judge::expected;
+use crate::judge::Bench;
 use crate::mutants::Mutant;
-use crate::ops::{Output, Problem};
+use crate::ops::Output;
 use crate::tensors::{Tensor, TensorFile};
 
 /// What an implementation would submit that rounds once: with this mistake, or with none. `None` where the mistake does not
@@ -35,13 +35,13 @@ pub fn submission(
         }
         return Ok(mutant.is_none_or(Mutant::ignores_errors).then_some(made));
     }
-    let problem = Problem::read(&case, file)?;
-    let expected = expected(&case, file, &problem, &mut Vec::new())?;
-    let right: Vec<Output> = expected.iter().map(|(output, _)| output.clone()).collect();
+    let bench = Bench::read(&case, file, Default::default())?;
     let outputs = match mutant {
         // The file's own numbers, which are correctly rounded.
-        None => expected.into_iter().map(|(output, value)| Output { value, ..output }).collect(),
-        Some(mutant) => match mutant.outputs(case.op, &problem, &right) {
+        None => {
+            bench.expected.into_iter().map(|(output, value)| Output { value, ..output }).collect()
+        }
+        Some(mutant) => match mutant.outputs(case.op, &bench.problem, &bench.right()) {
             Some(outputs) => outputs,
             None => return Ok(None),
         },

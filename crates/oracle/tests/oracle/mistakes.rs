@@ -37,12 +37,10 @@ fn the_scale() {
         explained(&of(5.0, "alpha_over_r"), &of(0.0, "alpha_over_r"), first, "left out");
         explained(&of(5.0, "alpha_over_r"), &of(-5.0, "alpha_over_r"), first, "wrong sign");
     }
-    // s in a gradient only.
+    // A gradient alone is one number in one case, its factor. That is said, and a name only where it is far from right.
     let case = emitted(&layer("lora", "backward", r#""params":{"alpha":5}"#));
     for name in ["grad_lora_A", "grad_lora_B"] {
-        for (factor, text) in
-            [(2.5, "s applied twice"), (0.4, "s not applied"), (-1.0, "sign"), (0.5, "want/2")]
-        {
+        for (factor, text) in [(2.5, "2.5000 times"), (0.5, "0.5000 times"), (-1.0, "sign")] {
             let mut submission = in_f32(&case);
             put(&mut submission, &format!("out.{name}"), |grad| grad * factor);
             submitted(&case, &submission, name, text);
@@ -191,9 +189,9 @@ fn other_tensors() {
         (submission.tensors["out.y"].clone(), submission.tensors["out.grad_x"].clone());
     submission.tensors.insert("out.y".into(), grad_x);
     submission.tensors.insert("out.grad_x".into(), y);
-    submitted(&case, &submission, "y", "y holds grad_x");
+    submitted(&case, &submission, "y", "y: holds grad_x; grad_x: holds y");
 
     let mut submission = in_f32(&case);
     put(&mut submission, "out.grad_x", |grad| grad.t().as_standard_layout().to_owned());
-    submitted(&case, &submission, "grad_x", "transposed");
+    submitted(&case, &submission, "grad_x", "grad_x: transposed");
 }

@@ -18,6 +18,19 @@ impl Inputs {
         !self.masks.is_empty()
     }
 
+    /// The mask of each token for the next one. False if that changes none.
+    pub fn roll_masks(&mut self) -> bool {
+        let mut changed = false;
+        for mask in self.masks.values_mut() {
+            let rows = mask.nrows();
+            let rolled =
+                Array2::from_shape_fn(mask.dim(), |(i, j)| mask[[(i + rows - 1) % rows, j]]);
+            changed |= rolled != *mask;
+            *mask = rolled;
+        }
+        changed
+    }
+
     /// A mask of about one half for every x, where there is none. False if there is one, or no x.
     pub fn make_masks(&mut self) -> bool {
         if !self.masks.is_empty() {
