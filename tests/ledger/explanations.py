@@ -59,7 +59,7 @@ def of(what, dtype, case, findings):
 def confirmed(key, case, run, findings):
     """Does the case pass once the explanation is taken away? 1 or 0."""
     if key == "peft-rs-vera":  # the oracle computed the case again with this very mistake in it
-        return int(findings[0]["hypothesis"] == "the low-rank term left out")
+        return int("the low-rank term left out" in (findings[0]["hypothesis"] or ""))
     if key == "candle-no-tokens":
         return int(case.x.size == 0)
     case = lowrank_oracle.load(case.id)  # torch may have written into the arrays of the first run

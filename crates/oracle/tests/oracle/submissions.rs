@@ -69,7 +69,7 @@ fn right_answers_pass() {
     assert_eq!(tally.diagnosis.to_string(), "PASS: all 3 cases");
 }
 
-/// None of them is opened, or even listed. (A million were tried by hand; they take a minute to make.)
+/// None of them is opened, or even listed.
 #[test]
 fn many_files_that_no_case_asks_for() {
     let folders = Folders::new();
