@@ -9,7 +9,7 @@ use super::{Outcome, Step};
 use crate::process::{capture, cargo, check, command, first_line, run, run_lines};
 use crate::tally::{Reader, Tally};
 use crate::workspace::{examples, methods};
-use crate::{book, dependencies, gpu, model, selftest, unsafe_code, wheel};
+use crate::{book, dependencies, gpu, live, model, selftest, unsafe_code, wheel};
 
 const fn step(name: &'static str, what: &'static str, run: fn() -> Result<Outcome>) -> Step {
     Step { name, what, run, inputs: None }
@@ -102,24 +102,17 @@ fn packages<'a>(command: &'a mut Command, names: &[String]) -> &'a mut Command {
 
 /// Without C, threads and files. Where there is no wasm32, the same code is checked for this machine.
 fn wasm() -> Result<Outcome> {
-    const TARGET: &str = "wasm32-unknown-unknown";
-    let missing = match has(TARGET) {
-        true => None,
-        false => match capture(&mut command("rustup", ["target", "add", TARGET])) {
-            Ok((true, _)) => None,
-            Ok((false, output)) => Some(output.lines().last().unwrap_or_default().to_owned()),
-            Err(error) => Some(error.to_string()),
-        },
-    };
+    let missing = live::ensure_target().err();
     let mut lint = cargo();
     lint.args(["clippy", "--lib", "--no-default-features"]);
     if missing.is_none() {
-        lint.args(["--target", TARGET]);
+        lint.args(["--target", live::TARGET]);
     }
     let browser = with_methods(["adapter", "rank", "llama", "oracle"])?;
     clippy(packages(&mut lint, &browser))?;
-    Ok(missing
-        .map_or(Outcome::Passed, |why| Outcome::Skipped(format!("no target {TARGET}: {why}"))))
+    Ok(missing.map_or(Outcome::Passed, |why| {
+        Outcome::Skipped(format!("no target {}: {why}", live::TARGET))
+    }))
 }
 
 /// Whether rustc has a standard library for a target.
