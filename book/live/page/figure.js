@@ -73,6 +73,10 @@ export function slider({ label, min, max, step = 1, place, at = (x) => x, show =
     get value() {
       return setting();
     },
+    set most(x) {
+      input.max = x;
+      update();
+    },
     set place(x) {
       input.value = x;
       update();
@@ -100,45 +104,54 @@ export function toAddress(id, settings) {
   history.replaceState(null, "", `#${id}:${new URLSearchParams(settings)}`);
 }
 
-/** The figure of this id, emptied of its still text and styled. */
-export function figure(id) {
+/** The figure of this id, styled and scrolled to if the address names it. */
+function styled(id) {
   const place = document.getElementById(id);
   if (!document.querySelector("link[data-live]")) {
     const href = new URL("live.css", import.meta.url);
     document.head.append(element("link", { rel: "stylesheet", href, "data-live": "" }));
   }
-  place.replaceChildren();
-  place.classList.add("live-on");
   if (fromAddress(id)) {
     place.scrollIntoView();
   }
   return place;
 }
 
-/** The lines of the workspace that an experiment runs: [file, anchor], … */
-export function code() {
-  const details = element("details", { className: "live-code" }, element("summary", {}, "The lines that run"));
-  const body = element("div");
-  details.append(body);
-  let wanted = [];
-  const fill = async () => {
-    if (!details.open) {
+/** The figure of this id, emptied of its still text. */
+export function figure(id) {
+  const place = styled(id);
+  place.replaceChildren();
+  place.classList.add("live-on");
+  return place;
+}
+
+/** A figure that keeps its still text until the reader starts it; then `build(place, address)` fills it. */
+export function startable(id, build) {
+  const button = element("button", { type: "button" }, "Start");
+  button.addEventListener("click", () => build(figure(id), fromAddress(id) ?? new URLSearchParams()));
+  styled(id).append(button);
+}
+
+/** A function that asks a run, one question at a time and always the newest, and shows what comes. */
+export function asker(run, show, fail) {
+  let next = null;
+  let busy = false;
+  return async (question) => {
+    next = question;
+    if (busy) {
       return;
     }
-    const all = await (await fetch(new URL("code.json", import.meta.url))).json();
-    const parts = wanted.flatMap(([file, anchor]) => {
-      const text = element("code", { className: "language-rust hljs", tabIndex: 0 }, all[file][anchor]);
-      globalThis.hljs?.highlightBlock(text);
-      return [element("p", {}, element("code", {}, file)), element("pre", {}, text)];
-    });
-    body.replaceChildren(...parts);
-  };
-  details.addEventListener("toggle", fill);
-  return {
-    details,
-    show(lines) {
-      wanted = lines;
-      fill();
-    },
+    busy = true;
+    while (next) {
+      const now = next;
+      next = null;
+      try {
+        await run.ready;
+        show(await run.ask(now));
+      } catch (error) {
+        fail(error.message);
+      }
+    }
+    busy = false;
   };
 }

@@ -1,6 +1,7 @@
 // "Train it": the embedded transformer learns to sort the other way round, in one run or in two that race.
 
-import { Run, code, element, figure, fromAddress, toAddress } from "./figure.js";
+import { code } from "./code.js";
+import { Run, element, figure, fromAddress, toAddress } from "./figure.js";
 import { plot } from "./plot.js";
 import { controls } from "./run.js";
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::Train;
+use crate::{Ellipse, Gradient, Picture, Train};
 
 /// An experiment: started with settings, then asked.
 pub trait Experiment: Sized {
@@ -54,6 +54,9 @@ pub fn start(name: &str, settings: &str, file: &[u8]) -> Result<Box<dyn Dialogue
         Ok(Box::new(E::start(settings, file)?))
     }
     match name {
+        "ellipse" => begin::<Ellipse>(settings, file),
+        "gradient" => begin::<Gradient>(settings, file),
+        "picture" => begin::<Picture>(settings, file),
         "train" => begin::<Train>(settings, file),
         _ => bail!("there is no experiment {name:?}"),
     }
