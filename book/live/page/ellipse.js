@@ -1,7 +1,8 @@
 // A 2 × 2 matrix by its columns, which can be dragged, and the ellipse that it makes of the unit circle.
 
 import { code } from "./code.js";
-import { Run, asker, element, slider, startable, toAddress } from "./figure.js";
+import { asker, Run } from "./experiment.js";
+import { element, slider, startable, toAddress } from "./figure.js";
 import { shape } from "./plot.js";
 
 const ID = "live-ellipse";
@@ -15,7 +16,10 @@ startable(ID, (place, address) => {
   // Upwards is up.
   const plane = svg.appendChild(shape("g", { transform: "scale(1,-1)" }));
   const line = (name) => plane.appendChild(shape("line", { x1: 0, y1: 0, class: name }));
-  plane.append(shape("line", { x1: -SIDE, x2: SIDE, class: "live-grid" }), shape("line", { y1: -SIDE, y2: SIDE, class: "live-grid" }));
+  plane.append(
+    shape("line", { x1: -SIDE, x2: SIDE, class: "live-grid" }),
+    shape("line", { y1: -SIDE, y2: SIDE, class: "live-grid" }),
+  );
   plane.append(shape("circle", { r: 1, class: "live-circle" }));
   const ellipse = plane.appendChild(shape("polygon", { class: "live-ellipse" }));
   const axes = [line("live-axis"), line("live-axis")];
@@ -23,7 +27,10 @@ startable(ID, (place, address) => {
   const handles = [0, 1].map(() => plane.appendChild(shape("circle", { r: 0.28, class: "live-handle" })));
   const status = element("p", { role: "status", className: "live-status" });
   const lines = code();
-  lines.show([["crates/rank/src/jacobi.rs", "sweep"], ["crates/rank/src/jacobi.rs", "rotate"]]);
+  lines.show([
+    ["crates/rank/src/jacobi.rs", "sweep"],
+    ["crates/rank/src/jacobi.rs", "rotate"],
+  ]);
 
   const given = (address.get("columns") ?? "").split(",").map(Number);
   const start = given.length === 4 && given.every((x) => Math.abs(x) <= SIDE) ? given : START;

@@ -1,53 +1,14 @@
-// What the figures share: an experiment in a worker, elements, controls, settings in the address.
-
-/** An experiment in a thread of its own. */
-export class Run {
-  #worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-  #waiting = new Map();
-  #count = 0;
-
-  /** `file` is an address beside this module, or an ArrayBuffer. */
-  constructor(name, settings, file) {
-    this.#worker.onmessage = ({ data: { id, answer, error } }) => {
-      const { resolve, reject } = this.#waiting.get(id);
-      this.#waiting.delete(id);
-      error === undefined ? resolve(answer) : reject(new Error(error));
-    };
-    this.#worker.onerror = ({ message }) => this.#fail(message ?? "the worker could not be loaded");
-    this.ready = this.#send({ start: { name, settings, file } });
-  }
-
-  ask(question) {
-    return this.#send({ ask: question });
-  }
-
-  end() {
-    this.#worker.terminate();
-    this.#fail("stopped");
-  }
-
-  #send(message) {
-    this.#count += 1;
-    const id = this.#count;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ id, ...message });
-    });
-  }
-
-  #fail(message) {
-    for (const { reject } of this.#waiting.values()) {
-      reject(new Error(message));
-    }
-    this.#waiting.clear();
-  }
-}
+// What the figures share: elements, controls, settings in the address, a start.
 
 /** An element with attributes or properties, and what is in it. */
 export function element(name, properties = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
-    key in made ? (made[key] = value) : made.setAttribute(key, value);
+    if (key in made) {
+      made[key] = value;
+    } else {
+      made.setAttribute(key, value);
+    }
   }
   made.append(...children);
   return made;
@@ -130,28 +91,4 @@ export function startable(id, build) {
   const button = element("button", { type: "button" }, "Start");
   button.addEventListener("click", () => build(figure(id), fromAddress(id) ?? new URLSearchParams()));
   styled(id).append(button);
-}
-
-/** A function that asks a run, one question at a time and always the newest, and shows what comes. */
-export function asker(run, show, fail) {
-  let next = null;
-  let busy = false;
-  return async (question) => {
-    next = question;
-    if (busy) {
-      return;
-    }
-    busy = true;
-    while (next) {
-      const now = next;
-      next = null;
-      try {
-        await run.ready;
-        show(await run.ask(now));
-      } catch (error) {
-        fail(error.message);
-      }
-    }
-    busy = false;
-  };
 }

@@ -1,7 +1,8 @@
 // A small layer with LoRA: the gradient of A by hand, beside difference quotients.
 
 import { code } from "./code.js";
-import { Run, asker, element, slider, startable, toAddress } from "./figure.js";
+import { asker, Run } from "./experiment.js";
+import { element, slider, startable, toAddress } from "./figure.js";
 
 const ID = "live-gradient";
 
@@ -13,7 +14,15 @@ startable(ID, (place, address) => {
   );
   const at = (place) => 10 ** place;
   const show_h = (h) => h.toExponential(0);
-  const h = slider({ label: "h, the step of the quotient", min: -14, max: 0, place: address.get("h") ?? -5, at, show: show_h, changed: ask });
+  const h = slider({
+    label: "h, the step of the quotient",
+    min: -14,
+    max: 0,
+    place: address.get("h") ?? -5,
+    at,
+    show: show_h,
+    changed: ask,
+  });
   const table = element("table", { className: "live-table" });
   const status = element("p", { role: "status", className: "live-status" });
   const lines = code();
@@ -35,7 +44,12 @@ startable(ID, (place, address) => {
     const cells = gradient.flatMap((row, i) =>
       row.map((value, j) => {
         const quotient = quotients[i][j];
-        const texts = [`A${"₁₂"[i]}${"₁₂₃"[j]}`, value.toFixed(4), quotient.toFixed(4), Math.abs(value - quotient).toExponential(1)];
+        const texts = [
+          `A${"₁₂"[i]}${"₁₂₃"[j]}`,
+          value.toFixed(4),
+          quotient.toFixed(4),
+          Math.abs(value - quotient).toExponential(1),
+        ];
         return element("tr", {}, ...texts.map((text) => element("td", {}, text)));
       }),
     );

@@ -1,7 +1,8 @@
 // A picture at rank k: the book's, or one that the reader brings.
 
 import { code } from "./code.js";
-import { Run, asker, element, slider, startable, toAddress } from "./figure.js";
+import { asker, Run } from "./experiment.js";
+import { element, slider, startable, toAddress } from "./figure.js";
 import { plot } from "./plot.js";
 
 const ID = "live-rank";
@@ -10,7 +11,9 @@ const [MOST_POINTS, MOST_BYTES] = [160, 50e6];
 /** Width, height and the bytes of the points of a picture file, made smaller if it is large. */
 async function read(file) {
   if (file.size > MOST_BYTES) {
-    throw new Error(`${file.name} has ${(file.size / 1e6).toFixed(0)} MB, and at most ${MOST_BYTES / 1e6} can be read here`);
+    throw new Error(
+      `${file.name} has ${(file.size / 1e6).toFixed(0)} MB, and at most ${MOST_BYTES / 1e6} can be read here`,
+    );
   }
   const image = await createImageBitmap(file).catch(() => {
     throw new Error(`${file.name} is no picture that this browser can read`);
@@ -28,7 +31,10 @@ startable(ID, (place, address) => {
   const row = element("div", { className: "live-row" }, canvas);
   const choose = element("input", { type: "file", accept: "image/*" });
   const [lines, own] = [code(), element("button", { type: "button" }, "The book’s picture")];
-  lines.show([["crates/rank/src/decomposition.rs", "truncate"], ["crates/rank/src/jacobi.rs", "sweep"]]);
+  lines.show([
+    ["crates/rank/src/decomposition.rs", "truncate"],
+    ["crates/rank/src/jacobi.rs", "sweep"],
+  ]);
   const rank = slider({ label: "rank k", min: 0, max: 96, place: address.get("k") ?? 8, changed: ask });
   const fail = (message) => {
     status.textContent = `${message}.`;

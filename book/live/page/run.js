@@ -54,7 +54,15 @@ export function controls({ title, methods, given, changed }) {
   const start = given.get("method") ?? "lora";
   build(start, given);
   const value = method.name;
-  const pick = choice({ label: "method", options: names, value, changed: (name) => (build(name, new Map()), changed()) });
+  const pick = choice({
+    label: "method",
+    options: names,
+    value,
+    changed: (name) => {
+      build(name, new Map());
+      changed();
+    },
+  });
   return {
     fieldset: element("fieldset", { className: "live-run" }, element("legend", {}, title), pick.row, fields),
     get method() {
@@ -63,7 +71,11 @@ export function controls({ title, methods, given, changed }) {
     /** As the address has them. */
     get flat() {
       const all = [...sliders].map(([name, { value }]) => [name, String(value)]);
-      return Object.fromEntries([["method", method.name], ...all, ...(targets ? [["targets", targets.select.value]] : [])]);
+      return Object.fromEntries([
+        ["method", method.name],
+        ...all,
+        ...(targets ? [["targets", targets.select.value]] : []),
+      ]);
     },
     /** As the experiment takes them. */
     get settings() {

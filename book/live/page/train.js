@@ -1,154 +1,127 @@
 // "Train it": the embedded transformer learns to sort the other way round, in one run or in two that race.
 
 import { code } from "./code.js";
-import { Run, element, figure, fromAddress, toAddress } from "./figure.js";
+import { element, figure, fromAddress, toAddress } from "./figure.js";
+import { Learner } from "./learner.js";
 import { plot } from "./plot.js";
 import { controls } from "./run.js";
 
 const ID = "live-train";
-const [EVERY, PROBLEMS] = [10, 50];
-const MILLISECONDS_A_PROBLEM = 2;
-const POWERS = { 0.001: "0.001", 0.01: "0.01", 0.1: "0.1", 1: "1", 10: "10" };
-const ticks = (...values) => values.map((value) => [value, POWERS[value]]);
+/** On two cores of a server, in Chromium. */
+const MILLISECONDS_A_PROBLEM = 3;
+const DECADES = ["0.001", "0.01", "0.1", "1", "10"].map((text) => [Number(text), text]);
+const PARTS = [0, 0.5, 1].map((part) => [part, `${100 * part}%`]);
 
 const place = figure(ID);
 const address = fromAddress(ID) ?? new URLSearchParams();
 const methods = await (await fetch(new URL("methods.json", import.meta.url))).json();
-const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 const race = element("input", { type: "checkbox", checked: address.has("b.method") });
-const digits = element("input", { value: address.get("digits") ?? "31415926", maxLength: 8, inputMode: "numeric", pattern: "[0-9]{8}" });
+const digits = element("input", { value: address.get("digits") ?? "31415926", maxLength: 8, inputMode: "numeric" });
 const [start, stop, reset] = ["Start", "Stop", "Reset"].map((text) => element("button", { type: "button" }, text));
 const status = element("p", { role: "status", className: "live-status" });
 const commands = element("pre", { className: "live-command", tabIndex: 0 });
-const lines = code();
 const answers = element("div", { className: "live-answers" });
-const loss = plot({ title: "loss", x: 400, y: ticks(0.001, 0.01, 0.1, 1, 10), log: true, xLabel: "step" });
-const exact = plot({ title: "answered exactly", x: 400, y: [[0, "0%"], [0.5, "50%"], [1, "100%"]], xLabel: "step" });
-const values = plot({ title: "singular values of ΔW", x: 32, y: ticks(0.001, 0.01, 0.1, 1, 10), log: true, xLabel: "k" });
+const lines = code();
+const plots = {
+  loss: plot({ title: "loss", x: 400, y: DECADES, log: true, xLabel: "step" }),
+  exact: plot({ title: "answered exactly", x: 400, y: PARTS, xLabel: "step" }),
+  values: plot({ title: "singular values of ΔW", x: 32, y: DECADES, log: true, xLabel: "k" }),
+};
 
-const ofB = new Map([...address].filter(([name]) => name.startsWith("b.")).map(([name, value]) => [name.slice(2), value]));
-const sides = [
-  { name: "a", controls: controls({ title: "Run A", methods, given: address, changed: show }) },
-  { name: "b", controls: controls({ title: "Run B, dashed", methods, given: ofB.size ? ofB : new Map([["method", "vera"]]), changed: show }) },
-];
-const racing = () => (race.checked ? sides : sides.slice(0, 1));
+const ofB = new URLSearchParams({ method: "vera" });
+for (const [name, value] of address) {
+  if (name.startsWith("b.")) {
+    ofB.set(name.slice(2), value);
+  }
+}
+const learners = [
+  ["a", "Run A", address],
+  ["b", "Run B, dashed", ofB],
+].map(([name, title, given]) => {
+  const own = controls({ title, methods, given, changed: show });
+  return new Learner({ name, controls: own, plots, digits: () => digits.value });
+});
+
+function racing() {
+  return race.checked ? learners : learners.slice(0, 1);
+}
 
 /** What follows from the settings, before a run. */
 function show() {
-  sides[1].controls.fieldset.hidden = !race.checked;
-  const settings = racing().map(({ controls }) => controls.settings);
-  const seconds = settings.reduce((sum, { steps, batch }) => sum + (steps * batch * MILLISECONDS_A_PROBLEM) / 1000, 0);
-  status.textContent = `About ${Math.ceil(seconds)} s, in this page.`;
-  commands.textContent = racing().map(({ controls }) => controls.command).join("\n");
-  const { file, anchors } = sides[0].controls.method.code;
+  learners[1].controls.fieldset.hidden = !race.checked;
+  const seconds = racing().map(
+    ({ controls: { settings } }) => settings.steps * settings.batch * MILLISECONDS_A_PROBLEM * 1e-3,
+  );
+  status.textContent = `About ${Math.ceil(Math.max(...seconds))} s, in this page.`;
+  commands.textContent = racing()
+    .map(({ controls: { command } }) => command)
+    .join("\n");
+  const { file, anchors } = learners[0].controls.method.code;
   lines.show(anchors.map((anchor) => [file, anchor]));
 }
 
-async function go(side, most) {
-  const { settings, method } = side.controls;
-  const classes = `live-${method.name} live-${side.name}`;
-  const run = new Run("train", settings, new URL("tiny.safetensors", import.meta.url).href);
-  side.run = run;
-  const points = { loss: [], exact: [] };
-  const draw = () => {
-    loss.line(side.name, points.loss, classes);
-    exact.line(side.name, points.exact, classes);
-  };
-  const look = async (steps) => {
-    const [score, change] = [await run.ask({ held_out: PROBLEMS }), await run.ask({ change: module })];
-    points.exact.push([steps, score.exact]);
-    values.line(side.name, change.slice(0, 32).map((sigma, i) => [i + 1, sigma]), classes);
-    await write(side);
-  };
-  await run.ready;
-  const facts = await run.ask("facts");
-  const module = facts.modules[0];
-  side.facts = `${method.label}: ${facts.trainable.toLocaleString("en")} of ${facts.parameters.toLocaleString("en")} numbers trained. ${facts.warnings.join(" ")}`;
-  await look(0);
-  const began = performance.now();
-  for (let steps = 0; steps < settings.steps; ) {
-    const answer = await run.ask("step");
-    steps = answer.steps;
-    side.last = answer;
-    points.loss.push([steps, answer.loss]);
-    if (steps % EVERY === 0) {
-      await look(steps);
-    }
-    if (steps % (still ? 50 : 2) === 0) {
-      draw();
-    }
-    if (steps % 50 === 0) {
-      side.rate = (steps / (performance.now() - began)) * 1000;
-      status.textContent = `Step ${steps} of ${most}, about ${Math.ceil((most - steps) / side.rate)} s to go.`;
-    }
+/** Ends what runs and wipes what was drawn. */
+function clear() {
+  for (const learner of learners) {
+    learner.stop();
+    learner.answer.replaceChildren();
   }
-  draw();
-  return `${side.facts} Loss ${side.last.loss.toPrecision(3)}, exact ${(100 * points.exact.at(-1)[1]).toFixed(0)}%, ${side.rate.toFixed(0)} steps a second. `;
+  for (const one of Object.values(plots)) {
+    one.clear();
+  }
 }
 
-/** What the model makes of the reader's digits. */
-async function write(side) {
-  if (!side.run || !/^[0-9]{8}$/.test(digits.value)) {
-    return;
-  }
-  const { written, right } = await side.run.ask({ write: digits.value });
-  const marks = [...written].map((digit, i) => element(digit === right[i] ? "b" : "s", {}, digit));
-  side.answer ??= element("p");
-  side.answer.replaceChildren(`${side.controls.method.label} writes `, ...marks, written === right ? " ✓" : "");
-  answers.append(side.answer);
+function progress(steps, most, rate) {
+  status.textContent = `Step ${steps} of ${most}, about ${Math.ceil((most - steps) / rate)} s to go.`;
 }
 
-function end() {
-  for (const side of sides) {
-    side.run?.end();
-    side.run = null;
-  }
-  start.disabled = false;
-  stop.disabled = true;
-}
-
-start.addEventListener("click", async () => {
-  end();
+async function run() {
   clear();
+  show();
   [start.disabled, stop.disabled] = [true, false];
-  const b = race.checked ? Object.entries(sides[1].controls.flat).map(([name, value]) => [`b.${name}`, value]) : [];
-  toAddress(ID, { ...sides[0].controls.flat, ...Object.fromEntries(b), digits: digits.value });
+  stop.focus();
+  const ofB = Object.entries(learners[1].controls.flat).map(([name, value]) => [`b.${name}`, value]);
+  const settings = { ...learners[0].controls.flat, digits: digits.value };
+  toAddress(ID, race.checked ? { ...settings, ...Object.fromEntries(ofB) } : settings);
   const most = Math.max(...racing().map(({ controls }) => controls.settings.steps));
-  loss.most = exact.most = most;
+  [plots.loss.most, plots.exact.most] = [most, most];
   try {
-    const said = await Promise.all(racing().map((side) => go(side, most)));
-    status.textContent = said.join("");
-  } catch (error) {
-    status.textContent = error.message === "stopped" ? "Stopped." : `Run ended: ${error.message}.`;
-    sides.forEach((side) => side.run?.end());
+    const results = await Promise.all(racing().map((learner) => learner.learn(progress)));
+    status.textContent = results.join(" ");
+  } catch ({ message }) {
+    if (message !== "stopped") {
+      status.textContent = `The run ended: ${message}.`;
+      learners.forEach((learner) => void learner.stop());
+    }
   }
   [start.disabled, stop.disabled] = [false, true];
-});
-function clear() {
-  [loss, exact, values].forEach((one) => one.clear());
-  answers.replaceChildren();
 }
-stop.addEventListener("click", end);
+
+start.addEventListener("click", run);
+stop.addEventListener("click", () => {
+  learners.forEach((learner) => void learner.stop());
+  status.textContent = "Stopped.";
+});
 reset.addEventListener("click", () => {
-  end();
   clear();
   show();
 });
 race.addEventListener("change", show);
-digits.addEventListener("input", () => sides.forEach((side) => write(side).catch(() => {})));
+digits.addEventListener("input", () => learners.forEach((learner) => void learner.write().catch(() => {})));
 
+stop.disabled = true;
+answers.append(...learners.map(({ answer }) => answer));
 place.append(
-  element("div", { className: "live-row" }, ...sides.map(({ controls }) => controls.fieldset)),
+  element("div", { className: "live-row" }, ...learners.map(({ controls }) => controls.fieldset)),
   element("label", { className: "live-check" }, race, " two runs race"),
   element("p", {}, element("label", {}, "eight digits ", digits)),
   element("p", {}, start, stop, reset),
   status,
-  element("div", { className: "live-row" }, loss.svg, exact.svg, values.svg),
+  element("div", { className: "live-row" }, ...Object.values(plots).map(({ svg }) => svg)),
   answers,
   element("p", {}, "The same natively:"),
   commands,
   lines.details,
 );
-stop.disabled = true;
 show();

@@ -1,9 +1,7 @@
 // The thread that calculates. It is told { id, start } once and { id, ask } then, and answers { id, answer } or { id, error }.
 
 // A function that fills a vector of 16 bytes: valid only where SIMD is.
-const VECTOR = [
-  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11,
-];
+const VECTOR = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11];
 
 async function load() {
   const build = WebAssembly.validate(new Uint8Array(VECTOR)) ? "simd" : "plain";

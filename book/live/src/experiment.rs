@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Ellipse, Gradient, Picture, Train};
+use crate::{Bf16, Ellipse, Gradient, Judge, Picture, Shared, Telescope, Train};
 
 /// An experiment: started with settings, then asked.
 pub trait Experiment: Sized {
@@ -54,9 +54,13 @@ pub fn start(name: &str, settings: &str, file: &[u8]) -> Result<Box<dyn Dialogue
         Ok(Box::new(E::start(settings, file)?))
     }
     match name {
+        "bf16" => begin::<Bf16>(settings, file),
         "ellipse" => begin::<Ellipse>(settings, file),
         "gradient" => begin::<Gradient>(settings, file),
+        "judge" => begin::<Judge>(settings, file),
         "picture" => begin::<Picture>(settings, file),
+        "shared" => begin::<Shared>(settings, file),
+        "telescope" => begin::<Telescope>(settings, file),
         "train" => begin::<Train>(settings, file),
         _ => bail!("there is no experiment {name:?}"),
     }

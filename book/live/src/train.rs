@@ -103,6 +103,20 @@ impl Experiment for Train {
 
     /// `file` is `crates/llama/assets/tiny.safetensors`.
     fn start(settings: Settings, file: &[u8]) -> Result<Self> {
+        Self::start_in::<f32>(settings, file)
+    }
+
+    fn ask(&mut self, question: Question) -> Result<Answer> {
+        self.0.ask(question)
+    }
+}
+
+impl Train {
+    /// As [`start`](Experiment::start), in numbers of the type `T`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn start_in<T: Real>(settings: Settings, file: &[u8]) -> Result<Self> {
         let Settings { method, options, lr, steps, batch, seed } = settings;
         let method: Method = method.parse()?;
         let options = options.into_iter().collect();
@@ -110,12 +124,8 @@ impl Experiment for Train {
         if !(1..=MOST_STEPS).contains(&steps) || !(1..=MOST_BATCH).contains(&batch) {
             bail!("1 to {MOST_STEPS} steps of 1 to {MOST_BATCH} problems can be run here");
         }
-        let model = llama::embedded::read::<f32>(file)?;
+        let model = llama::embedded::read::<T>(file)?;
         Ok(Self(method.visit(Start { plan, model })?))
-    }
-
-    fn ask(&mut self, question: Question) -> Result<Answer> {
-        self.0.ask(question)
     }
 }
 
@@ -132,20 +142,20 @@ struct Run<T: Real, M> {
     trainer: Trainer<T, M>,
 }
 
-struct Start {
+struct Start<T> {
     plan: Plan,
-    model: Llama<f32>,
+    model: Llama<T>,
 }
 
-impl Visitor<f32> for Start {
+impl<T: Real> Visitor<T> for Start<T> {
     type Output = Result<Box<dyn Running>>;
 
-    fn visit<M: Tunable<f32>>(self) -> Self::Output {
+    fn visit<M: Tunable<T>>(self) -> Self::Output {
         let Self { plan, model } = self;
         let options: M::Options = plan.options()?;
         let data = Data::embedded(&plan, Some(plan.seed))?;
         let adapters = M::start(&model, &options, &mut random(plan.seed, Purpose::Adapters, 0))?;
-        let settings = plan.trainer::<f32, M>(&options)?;
+        let settings = plan.trainer::<T, M>(&options)?;
         let trainer = Trainer::new(model.clone(), adapters, plan.optimizer(), settings)?;
         let warnings = options.warnings(plan.steps);
         Ok(Box::new(Run { plan, warnings, data, before: model, trainer }))

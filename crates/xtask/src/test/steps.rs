@@ -1,4 +1,4 @@
-//! The steps. All but three share one build: the workspace with BLAS, as `cargo test --workspace` makes it. A command that
+//! The steps. All but four share one build: the workspace with BLAS, as `cargo test --workspace` makes it. A command that
 //! names a package would choose other features for the crates they share, and build them again.
 
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{Outcome, Step};
-use crate::process::{capture, cargo, check, command, first_line, run, run_lines};
+use crate::process::{cargo, check, command, first_line, run, run_lines};
 use crate::tally::{Reader, Tally};
 use crate::workspace::{examples, methods};
 use crate::{book, dependencies, gpu, live, model, selftest, unsafe_code, wheel};
@@ -15,7 +15,7 @@ const fn step(name: &'static str, what: &'static str, run: fn() -> Result<Outcom
     Step { name, what, run, inputs: None }
 }
 
-pub const STEPS: [Step; 15] = [
+pub const STEPS: [Step; 16] = [
     step("format", "cargo fmt --check", format),
     step("unsafe", "only crates/cuda allows unsafe code", no_unsafe),
     step("fences", "all code in the book is tested, no include is empty", fences),
@@ -50,6 +50,12 @@ pub const STEPS: [Step; 15] = [
         what: "numbers and figures are fresh, pages build, links lead somewhere",
         run: the_book,
         inputs: Some(book::inputs),
+    },
+    Step {
+        name: "live",
+        what: "the pages' experiments give the native numbers in a headless browser",
+        run: experiments,
+        inputs: Some(live::inputs),
     },
 ];
 
@@ -231,6 +237,13 @@ fn the_book() -> Result<Outcome> {
     book::regen(true)?;
     book::build()?;
     Ok(Outcome::Passed)
+}
+
+fn experiments() -> Result<Outcome> {
+    Ok(match live::check()? {
+        Ok(()) => Outcome::Passed,
+        Err(why) => Outcome::Skipped(format!("the pages in a browser: {why}")),
+    })
 }
 
 #[cfg(test)]
