@@ -12,22 +12,31 @@ const FLOOR = 16 * 2 ** -24;
 /** What differs first, or null. `native` has `answers` and, for training, what f64 gives as `exact`. */
 export function compare(given, { answers, exact }) {
   const [page, here] = [numbers(given), numbers(answers)];
-  if (page.length !== here.length) {
-    return `${page.length} numbers in the place of ${here.length}`;
+  if (page.length !== here.length || page.some(({ path }, i) => path !== here[i].path)) {
+    return `${page.length} numbers in the place of ${here.length}, or others`;
   }
   const reference = exact ? numbers(exact) : here;
-  const size = (place) =>
-    Math.max(...here.map((number, i) => (page[i].kind === page[place].kind ? Math.abs(number.value) : 0)));
-  const off = (list, i) => Math.abs(list[i].value - reference[i].value) / (size(i) || 1);
-  const native = here.map((_, i) => off(here, i));
-  for (const [i, { path, value }] of page.entries()) {
-    const alike = native.filter((_, j) => page[j].kind === page[i].kind);
-    const allowed = exact ? FACTOR * Math.max(...alike) + FLOOR : ROUNDING;
-    if (!(off(page, i) <= allowed)) {
+  const size = largest(here, ({ value }) => Math.abs(value));
+  const off = (list) => (number, i) => Math.abs(list[i].value - reference[i].value) / (size.get(number.kind) || 1);
+  const native = largest(here, off(here));
+  const ofPage = off(page);
+  for (const [i, number] of page.entries()) {
+    const allowed = exact ? FACTOR * native.get(number.kind) + FLOOR : ROUNDING;
+    if (!(ofPage(number, i) <= allowed)) {
+      const { path, value } = number;
       return `${path} is ${value}, natively ${here[i].value}, in f64 ${reference[i].value}; allowed are ${allowed}`;
     }
   }
   return null;
+}
+
+/** The largest of something among the numbers of each kind. */
+function largest(list, of) {
+  const most = new Map();
+  list.forEach((number, i) => {
+    most.set(number.kind, Math.max(most.get(number.kind) ?? 0, of(number, i)));
+  });
+  return most;
 }
 
 /** Every number of an answer, with where it is; numbers of one kind share the name of their field. */

@@ -10,8 +10,12 @@ import { FIGURES } from "./figures.mjs";
 import { serve } from "./serve.mjs";
 import { tooLarge } from "./sizes.mjs";
 
+/** Milliseconds: a busy machine is slow. */
+const PATIENCE = 30_000;
+
 const [html, native, executablePath] = process.argv.slice(2);
 const problems = await tooLarge(html);
+problems.forEach((problem) => void console.log(problem));
 const server = await serve(html);
 const browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
 
@@ -19,7 +23,10 @@ const browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox", 
 async function open(path, width) {
   const page = await browser.newPage();
   await page.setViewport({ width, height: 900 });
-  const note = (what) => problems.push(`${path} at ${width}: ${what}`);
+  const note = (what) => {
+    console.log(`${path} at ${width}: ${what}`);
+    problems.push(what);
+  };
   page.on("console", (message) => message.type() === "error" && note(message.text()));
   page.on("pageerror", (error) => note(error.message));
   page.on("requestfailed", (request) => note(`${request.url()} failed`));
@@ -34,7 +41,7 @@ async function open(path, width) {
 /** The text of a figure's status, once it is other than `before` and `ready` is content. */
 async function status(page, id, before, ready) {
   const text = () => page.$eval(`#${id} [role=status]`, (element) => element.textContent).catch(() => "");
-  for (const end = Date.now() + 60_000; Date.now() < end; ) {
+  for (const end = Date.now() + PATIENCE; Date.now() < end; ) {
     const now = await text();
     if (now && now !== before && ready.test(now)) {
       return now;
@@ -55,6 +62,7 @@ async function press(page, id, name) {
 }
 
 async function drive({ path, id, ready, moved }, width) {
+  console.log(`${(performance.now() / 1000).toFixed(0)} s: ${id} at ${width}`);
   const { page, note } = await open(path, width);
   try {
     await page.waitForSelector(`#${id} button`);
@@ -96,8 +104,9 @@ async function numbers() {
         async (name, settings, ask, build) => {
           const { default: load, Started } = await import(`./live/${build}/live.js`);
           await load();
-          const file =
-            name === "train" ? await (await fetch("live/tiny.safetensors")).arrayBuffer() : new ArrayBuffer();
+          const file = ["bf16", "train"].includes(name)
+            ? await (await fetch("live/tiny.safetensors")).arrayBuffer()
+            : new ArrayBuffer();
           const started = new Started(name, JSON.stringify(settings), new Uint8Array(file));
           const answers = ask.map((question) => JSON.parse(started.ask(JSON.stringify(question))));
           started.free();
@@ -159,6 +168,7 @@ async function train() {
 }
 
 await numbers();
+console.log("compared");
 for (const figure of FIGURES) {
   for (const width of [1280, 390]) {
     await drive(figure, width);
@@ -168,5 +178,5 @@ await train();
 await badInput({ open, press, status });
 await browser.close();
 server.close();
-console.log(problems.length ? problems.join("\n") : "the pages give the native numbers");
+console.log(problems.length ? `${problems.length} problems, listed above` : "the pages give the native numbers");
 process.exitCode = problems.length ? 1 : 0;

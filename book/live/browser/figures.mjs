@@ -6,7 +6,7 @@ export const FIGURES = [
   { path: "lora.html", id: "live-gradient", ready: /L = 16\.2500/, moved: /L =/ },
   { path: "lora.html", id: "live-bf16", ready: /At ‖ΔW‖ = 0\.0039/, moved: /At ‖ΔW‖ = 0\.0078/ },
   { path: "lora-fa.html", id: "live-kept", ready: /keeps 1\.5%/ },
-  { path: "vera.html", id: "live-shared", ready: /ranks of ΔW are 4 and 3/, moved: /ranks of ΔW are 4 and 3/ },
+  { path: "vera.html", id: "live-shared", ready: /rank 4 .* rank 3/, moved: /rank 4 .* rank 3/ },
   { path: "delta-lora.html", id: "live-telescope", ready: /rank 2, and 2r is 4/, moved: /rank 3, and 2r is 6/ },
   { path: "judge.html", id: "live-judge", ready: /^Choose/ },
   { path: "side-by-side.html", id: "live-train", ready: /^Step 50/ },

@@ -10,7 +10,12 @@ const [OUT, INPUTS, RANK] = [6, 8, 4];
 
 /** A matrix as squares: the sign is the colour and the mark, the size the area. */
 function squares(title, rows, columns, classes) {
-  const svg = shape("svg", { viewBox: `0 -14 ${10 * columns} ${10 * rows + 14}`, class: "live-matrix", role: "img" });
+  const svg = shape("svg", {
+    viewBox: `0 -14 ${10 * columns} ${10 * rows + 14}`,
+    class: "live-matrix",
+    role: "img",
+    width: 20 * columns,
+  });
   svg.setAttribute("aria-label", title);
   svg.append(
     shape("text", { x: 0, y: -4 }, title),
@@ -84,7 +89,10 @@ startable(ID, (place) => {
     delta.forEach((matrix, i) => {
       deltas[i].show(matrix, 8);
     });
-    status.textContent = `The ranks of ΔW are ${rank[0]} and ${rank[1]}. Each layer trains ${RANK + OUT} numbers; A and B, ${RANK * (INPUTS + OUT)} numbers, are nobody’s.`;
+    const largest = delta.map((matrix) => Math.max(...matrix.flat().map(Math.abs)).toFixed(2));
+    status.textContent =
+      `ΔW of layer 1 has rank ${rank[0]} and numbers up to ${largest[0]}; that of layer 2 has rank ${rank[1]} and numbers up to ${largest[1]}. ` +
+      `Each layer trains ${RANK + OUT} numbers; the ${RANK * (INPUTS + OUT)} of A and B are never trained.`;
   }
 
   const drawn = [...shared, ...deltas].map(({ svg }) => svg);

@@ -7,13 +7,14 @@ import { plot } from "./plot.js";
 
 const ID = "live-telescope";
 const DECADES = ["0.0001", "0.01", "1", "100"].map((text) => [Number(text), text]);
+const LOSSES = [0, 50, 100, 150].map((value) => [value, String(value)]);
 
 startable(ID, (place, address) => {
   const rank = slider({ label: "rank r", min: 1, max: 6, place: address.get("r") ?? 2, changed: ask });
   const lambda = slider({ label: "λ", min: 0, max: 6, step: 0.5, place: address.get("lambda") ?? 2, changed: ask });
   const start = slider({ label: "K", min: 0, max: 200, step: 10, place: address.get("K") ?? 0, changed: ask });
   const status = element("p", { role: "status", className: "live-status" });
-  const loss = plot({ title: "loss; dashed: LoRA, (1 + λ)s", x: 200, y: DECADES, log: true, xLabel: "update" });
+  const loss = plot({ title: "loss; dashed: LoRA, (1 + λ)s", x: 200, y: LOSSES, xLabel: "update" });
   const values = plot({ title: "singular values of W − W₀", x: 12, y: DECADES, log: true, xLabel: "k" });
   const lines = code();
   lines.show([["crates/delta-lora/src/cpu.rs", "step"]]);
