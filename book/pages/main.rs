@@ -1,8 +1,11 @@
-//! Builds the book's pages: `cargo xtask book`. mdBook does it; here formulas become MathML on the way, what mdBook only
-//! warns of is an error, and every link is followed to its end.
+//! Builds the book's pages: `cargo xtask book`. mdBook does it; here formulas become MathML on the way, the experiments get
+//! what they load, what mdBook only warns of is an error, and every link is followed to its end.
+//!
+//! `pages [FOLDER]`: the folder has `book/live` as `simd.wasm` and `plain.wasm`, which xtask builds.
 
 mod formulas;
 mod links;
+mod live;
 mod warnings;
 
 use std::path::Path;
@@ -13,14 +16,21 @@ use mdbook_driver::MDBook;
 
 fn main() -> Result<ExitCode> {
     let warnings = warnings::collect()?;
-    let book = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut book = MDBook::load(book).context("book/book.toml and book/src/SUMMARY.md")?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut book = MDBook::load(folder).context("book/book.toml and book/src/SUMMARY.md")?;
     book.with_preprocessor(formulas::Formulas);
     book.build()?;
+    let html = book.build_dir_for("html");
+    let wasm = std::env::args_os().nth(1);
+    live::write(
+        folder.parent().context("book/ lies in the workspace")?,
+        &html,
+        wasm.as_deref().map(Path::new),
+    )?;
 
     let mut problems = warnings.take();
     problems.extend(links::incomplete(&book));
-    problems.extend(links::dead(&book.build_dir_for("html"))?);
+    problems.extend(links::dead(&html)?);
     for problem in &problems {
         eprintln!("{problem}");
     }

@@ -101,13 +101,12 @@ fn spectra<T: Real, M: Tunable<T>>(
 ) -> Result<(BTreeMap<String, Vec<f64>>, f64)> {
     let last = start.layers.len() - 1;
     let (mut spectra, mut ranks) = (BTreeMap::new(), Vec::new());
-    for ((layer, projection), adapter) in session.trainer.adapters.iter() {
+    for ((layer, projection), _) in session.trainer.adapters.iter() {
         if !([0, last / 2, last].contains(&layer) && compared.contains(&projection)) {
             continue;
         }
-        let weight = session.trainer.model.layers[layer].weight(projection);
-        let delta = adapter.delta_weight(weight.view())?;
-        let change = weight + delta - start.layers[layer].weight(projection);
+        let change = session.trainer.change(start, (layer, projection))?;
+        let Some(change) = change else { continue };
         let svd = rank::svd(change.mapv(Real::to_f64).view())?;
         ranks.push(svd.effective_rank());
         spectra.insert(projection.module(layer), svd.s.to_vec());

@@ -1,8 +1,10 @@
 //! The training step: loss, gradients, clipping, learning rate, update.
 
-use adapter::{Adapter, Optimizer, Real, Schedule, tensors};
+use adapter::{Adapter, Optimizer, Real, Schedule, check_shape, tensors};
 
-use crate::adapters::{Adapters, Masks};
+use ndarray::Array2;
+
+use crate::adapters::{Adapters, Masks, Site};
 use crate::random::{Purpose, random};
 use crate::{Batch, Error, Llama, Result, Train};
 
@@ -88,6 +90,23 @@ impl<T: Real, A: Adapter<T>> Trainer<T, A> {
             Train::Everything => self.model.parameters(),
             _ => sites,
         }
+    }
+
+    /// All that training changed at a site, W_T + ΔW − W₀, \[out, in\]; `start` is the model before the first step. `None`
+    /// where there is no adapter.
+    ///
+    /// # Errors
+    /// `start` is another model.
+    pub fn change(&self, start: &Llama<T>, site: Site) -> Result<Option<Array2<T>>> {
+        let (layer, projection) = site;
+        let Some(adapter) = self.adapters.get(site) else { return Ok(None) };
+        let weight = self.model.layers[layer].weight(projection);
+        let before = start.layers.get(layer).map(|layer| layer.weight(projection));
+        let shape = before.map_or(&[][..], |before| before.shape());
+        check_shape("start", shape, weight.shape(), "the weight that was trained")?;
+        Ok(Some(
+            weight + adapter.delta_weight(weight.view())? - start.layers[layer].weight(projection),
+        ))
     }
 
     /// Is everything finite that training changed: the trained numbers and the optimiser's state? A step notices what

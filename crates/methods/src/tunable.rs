@@ -22,7 +22,7 @@ pub struct Base {
 }
 
 /// A method that a run can start, write and go on with.
-pub trait Tunable<T: Real>: Adapter<T> + Sized {
+pub trait Tunable<T: Real>: Adapter<T> + Sized + 'static {
     /// Which one.
     const METHOD: Method;
     /// What is trained.

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::process::{cargo, run, succeeds};
 use crate::unchanged::Inputs;
 use crate::workspace::{entries, examples, program, read, relative, root, sources};
-use crate::{fences, model, openblas, selftest};
+use crate::{fences, live, model, openblas, selftest};
 
 /// `cargo xtask book [--open]`.
 pub fn main(open: bool) -> Result<()> {
@@ -131,10 +131,16 @@ pub fn check_fences() -> Result<()> {
     Ok(())
 }
 
-/// Builds the pages and follows their links.
+/// Builds the pages, with their experiments where rustc can build for the browser, and follows their links.
 pub fn build() -> Result<()> {
     let mut pages = cargo();
     // A backtrace would bury the line that says which page.
-    pages.args(["run", "--quiet", "--bin", "pages"]).env("RUST_BACKTRACE", "0");
+    pages.args(["run", "--quiet", "--bin", "pages", "--"]).env("RUST_BACKTRACE", "0");
+    match live::ensure_target() {
+        Ok(()) => drop(pages.arg(live::build()?)),
+        Err(why) => {
+            println!("The pages' experiments are left out, no target {}: {why}", live::TARGET)
+        }
+    }
     run(&mut pages, "the lines above say where")
 }

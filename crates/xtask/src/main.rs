@@ -8,6 +8,7 @@ mod dependencies;
 mod fences;
 mod gpu;
 mod ledger;
+mod live;
 mod model;
 mod openblas;
 mod parity;
@@ -146,7 +147,7 @@ fn doctor() {
     line("pip", process::first_line(&mut model::pip(["--version"])).unwrap_or("not found".into()));
     line(
         "wasm32 target",
-        if test::has("wasm32-unknown-unknown") { "installed" } else { "not installed" }.into(),
+        if test::has(live::TARGET) { "installed" } else { "not installed" }.into(),
     );
     line(
         "SmolLM2",

@@ -1,4 +1,4 @@
-//! The steps. All but three share one build: the workspace with BLAS, as `cargo test --workspace` makes it. A command that
+//! The steps. All but four share one build: the workspace with BLAS, as `cargo test --workspace` makes it. A command that
 //! names a package would choose other features for the crates they share, and build them again.
 
 use std::process::Command;
@@ -6,16 +6,16 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::{Outcome, Step};
-use crate::process::{capture, cargo, check, command, first_line, run, run_lines};
+use crate::process::{cargo, check, command, first_line, run, run_lines};
 use crate::tally::{Reader, Tally};
 use crate::workspace::{examples, methods, read, relative, root, sources};
-use crate::{book, dependencies, gpu, model, selftest, unsafe_code, wheel};
+use crate::{book, dependencies, gpu, live, model, selftest, unsafe_code, wheel};
 
 const fn step(name: &'static str, what: &'static str, run: fn() -> Result<Outcome>) -> Step {
     Step { name, what, run, inputs: None }
 }
 
-pub const STEPS: [Step; 15] = [
+pub const STEPS: [Step; 16] = [
     step("format", "cargo fmt --check, no merge left half done", format),
     step("unsafe", "only crates/cuda allows unsafe code", no_unsafe),
     step("fences", "all code in the book is tested, no include is empty", fences),
@@ -50,6 +50,12 @@ pub const STEPS: [Step; 15] = [
         what: "numbers and figures are fresh, pages build, links lead somewhere",
         run: the_book,
         inputs: Some(book::inputs),
+    },
+    Step {
+        name: "live",
+        what: "the pages' experiments give the native numbers in a headless browser",
+        run: experiments,
+        inputs: Some(live::inputs),
     },
 ];
 
@@ -110,24 +116,17 @@ fn packages<'a>(command: &'a mut Command, names: &[String]) -> &'a mut Command {
 
 /// Without C, threads and files. Where there is no wasm32, the same code is checked for this machine.
 fn wasm() -> Result<Outcome> {
-    const TARGET: &str = "wasm32-unknown-unknown";
-    let missing = match has(TARGET) {
-        true => None,
-        false => match capture(&mut command("rustup", ["target", "add", TARGET])) {
-            Ok((true, _)) => None,
-            Ok((false, output)) => Some(output.lines().last().unwrap_or_default().to_owned()),
-            Err(error) => Some(error.to_string()),
-        },
-    };
+    let missing = live::ensure_target().err();
     let mut lint = cargo();
     lint.args(["clippy", "--lib", "--no-default-features"]);
     if missing.is_none() {
-        lint.args(["--target", TARGET]);
+        lint.args(["--target", live::TARGET]);
     }
     let browser = with_methods(["adapter", "rank", "llama", "oracle"])?;
     clippy(packages(&mut lint, &browser))?;
-    Ok(missing
-        .map_or(Outcome::Passed, |why| Outcome::Skipped(format!("no target {TARGET}: {why}"))))
+    Ok(missing.map_or(Outcome::Passed, |why| {
+        Outcome::Skipped(format!("no target {}: {why}", live::TARGET))
+    }))
 }
 
 /// Whether rustc has a standard library for a target.
@@ -246,6 +245,13 @@ fn the_book() -> Result<Outcome> {
     book::regen(true)?;
     book::build()?;
     Ok(Outcome::Passed)
+}
+
+fn experiments() -> Result<Outcome> {
+    Ok(match live::check()? {
+        Ok(()) => Outcome::Passed,
+        Err(why) => Outcome::Skipped(format!("the pages in a browser: {why}")),
+    })
 }
 
 #[cfg(test)]

@@ -1,0 +1,8 @@
+//! The experiments natively: that they are what the crates do, and that bad input is one clear sentence.
+
+mod bf16;
+mod judging;
+mod pictures;
+mod shared;
+mod telescope;
+mod training;

@@ -1,0 +1,126 @@
+//! The book's experiments: built as WebAssembly for the pages to load, and driven in a browser.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::book;
+use crate::process::{capture, cargo, command, first_line, run};
+use crate::test::has;
+use crate::unchanged::Inputs;
+use crate::workspace::{entries, program, read, root, target};
+
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Every browser of today has SIMD; the page takes the other build where it is missing.
+const BUILDS: [(&str, &str); 2] = [("simd", "+simd128"), ("plain", "-simd128")];
+
+/// Makes sure that rustc has a standard library for the browser; else why not.
+pub fn ensure_target() -> Result<(), String> {
+    if has(TARGET) {
+        return Ok(());
+    }
+    match capture(&mut command("rustup", ["target", "add", TARGET])) {
+        Ok((true, _)) => Ok(()),
+        Ok((false, output)) => Err(output.lines().last().unwrap_or_default().to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Builds `book/live` both ways; the folder that holds `simd.wasm` and `plain.wasm`.
+pub fn build() -> Result<PathBuf> {
+    let folder = target().join("live");
+    std::fs::create_dir_all(&folder)?;
+    for (name, feature) in BUILDS {
+        let mut build = cargo();
+        build.args(["build", "--quiet", "--package", "live", "--lib", "--profile", "page"]);
+        build.args(["--target", TARGET, "--config"]);
+        build.arg(format!("target.{TARGET}.rustflags=[\"-Ctarget-feature={feature}\"]"));
+        run(&mut build, "mend what is listed above")?;
+        let built = target().join(TARGET).join("page/live.wasm");
+        let kept = folder.join(format!("{name}.wasm"));
+        std::fs::copy(&built, &kept).with_context(|| built.display().to_string())?;
+    }
+    Ok(folder)
+}
+
+const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
+
+/// What is needed to drive the pages: a browser, and a folder with the scripts and what they import. Else why not.
+fn driver() -> Result<(&'static str, PathBuf), String> {
+    ensure_target()?;
+    let starts = |name: &&str| first_line(&mut command(name, ["--version"])).is_some();
+    let browser = BROWSERS.into_iter().find(starts).ok_or("no Chromium is installed")?;
+    for name in ["node", "npm"] {
+        first_line(&mut command(name, ["--version"])).ok_or(format!("{name} is not installed"))?;
+    }
+    Ok((browser, scripts().map_err(|error| format!("{error:#}"))?))
+}
+
+/// The scripts, copied beside the packages that they import.
+fn scripts() -> Result<PathBuf> {
+    let folder = root().join(".cache/browser");
+    std::fs::create_dir_all(&folder)?;
+    let installed = folder.join("installed.json");
+    let from = root().join("book/live/browser");
+    for script in entries(&from)? {
+        std::fs::copy(&script, folder.join(script.file_name().context("a file has a name")?))?;
+    }
+    let wanted = read(&from.join("package.json"))?;
+    if !std::fs::read_to_string(&installed).is_ok_and(|present| present == wanted) {
+        let mut npm = command("npm", ["install", "--silent", "--no-audit", "--no-fund"]);
+        run(npm.current_dir(&folder), "the npm registry cannot be reached from here")?;
+        std::fs::write(&installed, wanted)?;
+    }
+    Ok(folder)
+}
+
+/// What the pages and the scripts are, with the pages built.
+pub fn inputs() -> Result<Inputs> {
+    book::build()?;
+    let mut inputs = Inputs::of("live")?;
+    inputs.path(&html())?;
+    inputs.paths(["book/live", "crates"])?;
+    for name in BROWSERS {
+        inputs.output(&mut command(name, ["--version"]));
+    }
+    Ok(inputs)
+}
+
+/// Lints the page's modules, and compares what the pages give in a browser with what the crates give natively. Says why if
+/// it cannot.
+pub fn check() -> Result<Result<(), String>> {
+    let (browser, scripts) = match driver() {
+        Ok(found) => found,
+        Err(why) => return Ok(Err(why)),
+    };
+    book::build()?;
+    let mut biome = Command::new(scripts.join("node_modules/.bin/biome"));
+    biome.arg("ci").arg(format!("--config-path={}", scripts.display()));
+    biome.args(["book/live/page", "book/live/browser"]).current_dir(root());
+    run(&mut biome, "biome says above what to mend; `biome check --write` mends most")?;
+
+    let mut answers = cargo();
+    answers.args(["build", "--quiet", "--bin", "answers"]);
+    run(&mut answers, "mend what is listed above")?;
+    let native = target().join("live/native.json");
+    let output = Command::new(program("answers")).output()?;
+    std::fs::write(&native, output.stdout)?;
+    let mut drive = Command::new("node");
+    drive.arg(scripts.join("drive.mjs")).arg(html()).arg(&native).arg(which(browser)?);
+    run(&mut drive, "the lines above say which page")?;
+    Ok(Ok(()))
+}
+
+fn html() -> PathBuf {
+    root().join("book/book/html")
+}
+
+/// The path of a program.
+fn which(name: &str) -> Result<PathBuf> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::env::split_paths(&paths).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("{name} is not on the PATH"))
+}
