@@ -51,7 +51,7 @@ impl Experiment for Ellipse {
 
     fn ask(&mut self, Question { columns: [p, q] }: Question) -> Result<Answer> {
         let matrix = ndarray::array![[p[0], q[0]], [p[1], q[1]]];
-        let svd = rank::svd(matrix.view())?;
+        let svd = rank::jacobi::svd(matrix.view())?;
         let around = |i: usize| {
             let (sin, cos) = (TAU * i as f64 / POINTS as f64).sin_cos();
             matrix.dot(&ndarray::array![cos, sin]).to_vec()

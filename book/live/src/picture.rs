@@ -63,7 +63,7 @@ impl Experiment for Picture {
     /// `file` has red, green, blue and opacity of each point, a byte each, row by row.
     fn start(settings: Settings, file: &[u8]) -> Result<Self> {
         let picture = if file.is_empty() { scene() } else { brightness(&settings, file)? };
-        let svd = rank::svd(picture.view())?;
+        let svd = rank::jacobi::svd(picture.view())?;
         Ok(Self { picture, svd })
     }
 
