@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
 
-use crate::{error, lines, lowrank, path};
+use crate::{error, lines, lowrank, path, remarks};
 
 /// The number of the byte C3, with which no character ends, in the small tokenizer.
 const C3: usize = 3 + 0xc3;
@@ -49,7 +49,7 @@ fn stdout(output: Output) -> String {
 
 fn stderr(output: Output) -> String {
     assert!(output.status.success());
-    String::from_utf8(output.stderr).unwrap()
+    remarks(output)
 }
 
 /// What is held back in the hope of a whole character comes when nothing more does.
