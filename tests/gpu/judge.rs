@@ -1,7 +1,7 @@
 //! The verdict on what a device made of a case.
 
 use cuda::Kind;
-use oracle::{Case, Op, Options, Output, Profile, Report, TensorFile, Verdict, check, outputs};
+use oracle::{Case, Op, Options, Profile, Report, TensorFile, Verdict, check};
 
 /// What came of one case.
 #[derive(Clone, Debug)]
@@ -24,95 +24,61 @@ pub fn profile(kind: Kind, op: Op) -> Profile {
     }
 }
 
+fn options(kind: Kind, op: Op) -> Options {
+    Options { profile: Some(profile(kind, op)) }
+}
+
 /// Judge a shipped case, as anybody's.
 ///
 /// # Panics
 /// It is no case.
 pub fn judge_shipped(kind: Kind, file: &TensorFile, submission: &TensorFile) -> Judged {
     let case = Case::of(file).expect("a case");
-    let options = Options { profile: Some(profile(kind, case.op)) };
-    let report = check(file, Some(submission), options).expect("a case that can be judged");
+    let report = check(file, Some(submission), options(kind, case.op));
+    judged(&report.expect("a case that can be judged"))
+}
+
+/// What a case with random inputs gives in f64, computed once for all kinds of elements, and judged by without the search
+/// for the mistake, which computes a failing case a hundred times.
+pub struct Truth {
+    op: Op,
+    truth: oracle::Truth,
+}
+
+impl Truth {
+    /// Of a case that [`random_case`](super::random_case) made.
+    ///
+    /// # Panics
+    /// It is no such case.
+    pub fn of(file: &TensorFile) -> Self {
+        let op = Case::of(file).expect("a case").op;
+        Self { op, truth: oracle::Truth::of(file).expect("a case whose inputs fit together") }
+    }
+
+    /// Judge what a device made of it.
+    pub fn judge(&self, kind: Kind, submission: &TensorFile) -> Judged {
+        judged(&self.truth.judge(submission, options(kind, self.op)))
+    }
+}
+
+fn judged(report: &Report) -> Judged {
     let passed = match report.verdict {
         Verdict::Pass => Some(true),
         Verdict::Fail => Some(false),
         Verdict::NotRun => None,
     };
-    let rhos = report.findings.iter().map(|finding| (finding.rho, finding.tensor.as_str()));
-    Judged { passed, worst: worst(&report.case, rhos), line: describe(&report) }
+    let worst = report.findings.iter().max_by(|a, b| a.rho.total_cmp(&b.rho));
+    let worst = worst.map(|finding| (finding.rho, format!("{} {}", report.case, finding.tensor)));
+    Judged { passed, worst, line: describe(report) }
 }
 
 fn describe(report: &Report) -> String {
     let Some(finding) = report.divergence() else { return report.case.clone() };
-    let note = finding.note.clone().unwrap_or_default();
+    let (case, tensor) = (&report.case, &finding.tensor);
     match &finding.worst {
-        Some(at) => line(&report.case, &finding.tensor, &at.index, at.got, at.want, at.bound),
-        None => format!("{} {} {note}", report.case, finding.tensor),
-    }
-}
-
-fn line(case: &str, tensor: &str, at: &[usize], got: f64, want: f64, bound: f64) -> String {
-    format!("{case} {tensor} at {at:?}: got {got:e}, want {want:e}, bound {bound:e}")
-}
-
-fn worst<'a>(case: &str, rhos: impl Iterator<Item = (f64, &'a str)>) -> Option<(f64, String)> {
-    let mut worst: Option<(f64, &str)> = None;
-    for (rho, tensor) in rhos {
-        if worst.is_none_or(|(most, _)| rho > most) {
-            worst = Some((rho, tensor));
+        Some(oracle::Worst { index, got, want, bound }) => {
+            format!("{case} {tensor} at {index:?}: got {got:e}, want {want:e}, bound {bound:e}")
         }
-    }
-    worst.map(|(rho, tensor)| (rho, format!("{case} {tensor}")))
-}
-
-/// What a case with random inputs gives in f64, computed once for all kinds of elements.
-///
-/// The oracle's values and bounds without its search for the mistake, which computes a failing case a hundred times.
-pub struct Truth {
-    case: String,
-    op: Op,
-    outputs: Vec<Output>,
-}
-
-impl Truth {
-    /// Of a case that [`random_case`](super::random_case) made: its inputs have so few bits that every kind holds them.
-    ///
-    /// # Panics
-    /// It is no such case.
-    pub fn of(file: &TensorFile) -> Self {
-        let case = Case::of(file).expect("a case");
-        let outputs = outputs(&case, file).expect("a case whose inputs fit together");
-        Self { case: case.id.clone().expect("a case with an id"), op: case.op, outputs }
-    }
-
-    /// Judge what a device made of it.
-    pub fn judge(&self, kind: Kind, submission: &TensorFile) -> Judged {
-        let units = profile(kind, self.op).units(false);
-        let exact = Profile::F64.units(false);
-        let (mut rhos, mut first) = (Vec::new(), None);
-        for output in &self.outputs {
-            let name = &output.name;
-            let got = submission.tensors.get(&format!("out.{name}"));
-            let got = got.and_then(|tensor| tensor.to_f64().ok());
-            let Some(got) = got.filter(|got| got.shape() == output.value.shape()) else {
-                first.get_or_insert(format!("{} {name} is missing or misshapen", self.case));
-                rhos.push((f64::INFINITY, name.as_str()));
-                continue;
-            };
-            let bound = (output.bound)(&units) + (output.bound)(&exact);
-            let mut most = 0.0;
-            for (((at, &got), &want), &bound) in got.indexed_iter().zip(&output.value).zip(&bound) {
-                let off = if got == want { 0.0 } else { (got - want).abs() / bound };
-                // A NaN would give way to the next number.
-                let rho = if off.is_nan() { f64::INFINITY } else { off };
-                if rho > 1.0 && first.is_none() {
-                    let at = ndarray::Dimension::slice(&at);
-                    first = Some(line(&self.case, name, at, got, want, bound));
-                }
-                most = f64::max(most, rho);
-            }
-            rhos.push((most, name.as_str()));
-        }
-        let worst = worst(&self.case, rhos.into_iter());
-        Judged { passed: Some(first.is_none()), worst, line: first.unwrap_or_default() }
+        None => format!("{case} {tensor} {}", finding.note.clone().unwrap_or_default()),
     }
 }

@@ -56,7 +56,9 @@ pub use diagnosis::{Diagnosis, Explanation, Left};
 pub use digest::digest;
 pub use emit::{emit, emit_file, outputs};
 pub use error::{Error, Result};
-pub use judge::{Finding, Options, Report, Tally, Verdict, Worst, check, check_all, json, junit};
+pub use judge::{
+    Finding, Options, Report, Tally, Truth, Verdict, Worst, check, check_all, json, junit,
+};
 pub use mutants::{Mutant, mutants};
 pub use ops::Output;
 pub use tensors::{Tensor, TensorFile};

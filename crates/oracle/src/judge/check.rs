@@ -4,7 +4,7 @@ use ndarray::ArrayD;
 use safetensors::tensor::Dtype;
 
 use super::bench::Bench;
-use super::tensor::Options;
+use super::tensor::{Judge, Options};
 use super::verdict::{Finding, Report, Verdict};
 use crate::case::{Case, Class};
 use crate::diagnosis::{Mistake, Says, Submitted, Witness, diagnose, no_refusal};
@@ -29,6 +29,32 @@ pub fn check(
     Ok(report)
 }
 
+/// What a case expects, computed once, to judge any number of submissions by.
+pub struct Truth {
+    bench: Bench,
+    report: Report,
+}
+
+impl Truth {
+    /// # Errors
+    /// The case is wrong, or expects an error and no numbers.
+    pub fn of(file: &TensorFile) -> Result<Self> {
+        let case = Case::of(file)?;
+        if case.class == Some(Class::Reject) {
+            return Err(wrong("case: class is reject, and there are no numbers to judge by"));
+        }
+        let report = unjudged(&case, file)?;
+        Ok(Self { bench: Bench::read(&case, file, Options::default())?, report })
+    }
+
+    /// The verdict on a submission, as [`check`] gives it, without the search for the mistake.
+    pub fn judge(&self, submission: &TensorFile, options: Options) -> Report {
+        let mut report = self.report.clone();
+        judge_numbers(&mut report, &self.bench, &self.bench.judge.with(options), submission);
+        report
+    }
+}
+
 /// The verdict on a case that was parsed already, and what it says of each mistake.
 pub(crate) fn check_case(
     case: &Case,
@@ -36,12 +62,29 @@ pub(crate) fn check_case(
     submission: Option<&TensorFile>,
     options: Options,
 ) -> Result<Report> {
+    let mut report = unjudged(case, file)?;
+    let Some(submission) = submission else { return Ok(report) };
+    if case.class == Some(Class::Reject) {
+        let finding = judge_refusal(submission.metadata.get("error"));
+        report.verdict = finding.verdict;
+        report.findings.push(finding);
+        report.evidence = (report.verdict == Verdict::Fail).then(no_refusal);
+        return Ok(report);
+    }
+    let bench = Bench::read(case, file, options)?;
+    let witness = judge_numbers(&mut report, &bench, &bench.judge, submission);
+    report.evidence = (report.verdict == Verdict::Fail).then(|| witness.all());
+    Ok(report)
+}
+
+/// The report on a case for which there is no submission.
+fn unjudged(case: &Case, file: &TensorFile) -> Result<Report> {
     let id = case.id.clone().ok_or_else(|| wrong("case: id is missing"))?;
     if case.params().is_ok_and(|params| params.free) {
         let reason = "case: params.free is for emit alone: errors pile up freely, and no bound holds for them";
         return Err(wrong(reason));
     }
-    let mut report = Report {
+    Ok(Report {
         case: id,
         flags: case.flags.clone(),
         verdict: Verdict::NotRun,
@@ -51,29 +94,27 @@ pub(crate) fn check_case(
         warnings: Vec::new(),
         size: 0,
         evidence: None,
-    };
-    let Some(submission) = submission else { return Ok(report) };
-    if case.class == Some(Class::Reject) {
-        let finding = judge_refusal(submission.metadata.get("error"));
-        report.verdict = finding.verdict;
-        report.findings.push(finding);
-        report.evidence = (report.verdict == Verdict::Fail).then(no_refusal);
-        return Ok(report);
-    }
+    })
+}
 
-    let bench = Bench::read(case, file, options)?;
-    let (findings, witness) = judge_tensors(&bench, submission);
+/// Writes the verdict on every tensor into the report; returns what can be asked about the mistakes.
+fn judge_numbers<'b>(
+    report: &mut Report,
+    bench: &'b Bench,
+    judge: &Judge,
+    submission: &TensorFile,
+) -> Witness<'b> {
+    let (findings, witness) = judge_tensors(bench, judge, submission);
     report.verdict = overall(&findings);
     report.size = bench.expected.iter().map(|(_, want)| want.len()).sum();
-    report.evidence = (report.verdict == Verdict::Fail).then(|| witness.all());
     report.findings = findings;
+    report.warnings.extend(bench.warnings.iter().cloned());
     report.warnings.extend(unexpected(submission, &bench.expected, bench.class));
     for finding in report.findings.iter().filter(|finding| finding.verdict == Verdict::NotRun) {
         let note = finding.note.as_deref().unwrap_or_default();
         report.warnings.push(format!("out.{} is not judged: {note}", finding.tensor));
     }
-    report.warnings.splice(0..0, bench.warnings.iter().cloned());
-    Ok(report)
+    witness
 }
 
 /// What a case says of these mistakes.
@@ -91,11 +132,15 @@ pub(crate) fn ask_case(
         return Ok(vec![Says::Nothing; mistakes.len()]);
     }
     let bench = Bench::read(case, file, options)?;
-    Ok(judge_tensors(&bench, submission).1.of(mistakes))
+    Ok(judge_tensors(&bench, &bench.judge, submission).1.of(mistakes))
 }
 
 /// The verdict on every tensor, and what can be asked about the mistakes.
-fn judge_tensors<'b>(bench: &'b Bench, submission: &TensorFile) -> (Vec<Finding>, Witness<'b>) {
+fn judge_tensors<'b>(
+    bench: &'b Bench,
+    judge: &Judge,
+    submission: &TensorFile,
+) -> (Vec<Finding>, Witness<'b>) {
     let refusal = submission.metadata.get("error");
     let (mut findings, mut values, mut dtypes) = (Vec::new(), Vec::new(), Vec::new());
     for (output, want) in &bench.expected {
@@ -103,7 +148,7 @@ fn judge_tensors<'b>(bench: &'b Bench, submission: &TensorFile) -> (Vec<Finding>
         let (finding, numbers) = match submitted(submission, &bench.problem, &output.name) {
             Some(Ok((tensor, dtype))) => {
                 let numbers = tensor.to_f64().ok().filter(|got| got.shape() == want.shape());
-                let finding = bench.judge.tensor(output, want, &tensor, dtype);
+                let finding = judge.tensor(output, want, &tensor, dtype);
                 (finding, numbers.map(|numbers| (numbers, dtype)))
             }
             Some(Err(note)) => (fail(note), None),

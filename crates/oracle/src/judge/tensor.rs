@@ -19,6 +19,7 @@ pub struct Options {
 }
 
 /// Judges tensors of one case.
+#[derive(Clone)]
 pub(crate) struct Judge {
     class: Class,
     flush: bool,
@@ -44,6 +45,11 @@ impl Judge {
         let any_non_finite = acceptable && case.has_flag("AnyNonFinite");
         let flush = case.has_flag("FTZ");
         Ok(Self { class, flush, options, holds: holds.to_vec(), alternative, any_non_finite })
+    }
+
+    /// One that judges otherwise.
+    pub(crate) fn with(&self, options: Options) -> Self {
+        Self { options, ..self.clone() }
     }
 
     /// The units for a tensor of this type.

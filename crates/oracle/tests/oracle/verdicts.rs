@@ -1,7 +1,7 @@
 //! What passes, what fails, and what is said about it.
 
 use ndarray::ArrayD;
-use oracle::{Case, Options, Profile, Report, Tensor, TensorFile, Verdict, check, outputs};
+use oracle::{Case, Options, Profile, Report, Tensor, TensorFile, Truth, Verdict, check, outputs};
 use safetensors::tensor::Dtype;
 
 use crate::common::{emitted, file, in_f32, layer, matrix, put, step, text, with_mask};
@@ -43,6 +43,39 @@ fn rounded_once_passes() {
         let report = judge(&case, &in_f32(&case));
         assert_eq!(report.verdict, Verdict::Pass, "{report}");
         assert!(report.warnings.is_empty() && report.findings.len() == in_f32(&case).tensors.len());
+    }
+}
+
+/// A truth that is computed once judges as `check` does: what is right, what is wrong, and NaN, in any units.
+#[test]
+fn a_truth_judges_any_number_of_submissions() {
+    for case in cases() {
+        let truth = Truth::of(&case).unwrap();
+        let right = in_f32(&case);
+        let (name, tensor) = right.tensors.first_key_value().unwrap();
+        let with = |number: f64| {
+            let mut numbers = tensor.to_f64().unwrap();
+            *numbers.first_mut().unwrap() = number;
+            let mut submission = right.clone();
+            submission.tensors.insert(name.clone(), Tensor::f32(&numbers));
+            submission
+        };
+        for (submission, verdict) in [
+            (right.clone(), Verdict::Pass),
+            (with(f64::NAN), Verdict::Fail),
+            (with(1e9), Verdict::Fail),
+        ] {
+            for profile in [None, Some(Profile::F32), Some(Profile::Bf16)] {
+                let options = Options { profile };
+                let report = truth.judge(&submission, options);
+                let checked = check(&case, Some(&submission), options).unwrap();
+                assert_eq!((report.verdict, checked.verdict), (verdict, verdict), "{report}");
+                let rhos = |report: &Report| -> Vec<f64> {
+                    report.findings.iter().map(|finding| finding.rho).collect()
+                };
+                assert_eq!(rhos(&report), rhos(&checked));
+            }
+        }
     }
 }
 
