@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use adapter::Real;
 use anyhow::{Result, bail};
-use finetune::{Data, Plan};
+use finetune::{Data, Plan, Session};
 use llama::random::{Purpose, random};
 use llama::tiny::{self, ARROW, DIGITS};
-use llama::{Llama, Sampling, Score, Site, Trainer};
+use llama::{Llama, Sampling, Score, Site};
 use methods::{Method, Options, Tunable, Visitor};
 use serde::{Deserialize, Serialize};
 
@@ -134,12 +134,9 @@ trait Running {
     fn ask(&mut self, question: Question) -> Result<Answer>;
 }
 
-struct Run<T: Real, M> {
-    plan: Plan,
-    warnings: Vec<String>,
-    data: Data,
+struct Run<T: Real, M: Tunable<T>> {
+    session: Session<T, M>,
     before: Llama<T>,
-    trainer: Trainer<T, M>,
 }
 
 struct Start<T> {
@@ -152,29 +149,26 @@ impl<T: Real> Visitor<T> for Start<T> {
 
     fn visit<M: Tunable<T>>(self) -> Self::Output {
         let Self { plan, model } = self;
-        let options: M::Options = plan.options()?;
         let data = Data::embedded(&plan, Some(plan.seed))?;
-        let adapters = M::start(&model, &options, &mut random(plan.seed, Purpose::Adapters, 0))?;
-        let settings = plan.trainer::<T, M>(&options)?;
-        let trainer = Trainer::new(model.clone(), adapters, plan.optimizer(), settings)?;
-        let warnings = options.warnings(plan.steps);
-        Ok(Box::new(Run { plan, warnings, data, before: model, trainer }))
+        let session = Session::<T, M>::start(plan, model.clone(), data)?;
+        Ok(Box::new(Run { session, before: model }))
     }
 }
 
 impl<T: Real, M: Tunable<T>> Running for Run<T, M> {
     fn ask(&mut self, question: Question) -> Result<Answer> {
-        let Trainer { model, adapters, .. } = &self.trainer;
+        let Session { plan, options, trainer, data, .. } = &self.session;
+        let (model, adapters) = (&trainer.model, &trainer.adapters);
         Ok(match question {
             Question::Facts => Answer::Facts {
-                trainable: self.trainer.trainable(),
+                trainable: trainer.trainable(),
                 parameters: model.parameters(),
                 modules: self.sites().map(|(layer, projection)| projection.module(layer)).collect(),
-                warnings: self.warnings.clone(),
+                warnings: options.warnings(plan.steps),
             },
             Question::Step => self.step()?,
             Question::HeldOut(count) => {
-                let problems = self.data.held_out.get(..count).unwrap_or(&self.data.held_out);
+                let problems = data.held_out.get(..count).unwrap_or(&data.held_out);
                 Answer::HeldOut(model.evaluate(adapters, problems)?)
             }
             Question::Change(module) => Answer::Change(self.change(&module)?),
@@ -198,27 +192,24 @@ impl<T: Real, M: Tunable<T>> Running for Run<T, M> {
 
 impl<T: Real, M: Tunable<T>> Run<T, M> {
     fn step(&mut self) -> Result<Answer> {
-        let step = self.trainer.step;
-        if step == self.plan.steps {
-            bail!("the run has made its {step} steps");
+        if self.session.left() == 0 {
+            bail!("the run has made its {} steps", self.session.plan.steps);
         }
-        let report = self.trainer.step(&self.data.batches(&self.plan, step)?)?;
-        if step + 1 == self.plan.steps {
-            // The next step would notice an update that is not finite; after the last there is none.
-            self.trainer.check_finite()?;
-        }
-        if (step + 1).is_multiple_of(CHECK_EVERY) && report.loss > (10f64).ln() {
+        let (report, _) = self.session.step()?;
+        let steps = report.step + 1;
+        if steps.is_multiple_of(CHECK_EVERY) && report.loss > (10f64).ln() {
             self.check_change()?;
         }
-        let lr = self.trainer.optimizer.group().lr;
-        Ok(Answer::Step { steps: step + 1, loss: report.loss, lr })
+        let lr = self.session.trainer.optimizer.group().lr;
+        Ok(Answer::Step { steps, loss: report.loss, lr })
     }
 
     /// Adam's steps stay finite at any rate. But a change that outgrows the weight leaves nothing of the model, and a loss
     /// above ln 10 is worse than guessing the digits.
     fn check_change(&self) -> Result<()> {
         for (layer, projection) in self.sites() {
-            let Some(change) = self.trainer.change(&self.before, (layer, projection))? else {
+            let Some(change) = self.session.trainer.change(&self.before, (layer, projection))?
+            else {
                 continue;
             };
             let [change, weight] =
@@ -239,12 +230,12 @@ impl<T: Real, M: Tunable<T>> Run<T, M> {
     fn change(&self, module: &str) -> Result<Vec<f64>> {
         let site = self.sites().find(|(layer, projection)| projection.module(*layer) == module);
         let change =
-            site.map(|site| self.trainer.change(&self.before, site)).transpose()?.flatten();
+            site.map(|site| self.session.trainer.change(&self.before, site)).transpose()?.flatten();
         let Some(change) = change else { bail!("there is no adapter on {module}") };
         Ok(rank::svd(change.mapv(Real::to_f64).view())?.s.to_vec())
     }
 
     fn sites(&self) -> impl Iterator<Item = Site> {
-        self.trainer.adapters.iter().map(|(site, _)| site)
+        self.session.trainer.adapters.iter().map(|(site, _)| site)
     }
 }

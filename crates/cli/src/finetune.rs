@@ -55,8 +55,8 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         let Source { model, words, base } = Source::load(args.model.as_deref())?;
         let (plan, data) = args.plan_and_data(&words, model.config.max_position_embeddings)?;
         let origin = Origin::new(base, args.settings(), &model, &data);
-        let mut session: Session<'_, T, M> =
-            begin(args, resumed.as_deref(), plan, model, &data, &origin)?;
+        let mut session: Session<T, M> =
+            begin(args, resumed.as_deref(), plan, model, data, &origin)?;
         for warning in session.options.warnings(session.plan.steps) {
             output::note(format_args!("warning: {warning}"));
         }
@@ -79,7 +79,7 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         };
 
         let bar = Progress::new(session.left(), M::METHOD.name());
-        let mut after_step = |session: &Session<'_, T, M>, step: &Step| -> Result<_> {
+        let mut after_step = |session: &Session<T, M>, step: &Step| -> Result<_> {
             let done = step.report.step as u64 + 1;
             let due = args.eval_every.is_some_and(|every| done.is_multiple_of(every));
             let held_out = if due { session.evaluate(&go_on)? } else { None };
@@ -121,14 +121,14 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
 }
 
 /// The run before its first step here: fresh, from an adapter, or where an earlier one stopped.
-fn begin<'a, T: Real, M: Tunable<T>>(
+fn begin<T: Real, M: Tunable<T>>(
     args: &Args,
     resumed: Option<&Path>,
     plan: Plan,
     model: Llama<T>,
-    data: &'a Data,
+    data: Data,
     origin: &Origin,
-) -> Result<Session<'a, T, M>> {
+) -> Result<Session<T, M>> {
     if let Some(folder) = resumed {
         // A constant rate does not depend on how long the run is, and neither does data read from a file.
         let may_grow = plan.decay == Decay::Constant && args.data.is_some();
@@ -142,7 +142,7 @@ fn begin<'a, T: Real, M: Tunable<T>>(
 }
 
 /// Says how much memory the run will take, and warns where the machine has less.
-fn tell_memory<T: Real, M: Tunable<T>>(session: &Session<'_, T, M>) -> Result<()> {
+fn tell_memory<T: Real, M: Tunable<T>>(session: &Session<T, M>) -> Result<()> {
     let estimate = session.estimate()?;
     let held = estimate.held;
     let parts = ByKind::NAMES.into_iter().zip(held.values()).chain([("logits", estimate.logits)]);
@@ -214,7 +214,7 @@ fn catch_interrupt() -> Result<Arc<AtomicBool>> {
 
 fn report<T: Real, M: Tunable<T>>(
     args: &Args,
-    session: &Session<'_, T, M>,
+    session: &Session<T, M>,
     before: Option<Score>,
     after: Option<Score>,
     threads: usize,

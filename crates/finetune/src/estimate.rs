@@ -27,7 +27,7 @@ impl Estimate {
     }
 }
 
-impl<T: Real, M: Tunable<T>> Session<'_, T, M> {
+impl<T: Real, M: Tunable<T>> Session<T, M> {
     /// What this run will hold. Three forward passes of one, two and three tokens are made to tell it.
     ///
     /// # Errors
@@ -44,10 +44,10 @@ impl<T: Real, M: Tunable<T>> Session<'_, T, M> {
             weights,
             gradients: trained,
             optimizer: moments * trained,
-            saved: self.saved(&longest(self.training(), plan.batch))?,
+            saved: self.saved(&longest(self.data.training(), plan.batch))?,
         };
         let mut predictions: Vec<usize> =
-            self.training().iter().map(Example::predictions).collect();
+            self.data.training().iter().map(Example::predictions).collect();
         predictions.sort_unstable_by_key(|&count| Reverse(count));
         let rows: usize = predictions.iter().cycle().take(plan.batch).sum();
         let logits = size_of::<T>() * rows * self.trainer.model.config.vocab_size;

@@ -102,7 +102,7 @@ impl RunFolder {
     /// The disk is full or read-only, or a number is not finite.
     pub fn record<T: Real, M: Tunable<T>>(
         &mut self,
-        session: &Session<'_, T, M>,
+        session: &Session<T, M>,
         step: &Step,
         held_out: Option<Score>,
     ) -> Result<()> {
@@ -129,13 +129,13 @@ impl RunFolder {
     ///
     /// # Errors
     /// As [`record`](Self::record).
-    pub fn finish<T: Real, M: Tunable<T>>(&self, session: &Session<'_, T, M>) -> Result<()> {
+    pub fn finish<T: Real, M: Tunable<T>>(&self, session: &Session<T, M>) -> Result<()> {
         session.save(&self.path, &self.origin, None)
     }
 
     fn write<T: Real, M: Tunable<T>>(
         &self,
-        session: &Session<'_, T, M>,
+        session: &Session<T, M>,
         prefix: &str,
         held_out: Option<Score>,
     ) -> Result<()> {

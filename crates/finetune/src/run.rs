@@ -66,8 +66,8 @@ impl<T: Real> Visitor<T> for Run<'_, T> {
 
     fn visit<M: Tunable<T>>(self) -> Result<Record> {
         let Self { plan, model, data, compared, progress } = self;
-        let mut session = Session::<T, M>::start(plan.clone(), model.clone(), data)?;
-        let score = |session: &Session<'_, T, M>| {
+        let mut session = Session::<T, M>::start(plan.clone(), model.clone(), data.clone())?;
+        let score = |session: &Session<T, M>| {
             let held_out = || Error::Option("a comparison needs held-out data".into());
             session.evaluate(&|| true)?.ok_or_else(held_out)
         };
@@ -96,7 +96,7 @@ impl<T: Real> Visitor<T> for Run<'_, T> {
 /// The singular values of what changed, and the mean of their effective ranks.
 fn spectra<T: Real, M: Tunable<T>>(
     start: &Llama<T>,
-    session: &Session<'_, T, M>,
+    session: &Session<T, M>,
     compared: &[llama::Projection],
 ) -> Result<(BTreeMap<String, Vec<f64>>, f64)> {
     let last = start.layers.len() - 1;

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Instant;
 
 use adapter::{Ledger, Optimizer, Real};
-use llama::data::Example;
 use llama::random::{Purpose, random};
 use llama::state::{self, State};
 use llama::{Adapters, Llama, Report, Score, Trainer};
@@ -78,7 +77,7 @@ impl Origin {
 }
 
 /// A run in progress: the model with its adapters and optimiser, what it is trained on, and the steps made here.
-pub struct Session<'a, T: Real, M: Tunable<T>> {
+pub struct Session<T: Real, M: Tunable<T>> {
     /// What was asked for.
     pub plan: Plan,
     /// What the method was told, or what the folder that it started from says.
@@ -87,15 +86,16 @@ pub struct Session<'a, T: Real, M: Tunable<T>> {
     pub trainer: Trainer<T, M>,
     /// The steps made by this session.
     pub steps: Vec<Step>,
-    data: &'a Data,
+    /// What it is trained and measured on.
+    pub data: Data,
 }
 
-impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
+impl<T: Real, M: Tunable<T>> Session<T, M> {
     /// Before its first step.
     ///
     /// # Errors
     /// An option makes no sense.
-    pub fn start(plan: Plan, model: Llama<T>, data: &'a Data) -> Result<Self> {
+    pub fn start(plan: Plan, model: Llama<T>, data: Data) -> Result<Self> {
         let options: M::Options = plan.options()?;
         let mut rng = random(plan.seed, Purpose::Adapters, 0);
         let adapters = M::start(&model, &options, &mut rng)?;
@@ -107,12 +107,7 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
     ///
     /// # Errors
     /// An option makes no sense or contradicts the folder, or the folder is damaged or does not fit.
-    pub fn from_adapter(
-        plan: Plan,
-        model: Llama<T>,
-        data: &'a Data,
-        folder: &Path,
-    ) -> Result<Self> {
+    pub fn from_adapter(plan: Plan, model: Llama<T>, data: Data, folder: &Path) -> Result<Self> {
         let mut options: M::Options = plan.options()?;
         let adapters = M::load(&model, &mut options, folder)?;
         contradiction::<M::Options>(&plan, &options, folder)?;
@@ -128,7 +123,7 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
     pub fn resume(
         plan: Plan,
         mut model: Llama<T>,
-        data: &'a Data,
+        data: Data,
         folder: &Path,
         origin: &Origin,
         may_grow: bool,
@@ -173,21 +168,30 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
         model: Llama<T>,
         adapters: Adapters<M>,
         optimizer: Box<dyn Optimizer<T>>,
-        data: &'a Data,
+        data: Data,
     ) -> Result<Self> {
         let settings = plan.trainer::<T, M>(&options)?;
         let trainer = Trainer::new(model, adapters, optimizer, settings)?;
         Ok(Self { plan, options, trainer, steps: Vec::new(), data })
     }
 
-    /// What it is trained on.
-    pub fn training(&self) -> &[Example] {
-        self.data.training()
-    }
-
     /// How many steps are still to be made.
     pub fn left(&self) -> usize {
         self.plan.steps.saturating_sub(self.trainer.step)
+    }
+
+    /// One update, and how many tokens it read. Unlike [`train`](Self::train) it asks for no clock, which wasm32's std has not.
+    ///
+    /// # Errors
+    /// The data does not fit the model, or training diverged.
+    pub fn step(&mut self) -> Result<(Report, usize)> {
+        let batches = self.data.batches(&self.plan, self.trainer.step)?;
+        let report = self.trainer.step(&batches)?;
+        if self.left() == 0 {
+            // The next step would notice an update that is not finite; after the last there is none.
+            self.trainer.check_finite()?;
+        }
+        Ok((report, batches.iter().map(|batch| batch.tokens().len()).sum()))
     }
 
     /// Trains until the plan's last step, or until `progress`, which sees each step, breaks off.
@@ -199,20 +203,11 @@ impl<'a, T: Real, M: Tunable<T>> Session<'a, T, M> {
         progress: &mut dyn FnMut(&Self, &Step) -> Result<ControlFlow<()>, E>,
     ) -> Result<ControlFlow<()>, E> {
         while self.left() > 0 {
-            let batches = self.data.batches(&self.plan, self.trainer.step)?;
             let start = Instant::now();
-            let report = self.trainer.step(&batches).map_err(Error::from)?;
-            let step = Step {
-                report,
-                lr: self.trainer.optimizer.group().lr,
-                tokens: batches.iter().map(|batch| batch.tokens().len()).sum(),
-                seconds: start.elapsed().as_secs_f64(),
-            };
+            let (report, tokens) = self.step()?;
+            let (lr, seconds) = (self.trainer.optimizer.group().lr, start.elapsed().as_secs_f64());
+            let step = Step { report, lr, tokens, seconds };
             self.steps.push(step);
-            if self.left() == 0 {
-                // The next step would notice an update that is not finite; after the last there is none.
-                self.trainer.check_finite().map_err(Error::from)?;
-            }
             if progress(self, &step)?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }

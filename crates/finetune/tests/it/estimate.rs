@@ -5,12 +5,12 @@ use llama::data::Example;
 use llama::tiny;
 use methods::{Method, Tunable, Visitor};
 
-struct Held<'a> {
+struct Held {
     plan: Plan,
-    data: &'a Data,
+    data: Data,
 }
 
-impl Visitor<f32> for Held<'_> {
+impl Visitor<f32> for Held {
     type Output = ();
 
     fn visit<M: Tunable<f32>>(self) {
@@ -34,7 +34,7 @@ fn a_step_holds_what_was_told_of_it() {
     let data = data(&[5, 17, 9]);
     for method in Method::ALL {
         let plan = Plan { batch: 3, ..Plan::new(*method) };
-        method.visit(Held { plan, data: &data });
+        method.visit(Held { plan, data: data.clone() });
     }
 }
 
@@ -43,9 +43,9 @@ fn dropout_and_the_optimizer_count() {
     let data = data(&[12, 12]);
     let mut plan = Plan { batch: 2, ..Plan::new(Method::Lora) };
     plan.options.push(("dropout".into(), "0.1".into()));
-    plan.method.visit(Held { plan: plan.clone(), data: &data });
+    plan.method.visit(Held { plan: plan.clone(), data: data.clone() });
     plan.optimizer = OptimizerKind::Sgd;
-    plan.method.visit(Held { plan, data: &data });
+    plan.method.visit(Held { plan, data });
 }
 
 /// The longest examples together, which need not meet.
@@ -54,7 +54,7 @@ fn unequal_batches_are_bounded() {
     let data = data(&[40, 3, 3, 40]);
     let plan = Plan { batch: 2, ..Plan::new(Method::Lora) };
     let model = tiny::model::<f32>().unwrap();
-    let mut session = Session::<f32, lora::Lora<f32>>::start(plan, model, &data).unwrap();
+    let mut session = Session::<f32, lora::Lora<f32>>::start(plan, model, data).unwrap();
     let estimate = session.estimate().unwrap();
     let _ = session.train::<finetune::Error>(&mut |_, _| Ok(std::ops::ControlFlow::Continue(())));
     assert!(estimate.held.saved > session.bytes().saved);
