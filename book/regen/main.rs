@@ -12,6 +12,7 @@ mod figure;
 mod gpu;
 mod kills;
 mod layer;
+mod moving;
 mod notation;
 mod outlines;
 mod panorama;
@@ -51,7 +52,7 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 26] = [
+const SOURCES: [(&str, Source); 27] = [
     ("drawing: all the methods", Source::Anywhere(panorama::pages)),
     ("drawing: the marks", Source::Anywhere(notation::pages)),
     ("drawing: a sum of outer products", Source::Anywhere(rank_picture::pages)),
@@ -74,6 +75,7 @@ const SOURCES: [(&str, Source); 26] = [
     ("training beside quantised weights", Source::SmolLm2(quantised::runs)),
     ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
     ("training the embedded model", Source::Recorded(training::pages)),
+    ("a run of Train it, moving", Source::Recorded(moving::pages)),
     ("two adapters looked into", Source::Anywhere(adapters::pages)),
     ("what to choose in practice", Source::Recorded(practice::pages)),
     ("bytes of a step of each method", Source::Anywhere(side_by_side::memory)),

@@ -11,6 +11,10 @@ const FLOOR = 16 * 2 ** -24;
 
 /** What differs first, or null. `native` has `answers` and, for training, what f64 gives as `exact`. */
 export function compare(given, { answers, exact }) {
+  const [said, expected] = [words(given), words(answers)];
+  if (said !== expected) {
+    return `${said} in the place of ${expected}`;
+  }
   const [page, here] = [numbers(given), numbers(answers)];
   if (page.length !== here.length || page.some(({ path }, i) => path !== here[i].path)) {
     return `${page.length} numbers in the place of ${here.length}, or others`;
@@ -28,6 +32,11 @@ export function compare(given, { answers, exact }) {
     }
   }
   return null;
+}
+
+/** All that is no number. */
+function words(value) {
+  return JSON.stringify(value, (_, inner) => (typeof inner === "number" ? 0 : inner));
 }
 
 /** The largest of something among the numbers of each kind. */

@@ -1,19 +1,24 @@
-// Drives the built pages in a headless browser: node drive.mjs HTML NATIVE BROWSER. HTML is the built folder, NATIVE what
-// book/live/src/bin/answers.rs printed. Says what is wrong and fails, or says what was measured.
+// Drives the built pages in a headless browser: node drive.mjs HTML NATIVE BROWSER VECTORS. HTML is the built folder, NATIVE
+// what book/live/src/bin/answers.rs printed, VECTORS the folder tests/vectors. Says what is wrong and fails, or says what was
+// measured.
 
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import axe from "axe-core";
 import puppeteer from "puppeteer-core";
 import { badInput } from "./bad.mjs";
 import { compare } from "./compare.mjs";
 import { FIGURES } from "./figures.mjs";
+import { judged } from "./judged.mjs";
 import { serve } from "./serve.mjs";
 import { tooLarge } from "./sizes.mjs";
+import { drag, slide, tap } from "./touch.mjs";
+import { train } from "./training.mjs";
 
 /** Milliseconds: a busy machine is slow. */
 const PATIENCE = 30_000;
 
-const [html, native, executablePath] = process.argv.slice(2);
+const [html, native, executablePath, vectors] = process.argv.slice(2);
 const problems = await tooLarge(html);
 problems.forEach((problem) => void console.log(problem));
 const server = await serve(html);
@@ -22,7 +27,8 @@ const browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox", 
 /** A page that notes each error of its own and each request that fails or leaves the book. */
 async function open(path, width) {
   const page = await browser.newPage();
-  await page.setViewport({ width, height: 900 });
+  await page.setCacheEnabled(false);
+  await page.setViewport({ width, height: 900, hasTouch: width < 500 });
   const note = (what) => {
     console.log(`${path} at ${width}: ${what}`);
     problems.push(what);
@@ -61,14 +67,20 @@ async function press(page, id, name) {
   );
 }
 
+/** On a wide screen by the keyboard, on a narrow one by touch. */
 async function drive({ path, id, ready, moved }, width) {
-  console.log(`${(performance.now() / 1000).toFixed(0)} s: ${id} at ${width}`);
   const { page, note } = await open(path, width);
+  const touch = width < 500;
   try {
     await page.waitForSelector(`#${id} button`);
-    await press(page, id, "Start");
+    const began = performance.now();
+    await (touch ? tap : press)(page, id, "Start");
     const first = await status(page, id, "", ready);
-    if (moved) {
+    console.log(`${id} at ${width}: ${((performance.now() - began) / 1000).toFixed(1)} s to the first answer`);
+    if (touch && (await page.$(`#${id} input[type=range]`))) {
+      await slide(page, id);
+      moved && (await status(page, id, first, /./));
+    } else if (moved) {
       await page.focus(`#${id} input[type=range]`);
       await page.keyboard.press("ArrowRight");
       await status(page, id, first, moved);
@@ -99,14 +111,15 @@ async function numbers() {
   const questions = JSON.parse(await readFile(new URL("questions.json", import.meta.url)));
   const expected = JSON.parse(await readFile(native));
   for (const build of ["simd", "plain"]) {
-    for (const [i, { name, settings, ask }] of questions.entries()) {
+    for (const [i, { name, settings, files, ask }] of questions.entries()) {
+      const read = await Promise.all((files ?? []).map((file) => readFile(join(vectors, file))));
       const given = await page.evaluate(
-        async (name, settings, ask, build) => {
+        async (name, settings, bytes, ask, build) => {
           const { default: load, Started } = await import(`./live/${build}/live.js`);
           await load();
           const file = ["bf16", "train"].includes(name)
             ? await (await fetch("live/tiny.safetensors")).arrayBuffer()
-            : new ArrayBuffer();
+            : bytes;
           const started = new Started(name, JSON.stringify(settings), new Uint8Array(file));
           const answers = ask.map((question) => JSON.parse(started.ask(JSON.stringify(question))));
           started.free();
@@ -114,6 +127,7 @@ async function numbers() {
         },
         name,
         settings,
+        [...Buffer.concat(read)],
         ask,
         build,
       );
@@ -124,49 +138,6 @@ async function numbers() {
   await page.close();
 }
 
-/** Training by the keyboard alone; its rate, the longest task of the page's thread, and its memory after restarts. */
-async function train() {
-  const { page, note } = await open("side-by-side.html", 1280);
-  const id = "live-train";
-  await page.waitForSelector(`#${id} button`);
-  await page.evaluate(() => {
-    globalThis.tasks = [0];
-    new PerformanceObserver((list) => tasks.push(...list.getEntries().map(({ duration }) => duration))).observe({
-      entryTypes: ["longtask"],
-    });
-  });
-  await page.focus(`#${id} select`);
-  for (let i = 0; i < 20; i += 1) {
-    await page.keyboard.press("Tab");
-    if (await page.evaluate(() => document.activeElement.textContent === "Start")) {
-      break;
-    }
-  }
-  await page.keyboard.press("Enter");
-  const done = await status(page, id, "", /steps a second/).catch(({ message }) => note(message));
-  const longest = await page.evaluate(() => Math.max(...tasks));
-  const used = async () => {
-    await press(page, id, "Start");
-    await status(page, id, "", /^Step/).catch(({ message }) => note(message));
-    await press(page, id, "Reset");
-    const session = await page.createCDPSession();
-    await session.send("HeapProfiler.collectGarbage");
-    const { usedSize } = await session.send("Runtime.getHeapUsage");
-    return { usedSize, workers: page.workers().length };
-  };
-  const first = await used();
-  let last;
-  for (let i = 0; i < 19; i += 1) {
-    last = await used();
-  }
-  if (last.workers > 0 || last.usedSize > 1.2 * first.usedSize) {
-    note(`after one run ${JSON.stringify(first)}, after twenty ${JSON.stringify(last)}`);
-  }
-  console.log(`training: ${done} Longest task ${longest.toFixed(0)} ms.`);
-  console.log(`memory of the page after 1 run ${first.usedSize}, after 20 ${last.usedSize} bytes`);
-  await page.close();
-}
-
 await numbers();
 console.log("compared");
 for (const figure of FIGURES) {
@@ -174,8 +145,11 @@ for (const figure of FIGURES) {
     await drive(figure, width);
   }
 }
-await train();
-await badInput({ open, press, status });
+const tools = { open, press, status };
+await drag(tools);
+await train(tools);
+await judged(tools, vectors);
+await badInput(tools);
 await browser.close();
 server.close();
 console.log(problems.length ? `${problems.length} problems, listed above` : "the pages give the native numbers");

@@ -8,6 +8,8 @@ export const FIGURES = [
   { path: "lora-fa.html", id: "live-kept", ready: /keeps 1\.5%/ },
   { path: "vera.html", id: "live-shared", ready: /rank 4 .* rank 3/, moved: /rank 4 .* rank 3/ },
   { path: "delta-lora.html", id: "live-telescope", ready: /rank 2, and 2r is 4/, moved: /rank 3, and 2r is 6/ },
+  { path: "lora-plus.html", id: "live-landscape", ready: /with λ = 16 it is/, moved: /with λ = 32 it is/ },
+  { path: "practice.html", id: "live-fits", ready: /^20,971,520 numbers are trained/, moved: /^41,943,040 numbers/ },
   { path: "judge.html", id: "live-judge", ready: /^Choose/ },
   { path: "side-by-side.html", id: "live-train", ready: /^Step 50/ },
 ];

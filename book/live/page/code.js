@@ -2,12 +2,13 @@
 
 import { element } from "./figure.js";
 
-/** The lines of the workspace that an experiment runs: [file, anchor], … */
+/** The lines of the workspace that an experiment runs, [file, anchor], …, and a command that runs them without a browser. */
 export function code() {
   const details = element("details", { className: "live-code" }, element("summary", {}, "The lines that run"));
   const body = element("div");
   details.append(body);
   let wanted = [];
+  let natively = [];
   const fill = async () => {
     if (!details.open) {
       return;
@@ -18,13 +19,14 @@ export function code() {
       globalThis.hljs?.highlightBlock(text);
       return [element("p", {}, element("code", {}, file)), element("pre", {}, text)];
     });
-    body.replaceChildren(...parts);
+    body.replaceChildren(...parts, ...natively);
   };
   details.addEventListener("toggle", fill);
   return {
     details,
-    show(lines) {
+    show(lines, command) {
       wanted = lines;
+      natively = command ? [element("p", {}, "Without a browser: ", element("code", {}, command))] : [];
       fill();
     },
   };

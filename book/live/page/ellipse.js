@@ -27,10 +27,13 @@ startable(ID, (place, address) => {
   const handles = [0, 1].map(() => plane.appendChild(shape("circle", { r: 0.28, class: "live-handle" })));
   const status = element("p", { role: "status", className: "live-status" });
   const lines = code();
-  lines.show([
-    ["crates/rank/src/jacobi.rs", "sweep"],
-    ["crates/rank/src/jacobi.rs", "rotate"],
-  ]);
+  lines.show(
+    [
+      ["crates/rank/src/jacobi.rs", "sweep"],
+      ["crates/rank/src/jacobi.rs", "rotate"],
+    ],
+    "cargo run -p rank --example rank-spectrum",
+  );
 
   const given = (address.get("columns") ?? "").split(",").map(Number);
   const start = given.length === 4 && given.every((x) => Math.abs(x) <= SIDE) ? given : START;

@@ -26,7 +26,10 @@ startable(ID, (place, address) => {
   const table = element("table", { className: "live-table" });
   const status = element("p", { role: "status", className: "live-status" });
   const lines = code();
-  lines.show(["forward", "backward_frozen_a", "backward"].map((anchor) => ["crates/lora/src/cpu.rs", anchor]));
+  lines.show(
+    ["forward", "backward_frozen_a", "backward"].map((anchor) => ["crates/lora/src/cpu.rs", anchor]),
+    "cargo test -p lora",
+  );
   const fail = (message) => {
     status.textContent = `${message}.`;
   };

@@ -29,10 +29,13 @@ startable(ID, (place, address) => {
   }));
   const status = element("p", { role: "status", className: "live-status" });
   const lines = code();
-  lines.show([
-    ["crates/lora/src/cpu.rs", "forward"],
-    ["crates/lora-fa/src/cpu.rs", "forward"],
-  ]);
+  lines.show(
+    [
+      ["crates/lora/src/cpu.rs", "forward"],
+      ["crates/lora-fa/src/cpu.rs", "forward"],
+    ],
+    "cargo run -p lora-fa --example activations",
+  );
   const fail = (message) => {
     status.textContent = `${message}.`;
   };

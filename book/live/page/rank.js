@@ -31,10 +31,13 @@ startable(ID, (place, address) => {
   const row = element("div", { className: "live-row" }, canvas);
   const choose = element("input", { type: "file", accept: "image/*" });
   const [lines, own] = [code(), element("button", { type: "button" }, "The book’s picture")];
-  lines.show([
-    ["crates/rank/src/decomposition.rs", "truncate"],
-    ["crates/rank/src/jacobi.rs", "sweep"],
-  ]);
+  lines.show(
+    [
+      ["crates/rank/src/decomposition.rs", "truncate"],
+      ["crates/rank/src/jacobi.rs", "sweep"],
+    ],
+    "cargo run -p rank --example rank-spectrum",
+  );
   const rank = slider({ label: "rank k", min: 0, max: 96, place: address.get("k") ?? 8, changed: ask });
   const fail = (message) => {
     status.textContent = `${message}.`;

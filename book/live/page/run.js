@@ -4,7 +4,13 @@ import { choice, element, slider } from "./figure.js";
 
 const POWER = { at: (place) => 2 ** place, back: Math.log2 };
 const DECADE = { at: (place) => Number((10 ** place).toPrecision(2)), back: Math.log10 };
-const TARGETS = ["q_proj,v_proj", "q_proj", "q_proj,k_proj,v_proj,o_proj", "gate_proj,up_proj,down_proj", "all-linear"];
+export const TARGETS = [
+  "q_proj,v_proj",
+  "q_proj",
+  "q_proj,k_proj,v_proj,o_proj",
+  "gate_proj,up_proj,down_proj",
+  "all-linear",
+];
 /** What can be set: [option, label, of the slider]. Each method has some of them. */
 const OPTIONS = [
   ["rank", "rank r", { min: 0, max: 8, ...POWER }],

@@ -57,7 +57,10 @@ startable(ID, (place) => {
   const ofD = Array.from({ length: RANK }, (_, i) => of(`d${"₁₂₃₄"[i]}`));
   const ofB = Array.from({ length: OUT }, (_, i) => of(`b${"₁₂₃₄₅₆"[i]}`));
   const lines = code();
-  lines.show(["forward", "delta"].map((anchor) => ["crates/vera/src/cpu.rs", anchor]));
+  lines.show(
+    ["forward", "delta"].map((anchor) => ["crates/vera/src/cpu.rs", anchor]),
+    "cargo run -p vera --example checkpoint",
+  );
   const fail = (message) => {
     status.textContent = `${message}.`;
   };

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Bf16, Ellipse, Gradient, Judge, Picture, Shared, Telescope, Train};
+use crate::{Bf16, Ellipse, Fits, Gradient, Judge, Landscape, Picture, Shared, Telescope, Train};
 
 /// An experiment: started with settings, then asked.
 pub trait Experiment: Sized {
@@ -56,8 +56,10 @@ pub fn start(name: &str, settings: &str, file: &[u8]) -> Result<Box<dyn Dialogue
     match name {
         "bf16" => begin::<Bf16>(settings, file),
         "ellipse" => begin::<Ellipse>(settings, file),
+        "fits" => begin::<Fits>(settings, file),
         "gradient" => begin::<Gradient>(settings, file),
         "judge" => begin::<Judge>(settings, file),
+        "landscape" => begin::<Landscape>(settings, file),
         "picture" => begin::<Picture>(settings, file),
         "shared" => begin::<Shared>(settings, file),
         "telescope" => begin::<Telescope>(settings, file),

@@ -8,6 +8,7 @@
 //! | [`Data`] | training and held-out examples |
 //! | [`Session`] | the one training loop: started, begun from an adapter or resumed; trained, measured, saved |
 //! | [`Estimate`] | what a run will hold in memory, told before its first step |
+//! | [`Budget`] | the same from shapes alone, for a model that need not be there |
 //! | [`run`], [`Record`] | one row of a comparison, run once, and what was measured |
 //! | [`RunFolder`], [`Out`] | the folder of a run: result, checkpoints, log; what may be written over |
 //! | [`Entry`] | a step, as a line of the log |
@@ -18,6 +19,7 @@
 //! Which methods there are, and what each can be told, is in the crate `methods`. Nothing here prints: progress goes to
 //! a callback.
 
+mod budget;
 mod data;
 pub mod digest;
 mod estimate;
@@ -33,6 +35,7 @@ mod store;
 mod sweep;
 mod words;
 
+pub use budget::{Budget, Precision};
 pub use data::Data;
 pub use estimate::Estimate;
 pub use folder::{Checkpoints, RunFolder, furthest, out};

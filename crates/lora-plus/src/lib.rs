@@ -4,6 +4,7 @@
 //!
 //! - `cpu.rs`: the step.
 //! - `groups.rs`: rates and decay by tensor.
+//! - `task.rs`: a task on which pairs of rates can be tried.
 //!
 //! The paper's two starts are `lora::Init::KaimingUniformA5` (its Init\[1\]: A random, B = 0) and
 //! `lora::Init::KaimingUniformB` (its Init\[2\]: B random, A = 0).
@@ -29,6 +30,7 @@ mod cpu;
 #[cfg(feature = "cuda")]
 pub mod gpu;
 mod groups;
+pub mod task;
 
 pub use cpu::LoraPlus;
 pub use groups::{Groups, Kind, Rule};

@@ -8,14 +8,14 @@ use ::delta_lora::{DeltaLora, Settings};
 use ::lora::{Lora, Scaling};
 use adapter::{Real, check_shape};
 use llama::state::Arrays;
-use llama::{Adapters, Llama, Projection, Site};
+use llama::{Adapters, Config, Llama, Projection, Site};
 use ndarray::{Array2, ArrayD};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
-use crate::{Base, Error, Field, Method, Options, Result, Tunable, place};
+use crate::{Base, Error, Field, Method, Needs, Options, Result, SiteNeeds, Tunable, place};
 
 /// What Delta-LoRA can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +93,12 @@ impl<T: Real> Tunable<T> for DeltaLora<T> {
     ) -> Result<Adapters<Self>> {
         let new = |_, lora| Ok(Self::new(lora, options.settings())?);
         lora_family::start(model, &options.lora, rng, new)
+    }
+
+    /// A_K and B_K are held beside A and B.
+    fn needs(config: &Config, options: &DeltaLoraOptions) -> Needs {
+        let kept = |_, lora: SiteNeeds| SiteNeeds { frozen: lora.trained, ..lora };
+        lora_family::needs(config, &options.lora, kept)
     }
 
     fn load(

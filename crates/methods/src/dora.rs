@@ -12,7 +12,7 @@ use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
 use crate::place::site_of;
-use crate::{Base, Error, Method, Result, Tunable, beside};
+use crate::{Base, Error, Method, Needs, Result, SiteNeeds, Tunable, beside};
 
 impl<T: Real> Tunable<T> for Dora<T> {
     const METHOD: Method = Method::Dora;
@@ -26,6 +26,16 @@ impl<T: Real> Tunable<T> for Dora<T> {
         lora_family::start(model, options, rng, |(layer, projection), lora| {
             let weight = model.layers[layer].weight(projection);
             Ok(Self::init(weight.view(), lora)?)
+        })
+    }
+
+    /// Beside what LoRA needs, m \[out\] is trained, and u \[tokens, out\] and ‖V‖ \[out\] are kept.
+    fn needs(config: &Config, options: &LoraOptions) -> Needs {
+        lora_family::needs(config, options, |[outputs, _], lora| SiteNeeds {
+            trained: lora.trained + outputs,
+            kept_per_token: lora.kept_per_token + outputs,
+            kept: outputs,
+            ..lora
         })
     }
 

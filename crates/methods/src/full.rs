@@ -4,11 +4,11 @@ use std::path::Path;
 
 use adapter::{Full, Real};
 use llama::state::Arrays;
-use llama::{Adapters, Llama, Train};
+use llama::{Adapters, Config, Llama, Projection, Train};
 use rand_chacha::ChaCha8Rng;
 use tensor_file::{Staging, StorageDtype};
 
-use crate::{Base, Error, Field, Method, Options, Result, Tunable};
+use crate::{Base, Error, Field, Method, Needs, Options, Result, SiteNeeds, Tunable};
 
 /// There is nothing to tell it: everything is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -32,6 +32,12 @@ impl<T: Real> Tunable<T> for Full {
 
     fn start(model: &Llama<T>, _: &FullOptions, _: &mut ChaCha8Rng) -> Result<Adapters<Self>> {
         Ok(Adapters::full(&model.config))
+    }
+
+    /// No adapter holds anything, and each projection's input is kept.
+    fn needs(_: &Config, _: &FullOptions) -> Needs {
+        let site = SiteNeeds { keeps_input: true, ..SiteNeeds::default() };
+        Needs { shared: 0, sites: Projection::ALL.map(|projection| (projection, site)).into() }
     }
 
     fn load(_: &Llama<T>, _: &mut FullOptions, _: &Path) -> Result<Adapters<Self>> {

@@ -5,6 +5,7 @@
 //! | [`Method`] | the one list: name, label, paper, and through [`visit`](Method::visit) the type |
 //! | [`Tunable`] | what a run needs of a method: options, a start, files |
 //! | [`Options`], [`Field`] | what a method can be told, by the names that the command line has too |
+//! | [`Needs`] | the memory that its adapters need, from shapes alone |
 //! | [`Row`] | a method as a comparison shows it: LoRA-FA has two variants |
 //! | [`Trained`] | the adapters of a folder, whoever made them, and what else it changes |
 //!
@@ -24,6 +25,7 @@ mod lora;
 mod lora_fa;
 mod lora_family;
 mod lora_plus;
+mod needs;
 mod place;
 mod trained;
 mod tunable;
@@ -31,6 +33,7 @@ mod vera;
 
 pub use error::{Error, Result};
 pub use field::{Field, OptionInfo, Options, Setting, set};
+pub use needs::{Needs, SiteNeeds};
 pub use trained::{AdapterUser, OfKind, Trained};
 pub use tunable::{Base, Row, Tunable, Visitor};
 

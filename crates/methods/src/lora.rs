@@ -4,12 +4,12 @@ use std::path::Path;
 
 use ::lora::Lora;
 use adapter::Real;
-use llama::{Adapters, Llama};
+use llama::{Adapters, Config, Llama};
 use rand_chacha::ChaCha8Rng;
 use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
-use crate::{Base, Method, Result, Tunable};
+use crate::{Base, Method, Needs, Result, Tunable};
 
 impl<T: Real> Tunable<T> for Lora<T> {
     const METHOD: Method = Method::Lora;
@@ -21,6 +21,10 @@ impl<T: Real> Tunable<T> for Lora<T> {
         rng: &mut ChaCha8Rng,
     ) -> Result<Adapters<Self>> {
         lora_family::start(model, options, rng, |_, lora| Ok(lora))
+    }
+
+    fn needs(config: &Config, options: &LoraOptions) -> Needs {
+        lora_family::needs(config, options, |_, lora| lora)
     }
 
     fn load(model: &Llama<T>, options: &mut LoraOptions, folder: &Path) -> Result<Adapters<Self>> {

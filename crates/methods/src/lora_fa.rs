@@ -5,12 +5,12 @@ use std::path::Path;
 use ::lora::Lora;
 use ::lora_fa::{LoraFa, Variant};
 use adapter::Real;
-use llama::{Adapters, Llama};
+use llama::{Adapters, Config, Llama};
 use rand_chacha::ChaCha8Rng;
 use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
-use crate::{Base, Field, Method, Options, Result, Row, Setting, Tunable};
+use crate::{Base, Field, Method, Needs, Options, Result, Row, Setting, SiteNeeds, Tunable};
 
 /// What LoRA-FA can be told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,6 +63,18 @@ impl<T: Real> Tunable<T> for LoraFa<T> {
         rng: &mut ChaCha8Rng,
     ) -> Result<Adapters<Self>> {
         lora_family::start(model, &options.lora, rng, |_, lora| freeze(lora, options))
+    }
+
+    /// B is trained, A is not; the projected gradient needs the factor of A Aᵀ, \[r, r\].
+    fn needs(config: &Config, options: &LoraFaOptions) -> Needs {
+        let rank = options.lora.rank as u64;
+        let factor = if options.variant == Variant::Projected { rank * rank } else { 0 };
+        lora_family::needs(config, &options.lora, |[outputs, inputs], lora| SiteNeeds {
+            trained: rank * outputs,
+            frozen: rank * inputs + factor,
+            keeps_input: false,
+            ..lora
+        })
     }
 
     fn load(

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tensor_file::Staging;
 
 use crate::place::{self, site_of};
-use crate::{Base, Error, Field, Method, Options, Result, beside};
+use crate::{Base, Error, Field, Method, Needs, Options, Result, SiteNeeds, beside};
 
 /// What all that is built on LoRA can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +110,23 @@ pub fn start<T: Real, A>(
         Lora::init(shape, rank, alpha, scaling, Init::default(), rng)
     })?;
     loras.try_map(make)
+}
+
+/// What [`start`]'s adapters need: of each what LoRA needs, as `make` changes it for a weight \[out, in\].
+pub fn needs(
+    config: &Config,
+    options: &LoraOptions,
+    make: impl Fn([u64; 2], SiteNeeds) -> SiteNeeds,
+) -> Needs {
+    let rank = options.rank as u64;
+    let site = |&target: &Projection| {
+        let [outputs, inputs] = target.shape(config).map(|side| side as u64);
+        let trained = rank * (outputs + inputs);
+        let lora =
+            SiteNeeds { trained, frozen: 0, kept_per_token: rank, kept: 0, keeps_input: true };
+        (target, make([outputs, inputs], lora))
+    };
+    Needs { shared: 0, sites: options.targets.iter().map(site).collect() }
 }
 
 /// A, B and scale of every projection, whoever made them; the configuration; and what else the folder changes.

@@ -5,13 +5,13 @@ use std::path::Path;
 use ::lora::Lora;
 use ::lora_plus::{Groups, LoraPlus};
 use adapter::Real;
-use llama::{Adapters, Llama};
+use llama::{Adapters, Config, Llama};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tensor_file::Staging;
 
 use crate::lora_family::{self, LoraOptions};
-use crate::{Base, Field, Method, Options, Result, Tunable};
+use crate::{Base, Field, Method, Needs, Options, Result, Tunable};
 
 /// What LoRA+ can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +66,10 @@ impl<T: Real> Tunable<T> for LoraPlus<T> {
         rng: &mut ChaCha8Rng,
     ) -> Result<Adapters<Self>> {
         lora_family::start(model, &options.lora, rng, |_, lora| from_lora(lora, options))
+    }
+
+    fn needs(config: &Config, options: &LoraPlusOptions) -> Needs {
+        lora_family::needs(config, &options.lora, |_, lora| lora)
     }
 
     fn load(

@@ -5,11 +5,11 @@ use std::path::Path;
 
 use adapter::{Adapter, Real};
 use llama::state::Arrays;
-use llama::{Adapters, Llama, Train};
+use llama::{Adapters, Config, Llama, Train};
 use rand_chacha::ChaCha8Rng;
 use tensor_file::Staging;
 
-use crate::{Method, Options, Result};
+use crate::{Method, Needs, Options, Result};
 
 /// Where the weights of a run come from: what it writes names it, or brings its files along.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,6 +44,9 @@ pub trait Tunable<T: Real>: Adapter<T> + Sized + 'static {
         options: &Self::Options,
         rng: &mut ChaCha8Rng,
     ) -> Result<Adapters<Self>>;
+
+    /// What [`start`](Self::start)'s adapters need, counted from the model's shapes.
+    fn needs(config: &Config, options: &Self::Options) -> Needs;
 
     /// Adapters to start from, out of a folder of PEFT's format. The options that the folder keeps replace those in
     /// `options`.

@@ -12,7 +12,7 @@ use tensor_file::Staging;
 
 use crate::lora_family::{DROPOUT, TARGETS};
 use crate::place::{self, site, site_of};
-use crate::{Base, Field, Method, Options, Result, Row, Tunable};
+use crate::{Base, Field, Method, Needs, Options, Result, Row, SiteNeeds, Tunable};
 
 /// What VeRA can be told.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +93,27 @@ impl<T: Real> Tunable<T> for Vera<T> {
         let pool = Pool::new(shapes, options.sharing, draw)?;
         let new = |_, shape| Self::init(shape, options.d_init, pool.get(shape)?);
         Ok(Adapters::on(&model.config, &options.targets, new)?)
+    }
+
+    /// b \[out\] and d \[r\] are trained; A and B are as large as the largest weight, or as each shape that there is.
+    fn needs(config: &Config, options: &VeraOptions) -> Needs {
+        let rank = options.rank as u64;
+        let shape = |target: &Projection| target.shape(config).map(|side| side as u64);
+        let mut shapes: Vec<[u64; 2]> = options.targets.iter().map(shape).collect();
+        shapes.sort_unstable();
+        shapes.dedup();
+        if options.sharing == Sharing::MaxSlice {
+            let larger = |[a, b]: [u64; 2], [c, d]: [u64; 2]| [a.max(c), b.max(d)];
+            shapes = shapes.into_iter().reduce(larger).into_iter().collect();
+        }
+        let site = |target: &Projection| {
+            let trained = shape(target)[0] + rank;
+            (*target, SiteNeeds { trained, kept_per_token: rank, ..SiteNeeds::default() })
+        };
+        Needs {
+            shared: shapes.iter().map(|[outputs, inputs]| rank * (outputs + inputs)).sum(),
+            sites: options.targets.iter().map(site).collect(),
+        }
     }
 
     fn load(model: &Llama<T>, options: &mut VeraOptions, folder: &Path) -> Result<Adapters<Self>> {

@@ -46,17 +46,10 @@ impl Chart {
     /// The drawing. `id` is unique in its page.
     #[must_use]
     pub fn draw(&self, id: &str) -> Svg {
-        let longest = self.lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
-        let right = if self.lines.len() > 1 { 34.0 + CHARACTER * longest as f64 } else { 14.0 };
-        let [left, top, below] = MARGINS;
-        let width = WIDTH - left - right;
-        let [x, y] = &self.ranges;
-        let height = match self.square {
-            true => width * (y.end - y.start) / (x.end - x.start),
-            false => HEIGHT - top - below,
-        };
-        let plot = Plot { chart: self, place: [left, top, width, height] };
-        let mut svg = Svg::new(id, [WIDTH, top + height + below], &self.title, &self.description());
+        let plot = self.plot();
+        let [_, top, _, height] = plot.place;
+        let size = [WIDTH, top + height + MARGINS[2]];
+        let mut svg = Svg::new(id, size, &self.title, &self.description());
         plot.axes(&mut svg);
         for (i, line) in self.lines.iter().enumerate() {
             let class = format!("line {}", style::of_curve(&line.name, i));
@@ -74,6 +67,25 @@ impl Chart {
             plot.names(&mut svg);
         }
         svg
+    }
+
+    /// Where a point (x, y) is in the drawing; a value outside of the range is at the edge.
+    #[must_use]
+    pub fn at(&self, point: (f64, f64)) -> [f64; 2] {
+        self.plot().at(point)
+    }
+
+    fn plot(&self) -> Plot<'_> {
+        let longest = self.lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
+        let right = if self.lines.len() > 1 { 34.0 + CHARACTER * longest as f64 } else { 14.0 };
+        let [left, top, below] = MARGINS;
+        let width = WIDTH - left - right;
+        let [x, y] = &self.ranges;
+        let height = match self.square {
+            true => width * (y.end - y.start) / (x.end - x.start),
+            false => HEIGHT - top - below,
+        };
+        Plot { chart: self, place: [left, top, width, height] }
     }
 
     /// Where each curve begins and ends.

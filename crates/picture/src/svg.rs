@@ -131,6 +131,33 @@ impl Svg {
         );
     }
 
+    /// As [`embed`](Self::embed), as frame `number` of a moving picture, counted from 0: see [`move_frames`](Self::move_frames).
+    pub fn frame(&mut self, number: usize, other: &Self, [x, y]: [f64; 2]) {
+        self.elements += &format!(
+            "<g class=\"frame\" style=\"--frame: {number}\" transform=\"translate({x:.1} {y:.1})\">\n{}</g>\n",
+            other.elements
+        );
+    }
+
+    /// Shows one frame after the other, `seconds` each and the last for longer, over and over. A reader who wants no motion
+    /// sees the last.
+    pub fn move_frames(&mut self, count: usize, seconds: f64, last: f64) {
+        let whole = count as f64 * seconds + last;
+        let share = |seconds: f64| 100.0 * seconds / whole;
+        self.elements += &format!(
+            "<style>\n\
+             .pic .frame {{ visibility: hidden; animation: frame {whole:.2}s step-end infinite; \
+             animation-delay: calc(var(--frame) * {seconds:.3}s); }}\n\
+             .pic .frame:last-of-type {{ animation-name: last-frame; }}\n\
+             @keyframes frame {{ 0% {{ visibility: visible; }} {:.3}% {{ visibility: hidden; }} }}\n\
+             @keyframes last-frame {{ 0% {{ visibility: visible; }} {:.3}% {{ visibility: hidden; }} }}\n\
+             @media (prefers-reduced-motion: reduce) {{ .pic .frame {{ animation: none; }} .pic .frame:last-of-type {{ visibility: visible; }} }}\n\
+             </style>\n",
+            share(seconds),
+            share(seconds + last),
+        );
+    }
+
     /// Width and height.
     pub fn size(&self) -> [f64; 2] {
         self.size
@@ -200,6 +227,24 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_follow_each_other_and_the_last_stays() {
+        let mut one = Svg::new("one", [10.0, 10.0], "", "");
+        one.rect("line", [0.0, 0.0, 5.0, 5.0]);
+        let mut film = Svg::new("film", [20.0, 20.0], "", "");
+        for number in 0..3 {
+            film.frame(number, &one, [1.0, 2.0]);
+        }
+        film.move_frames(3, 0.5, 2.5);
+        let file = film.file();
+        assert_eq!(file.matches("class=\"frame\"").count(), 3);
+        // Of 4 seconds each frame has an eighth, the last three quarters.
+        for part in ["--frame: 2", "animation: frame 4.00s", "12.500%", "75.000%", "reduced-motion"]
+        {
+            assert!(file.contains(part), "{part}: {file}");
+        }
+    }
 
     #[test]
     fn a_drawing_inside_a_page_has_no_blank_line_and_only_the_patterns_it_uses() {

@@ -81,7 +81,7 @@ pub fn inputs() -> Result<Inputs> {
     book::build()?;
     let mut inputs = Inputs::of("live")?;
     inputs.path(&html())?;
-    inputs.paths(["book/live", "crates"])?;
+    inputs.paths(["book/live", "crates", "tests/vectors/lora/forward"])?;
     for name in BROWSERS {
         inputs.output(&mut command(name, ["--version"]));
     }
@@ -108,6 +108,7 @@ pub fn check() -> Result<Result<(), String>> {
     std::fs::write(&native, output.stdout)?;
     let mut drive = Command::new("node");
     drive.arg(scripts.join("drive.mjs")).arg(html()).arg(&native).arg(which(browser)?);
+    drive.arg(root().join("tests/vectors"));
     run(&mut drive, "the lines above say which page")?;
     Ok(Ok(()))
 }

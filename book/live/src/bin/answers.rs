@@ -25,7 +25,12 @@ fn answer(experiment: &Value) -> Result<Value> {
         "bf16" | "train" => {
             std::fs::read(folder.join("../../crates/llama/assets/tiny.safetensors"))?
         }
-        _ => Vec::new(),
+        _ => {
+            let files = experiment["files"].as_array().into_iter().flatten();
+            let vectors = folder.join("../../tests/vectors");
+            let read = |file: &Value| std::fs::read(vectors.join(file.as_str().unwrap_or("")));
+            files.map(read).collect::<Result<Vec<_>, _>>()?.concat()
+        }
     };
     let asked = experiment["ask"].as_array().context("questions")?;
     let mut started = live::start(name, &settings.to_string(), &file)?;
