@@ -107,7 +107,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
 fn demo(arguments: &[String]) -> Result<()> {
     openblas::ensure()?;
     let mut command = cargo();
-    command.args(["run", "--release", "--package", "lowrank", "--no-default-features"]);
+    command.args(["run", "--release", "--package", "lowrank-cli", "--no-default-features"]);
     command.args(["--features", "blas", "--", "compare", "--fresh"]).args(arguments);
     if !arguments.iter().any(|argument| argument.starts_with("--seeds")) {
         command.args(["--seeds", "1"]);
@@ -123,7 +123,7 @@ fn demo(arguments: &[String]) -> Result<()> {
 fn pretrain(arguments: &[String]) -> Result<()> {
     openblas::ensure()?;
     let mut command = cargo();
-    command.args(["run", "--release", "--package", "llama", "--features", "blas"]);
+    command.args(["run", "--release", "--package", "lowrank-llama", "--features", "blas"]);
     command.args(["--example", "pretrain", "--"]).args(arguments);
     process::run(
         &mut command,

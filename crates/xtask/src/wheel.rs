@@ -99,7 +99,7 @@ fn build(python: &str, profile: &str) -> Result<PathBuf> {
 pub fn inputs() -> Result<Inputs> {
     // As maturin builds it.
     let mut build = cargo();
-    build.args(["build", "--quiet", "--package", "lowrank", "--no-default-features"]);
+    build.args(["build", "--quiet", "--package", "lowrank-cli", "--no-default-features"]);
     run(&mut build, "mend what is listed above")?;
     let mut inputs = Inputs::of("python")?;
     inputs.path(&program("lowrank"))?;

@@ -109,7 +109,7 @@ fn with_methods<const N: usize>(others: [&str; N]) -> Result<Vec<String>> {
 
 fn packages<'a>(command: &'a mut Command, names: &[String]) -> &'a mut Command {
     for name in names {
-        command.args(["--package", name]);
+        command.args(["--package", &format!("lowrank-{name}")]);
     }
     command
 }
