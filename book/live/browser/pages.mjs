@@ -111,7 +111,7 @@ async function look(name) {
   const structure = Object.fromEntries(CONTRAST.map((rule) => [rule, { enabled: false }]));
   await accessible(page, (what) => note(`${NARROW} px: ${what}`), PLAIN, { rules: structure });
   await picture(`dark-${NARROW}`);
-  const first = await page.$eval("main > :is(p, dl)", (element) => element.textContent);
+  const first = await page.$eval("main > :is(p:not(.path), dl, ol)", (element) => element.textContent);
   await page.close();
   return first;
 }
