@@ -93,6 +93,8 @@ async function look(name) {
   await theme(page, "light");
   await page.setViewport({ width: WIDE, height: 900 });
   await go(name);
+  // Nothing is looked at while it moves.
+  await page.addStyleTag({ content: "*, ::before, ::after { transition: none !important; }" });
   await page.evaluate(axe.source);
   await fits();
   await accessible(page, note, { exclude: [["math"]] }, {});
@@ -105,6 +107,8 @@ async function look(name) {
   await page.evaluate(() => {
     document.getElementById("mdbook-sidebar-toggle").click();
     document.getElementById("mdbook-sidebar").style.display = "none";
+    // The next page would begin so as well.
+    localStorage.clear();
   });
   await page.setViewport({ width: NARROW, height: 900 });
   await fits();
