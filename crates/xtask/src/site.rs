@@ -37,9 +37,11 @@ pub fn main() -> Result<()> {
         ("vectors/index.html", list),
         ("site.css", STYLE.to_owned()),
     ];
-    for (name, text) in pages {
-        std::fs::write(site.join(name), &text)?;
-        let dead = dead(&site.join(name), &text);
+    for (name, text) in &pages {
+        std::fs::write(site.join(name), text)?;
+    }
+    for (name, text) in &pages {
+        let dead = dead(&site.join(name), text);
         ensure!(dead.is_empty(), "{name} has links that lead nowhere in the site: {dead:?}");
     }
     println!("{}", relative(&site.join("index.html")));
@@ -92,7 +94,7 @@ fn cases(vectors: &Path) -> Result<(String, String)> {
     let mut page = String::from(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>lowrank: the vectors</title>\n<link rel=\"stylesheet\" href=\"../site.css\">\n\
+         <title>lowrank: the vectors</title>\n<link rel=\"icon\" href=\"data:,\">\n         <link rel=\"stylesheet\" href=\"../site.css\">\n\
          </head>\n<body>\n<main>\n<h1>The vectors</h1>\n<p><a href=\"README.md\">README.md</a> says how \
          a case is read and judged, <a href=\"index.json\">index.json</a> lists them with what is special, \
          <a href=\"bounds.json\">bounds.json</a> has the constants of the bounds. \
@@ -137,6 +139,7 @@ fn dead(page: &Path, html: &str) -> Vec<String> {
     let attributes = ["href=\"", "src=\"", "srcset=\""];
     let links = attributes.into_iter().flat_map(|opening| html.split(opening).skip(1));
     let links = links.filter_map(|rest| rest.split('"').next());
+    let links = links.filter(|link| !link.starts_with("data:"));
     let leads_nowhere =
         |link: &&str| link.starts_with('/') || link.contains(':') || !folder.join(link).is_file();
     links.filter(leads_nowhere).map(String::from).collect()
