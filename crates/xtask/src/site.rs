@@ -81,7 +81,8 @@ fn crates() -> Result<String> {
                 manifest.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
             value.map(|value| value.trim_matches('"').to_owned())
         };
-        let name = field("name").with_context(|| relative(&folder))?;
+        // The library is called after its folder, whatever the package is.
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
         let page = name.replace('-', "_");
         let what = field("description").with_context(|| relative(&folder))?;
         list.push(format!("<dt><a href=\"api/{page}/index.html\">{name}</a></dt><dd>{what}</dd>"));
