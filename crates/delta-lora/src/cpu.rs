@@ -121,7 +121,8 @@ impl<T: Real> Adapter<T> for DeltaLora<T> {
         dropout: Option<&Arc<Dropout>>,
     ) -> Result<(Array2<T>, Saved<T>)> {
         if dropout.is_some() {
-            let hint = "Delta-LoRA needs ∂L/∂W = ∂L/∂ΔW, and a mask on the adapter's input breaks it: train without";
+            let hint = "Delta-LoRA needs ∂L/∂W = ∂L/∂ΔW, and a mask on the adapter's input breaks it: \
+                        train without";
             return Err(Error::value("dropout", "a mask", hint));
         }
         self.lora.forward(weight, x, None)

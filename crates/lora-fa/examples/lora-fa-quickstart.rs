@@ -20,7 +20,8 @@ fn main() -> Result<(), adapter::Error> {
     let mut gaussian = |m, n| Array2::<f64>::random_using((m, n), StandardNormal, &mut rng);
     let mut weight = gaussian(out, inputs);
     let change = gaussian(out, 2).dot(&gaussian(2, inputs));
-    let x = Array2::eye(inputs).into_shared(); // a token for each input: then the error of y is that of W + ΔW itself
+    // A token for each input: then the error of y is that of W + ΔW itself.
+    let x = Array2::eye(inputs).into_shared();
     let wanted = x.dot(&(&weight + &change).t());
 
     let (scaling, init, variant) = (Scaling::AlphaOverR, Init::default(), Variant::Projected);

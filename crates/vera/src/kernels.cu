@@ -25,8 +25,8 @@ __device__ inline M add_across(M sum, unsigned distance) {
 //   along:  a team for each row o adds up P[o, j] B[o, j] d[j] over the columns, into ∂L/∂b[o]
 // A team is as many threads as a row has columns, up to a warp: at r = 16 a warp works on two rows at once.
 // Sums have a fixed order, so that the same input gives the same bits.
-extern "C" __global__ void vera_reduce(const M* p, const M* lambda_b, const T* b, const M* lambda_d, M* grad_b,
-                                       M* partial, unsigned out, unsigned rank) {
+extern "C" __global__ void vera_reduce(const M* p, const M* lambda_b, const T* b, const M* lambda_d,
+                                       M* grad_b, M* partial, unsigned out, unsigned rank) {
     unsigned first = blockIdx.x * ROWS, last = first + ROWS < out ? first + ROWS : out;
     unsigned width = 1;  // of a team: a power of two
     while (width < rank && width < warpSize) {

@@ -14,6 +14,7 @@ mod openblas;
 mod parity;
 mod process;
 mod selftest;
+mod site;
 mod tally;
 mod test;
 mod unchanged;
@@ -37,6 +38,7 @@ Usage: cargo xtask <VERB>
   test [STEP]...      everything CI checks, or only the steps named; --list names them, --all repeats also the
                       expensive ones that nothing has changed since they passed
   book [--open]       build the book into book/book/html; --open shows it and rebuilds on a change
+  site                the book, the crates' documentation and the vectors as static files in target/site
   regen [--check]     rewrite the book's numbers and figures; --check only reports the stale ones
   pretrain [ARGS]     make the embedded tiny model anew from nothing
   parity              run PEFT and transformers live and compare with tests/golden (a venv, minutes)
@@ -71,6 +73,10 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "pretrain" => pretrain(rest)?,
         "test" => return test::main(rest),
         "book" => book::main(flag(rest, "--open")?)?,
+        "site" => {
+            no_arguments(rest)?;
+            site::main()?;
+        }
         "regen" => book::regen(flag(rest, "--check")?)?,
         "parity" => {
             no_arguments(rest)?;

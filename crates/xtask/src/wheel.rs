@@ -104,7 +104,7 @@ pub fn inputs() -> Result<Inputs> {
     let mut inputs = Inputs::of("python")?;
     inputs.path(&program("lowrank"))?;
     let requirements = "tests/parity/requirements.txt";
-    inputs.paths(["crates/oracle/python", "tests/vectors", requirements])?;
+    inputs.paths(["crates/oracle/python", "tests/vectors", "README.md", requirements])?;
     inputs.output(&mut command("python3", ["--version"]));
     // Without torch, what needs it is skipped.
     let torch = root().join(".cache/venv/requirements.txt");

@@ -53,7 +53,7 @@ pub const STEPS: [Step; 16] = [
     },
     Step {
         name: "live",
-        what: "the pages' experiments give the native numbers in a headless browser",
+        what: "in a headless browser every page is well, and the experiments give the native numbers",
         run: experiments,
         inputs: Some(live::inputs),
     },
