@@ -81,7 +81,10 @@ impl Folder {
         };
         let (config, modules): (LoraConfig, BTreeMap<String, Module>) = match kind {
             Kind::Lora => {
-                let mut folder = peft::read::<f64>(path)?;
+                let mut folder = match weights {
+                    None => peft::read::<f64>(path)?,
+                    Some(weights) => peft::read_on(path, |module| matrix(weights, module, path))?,
+                };
                 names(&folder.extras);
                 folder.modules.append(&mut folder.extras.embeddings);
                 (folder.config, wrap(folder.modules, Module::Lora))
@@ -162,6 +165,14 @@ impl Folder {
         };
         self.modules.iter().map(factors).collect()
     }
+}
+
+fn matrix(weights: &Weights<'_>, module: &str, path: &Path) -> Result<Array2<f64>> {
+    let found = weights.get(module).map(|weight| weight.to_owned());
+    found.ok_or_else(|| {
+        let reason = format!("the model has no {module}: was the adapter made for another one?");
+        at(path, reason)
+    })
 }
 
 fn wrap<A>(modules: BTreeMap<String, A>, kind: impl Fn(A) -> Module) -> BTreeMap<String, Module> {
