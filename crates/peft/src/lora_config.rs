@@ -213,7 +213,7 @@ pub(crate) fn check_beside(start: Start) -> Result<()> {
         Start::Beside => Ok(()),
         _ => Err(wrong(format!(
             "init_lora_weights is {:?}: the adapter's start was taken out of W, so W is needed to read it. `lowrank generate`, \
-             `merge`, and `inspect` with --model read it; to train it further, merge it and start from the result, or convert it \
+             `merge`, and with --model `inspect`, `resize` and `combine` read it; to train it further, merge it and start from the result, or convert it \
              to plain LoRA (path_initial_model_for_weight_conversion of PEFT's save_pretrained)",
             start.name()
         ))),

@@ -151,12 +151,11 @@ pub fn read_on<T: Real, E: From<crate::Error>>(
     if start == Start::Beside {
         return Ok(LoraFolder { config, modules, extras });
     }
-    if let Some(name) = extras.base.keys().chain(extras.embeddings.keys()).next() {
-        let init = start.name();
-        let reason = format!("{name} and init_lora_weights {init:?}: merge this adapter with PEFT");
-        return Err(at(folder)(wrong(reason)).into());
-    }
     for (module, lora) in &mut modules {
+        // What is left of W is in the folder.
+        if extras.base.contains_key(&format!("{module}.weight")) {
+            continue;
+        }
         let undone = start.undone(lora.clone(), weight(module)?.view());
         *lora = undone.map_err(|error| at(folder)(refused(module)(error)))?;
     }

@@ -53,6 +53,8 @@ CASES = {
     "olora": (False, {"init_lora_weights": "olora", "rank_pattern": {"down_proj": 3}, "modules_to_save": ["norm"]}),
     # Without the output matrix beneath the adapter, which PEFT saves unless it is told not to.
     "pissa_head": (False, {"init_lora_weights": "pissa", "target_modules": ["q_proj", "lm_head"]}),
+    # With it: what the start left of it.
+    "pissa_base": (False, {"init_lora_weights": "pissa", "target_modules": ["q_proj", "embed_tokens", "lm_head"]}),
     "pissa_converted": (False, {"init_lora_weights": "pissa"}),
 }
 
