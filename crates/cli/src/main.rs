@@ -9,6 +9,7 @@ mod combine;
 mod compare;
 mod compare_report;
 mod config;
+mod examples;
 mod extract;
 mod finetune;
 mod finetune_args;
@@ -90,7 +91,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode> {
-    let command = Cli::command();
+    let command = examples::with(Cli::command());
     let arguments = config::expand(std::env::args_os().collect())?;
     let matches = command.clone().get_matches_from(arguments);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
