@@ -37,7 +37,7 @@ class Case:
     """
 
     id: str  #: method/op/name
-    method: str  #: lora, lora-fa, vera, delta-lora or lora-plus
+    method: str  #: lora, lora-fa, vera, delta-lora, lora-plus or dora
     op: str  #: forward, backward, step, trajectory, merge, unmerge or init
     kind: str  #: exact, bounded, residual, acceptable, stat or reject
     params: dict[str, Any]  #: as in the README, defaults filled in
