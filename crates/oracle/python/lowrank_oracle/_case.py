@@ -139,6 +139,6 @@ class Case:
 
 #: Inputs that some case has: None where this one does not.
 _INPUTS = {
-    *("x", "weight", "bias", "grad_y", "dropout_mask", "lora_A", "lora_B"),
+    *("x", "weight", "bias", "grad_y", "dropout_mask", "lora_A", "lora_B", "lora_magnitude_vector"),
     *("vera_A", "vera_B", "vera_lambda_d", "vera_lambda_b"),
 }
