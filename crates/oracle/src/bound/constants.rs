@@ -49,7 +49,7 @@ pub(crate) const VERA: [(&str, Row); 5] = [
 // ANCHOR_END: layer
 
 // ANCHOR: dora
-/// DoRA's own: `ops/dora.rs`. `norm` is [`LENGTH`], whatever the output.
+/// DoRA's own: `ops/dora/mod.rs`. `norm` is [`LENGTH`], whatever the output.
 pub(crate) const DORA: [(&str, Row); 10] = [
     ("y.base", row(N_R, Count { bias: 1, ..masked(8) })),
     ("y.low_rank", row(N2_R, Count { bias: 1, ..masked(10) })),
