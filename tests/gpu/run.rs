@@ -38,6 +38,9 @@ fn left_out(case: &Case, file: &TensorFile) -> Option<&'static str> {
     if case.class == Some(Class::Reject) {
         return Some("must be rejected");
     }
+    if case.method == Method::Dora {
+        return Some("DoRA runs on the CPU alone");
+    }
     if case.op == Op::Init {
         return Some("starts are drawn on the CPU");
     }

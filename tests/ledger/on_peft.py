@@ -43,9 +43,8 @@ def model_of(case, dtype, autocast=True):
     if case.method == "vera":
         config = VeraConfig(r=len(case.vera_lambda_d), vera_dropout=dropout, **common)
     else:
-        config = LoraConfig(
-            r=len(case.lora_A), lora_alpha=p["alpha"], use_rslora=p["scaling"] == "rslora", lora_dropout=dropout, **common
-        )
+        common |= {"lora_dropout": dropout, "use_dora": case.method == "dora"}
+        config = LoraConfig(r=len(case.lora_A), lora_alpha=p["alpha"], use_rslora=p["scaling"] == "rslora", **common)
     model = get_peft_model(model, config, autocast_adapter_dtype=autocast).train()
     layer = model.base_model.model[0]
     with torch.no_grad():
@@ -58,6 +57,8 @@ def model_of(case, dtype, autocast=True):
         else:
             layer.lora_A["default"].weight.copy_(torch.from_numpy(case.lora_A))
             layer.lora_B["default"].weight.copy_(torch.from_numpy(case.lora_B))
+        if case.method == "dora":
+            layer.lora_magnitude_vector["default"].weight.copy_(torch.from_numpy(case.lora_magnitude_vector))
     if dropout > 0:
         place = layer.vera_dropout if case.method == "vera" else layer.lora_dropout
         # The mask in float64: the factor 1 / (1 - p) is then rounded once, as nn.Dropout does it.
@@ -66,7 +67,7 @@ def model_of(case, dtype, autocast=True):
 
 
 def backward(case, dtype, autocast=True):
-    if case.params.get("variant") == "projected":
+    if case.params.get("variant") == "projected" or not case.params.get("detach_norm", True):
         return None
     model, layer = model_of(case, dtype, autocast)
     x = torch.from_numpy(case.x).to(dtype).requires_grad_()
@@ -82,6 +83,8 @@ def backward(case, dtype, autocast=True):
     else:
         outputs["grad_lora_A"] = layer.lora_A["default"].weight.grad
         outputs["grad_lora_B"] = layer.lora_B["default"].weight.grad
+        if case.method == "dora":
+            outputs["grad_lora_magnitude_vector"] = layer.lora_magnitude_vector["default"].weight.grad
     return {name: outputs[name] for name in case.outputs}
 
 

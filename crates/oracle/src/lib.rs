@@ -1,4 +1,4 @@
-//! What an implementation of LoRA, LoRA-FA, VeRA, Delta-LoRA or LoRA+ is judged against: expected values for any inputs,
+//! What an implementation of LoRA, LoRA-FA, VeRA, Delta-LoRA, LoRA+ or DoRA is judged against: expected values for any inputs,
 //! an error bound that is derived and not guessed, and a verdict that says what is wrong.
 //!
 //! | room | what |

@@ -131,13 +131,14 @@ fn same_verdicts(
         assert_eq!(text.lines().last(), Some(total.as_str()), "{name}, {what}: {errors}");
         let stricter: Vec<_> = said.difference(&failed).collect();
         assert!(stricter.is_empty(), "{name}, {what}: fails alone {stricter:?}");
-        // A merged weight, an update and a projection have one gauge for parts that the checker looks at one by one: there
-        // the simple rule is looser. Never where a pass is judged, nor where numbers must be equal.
+        // A merged weight, an update and a projection have one gauge for parts that the checker looks at one by one, and
+        // of a length in DoRA the simple rule says that it is off by half at most: there it is looser. Never where another
+        // pass is judged, nor where numbers must be equal.
         let looser: Vec<&String> = failed.difference(&said).collect();
         let may = |id: &&&String| {
             let op = id.split('/').nth(1).unwrap_or_default();
             let passes = op == "forward" || op == "backward" && !id.contains("/projected-");
-            !passes && !id.contains("-exact")
+            (!passes || id.starts_with("dora/")) && !id.contains("-exact")
         };
         let rest: Vec<_> = looser.iter().filter(|id| !may(id)).collect();
         assert!(rest.is_empty(), "{name}, {what}: passes alone {rest:?}");

@@ -37,7 +37,7 @@ class Case:
     """
 
     id: str  #: method/op/name
-    method: str  #: lora, lora-fa, vera, delta-lora or lora-plus
+    method: str  #: lora, lora-fa, vera, delta-lora, lora-plus or dora
     op: str  #: forward, backward, step, trajectory, merge, unmerge or init
     kind: str  #: exact, bounded, residual, acceptable, stat or reject
     params: dict[str, Any]  #: as in the README, defaults filled in
@@ -139,6 +139,6 @@ class Case:
 
 #: Inputs that some case has: None where this one does not.
 _INPUTS = {
-    *("x", "weight", "bias", "grad_y", "dropout_mask", "lora_A", "lora_B"),
+    *("x", "weight", "bias", "grad_y", "dropout_mask", "lora_A", "lora_B", "lora_magnitude_vector"),
     *("vera_A", "vera_B", "vera_lambda_d", "vera_lambda_b"),
 }

@@ -15,7 +15,7 @@ from ._case import Case, Mismatch
 #: The shipped cases: `<id>.safetensors`, `index.json`, and the README that says what each op computes.
 VECTORS = Path(__file__).resolve().parent / "vectors"
 
-METHODS = ("lora", "lora-fa", "vera", "delta-lora", "lora-plus")
+METHODS = ("lora", "lora-fa", "vera", "delta-lora", "lora-plus", "dora")
 OPS = ("forward", "backward", "step", "trajectory", "merge", "unmerge", "init")
 KINDS = ("exact", "bounded", "residual", "acceptable", "stat", "reject")
 

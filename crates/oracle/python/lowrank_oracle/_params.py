@@ -21,6 +21,8 @@ def defaults(method: str, op: str, params: dict[str, Any]) -> dict[str, Any]:
         filled |= {"variant": "plain"}
     if method == "delta-lora":
         filled |= {"lambda": 2.0, "start_step": 0, "include_scale": True}
+    if method == "dora":
+        filled |= {"detach_norm": True}
     if op == "step":
         filled |= {"start": 0}
     filled |= params
