@@ -6,6 +6,7 @@
 //! a time or a size in memory that depends on the machine.
 
 mod adapters;
+mod bordered;
 mod claims;
 mod examples;
 mod figure;
@@ -51,7 +52,7 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 26] = [
+const SOURCES: [(&str, Source); 27] = [
     ("drawing: all the methods", Source::Anywhere(panorama::pages)),
     ("drawing: the marks", Source::Anywhere(notation::pages)),
     ("drawing: a sum of outer products", Source::Anywhere(rank_picture::pages)),
@@ -63,6 +64,7 @@ const SOURCES: [(&str, Source); 26] = [
     ("a row of a weight under DoRA", Source::Anywhere(row::pages)),
     ("what the examples print", Source::Anywhere(examples::pages)),
     ("what the papers claim", Source::Anywhere(claims::pages)),
+    ("drawing: a weight with its adapter, on a GPU", Source::Anywhere(bordered::pages)),
     ("the roofline of a GPU", Source::Anywhere(gpu::roofline)),
     ("the GPU path, emulated", Source::Emulator(gpu::emulated)),
     ("which mistakes the vectors fail", Source::Anywhere(kills::pages)),

@@ -37,6 +37,8 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod gpu;
+#[cfg(feature = "cuda")]
+mod kernels;
 mod peft;
 mod projections;
 
