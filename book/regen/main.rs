@@ -39,7 +39,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 
-use book::{Page, compare, costs};
+use book::{Page, compare, costs, parallel};
 use recorded::Again;
 
 /// What makes some of the pages.
@@ -48,6 +48,8 @@ enum Source {
     /// From runs that take minutes and are kept, so that only some of them need be made again for a check.
     Recorded(fn(Again) -> Result<Vec<Page>>),
     SmolLm2(fn(&Path) -> Result<Vec<Page>>),
+    /// Both.
+    RecordedSmolLm2(fn(&Path, Again) -> Result<Vec<Page>>),
     /// Where there is a C++ compiler.
     Emulator(fn() -> Result<Vec<Page>>),
 }
@@ -73,8 +75,8 @@ const SOURCES: [(&str, Source); 27] = [
     ("SmolLM2's weights", Source::SmolLm2(weights::smollm2)),
     ("SmolLM2's singular values", Source::SmolLm2(spectra::pages)),
     ("bits of a number in a block", Source::Anywhere(quantised::types)),
-    ("training beside quantised weights", Source::SmolLm2(quantised::runs)),
-    ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
+    ("training beside quantised weights", Source::RecordedSmolLm2(quantised::runs)),
+    ("eight steps beside PEFT", Source::RecordedSmolLm2(parity::pages)),
     ("training the embedded model", Source::Recorded(training::pages)),
     ("two adapters looked into", Source::Anywhere(adapters::pages)),
     ("what to choose in practice", Source::Recorded(practice::pages)),
@@ -100,33 +102,42 @@ fn main() -> Result<ExitCode> {
     let smollm2 =
         std::env::var_os("LOWRANK_SMOLLM2").map(PathBuf::from).filter(|path| path.is_file());
 
-    let bar = ProgressBar::new(SOURCES.len() as u64);
-    let mut stale = false;
-    for (what, source) in SOURCES.iter().filter(|(what, _)| chosen(what)) {
+    let chosen: Vec<_> = SOURCES.iter().filter(|(what, _)| chosen(what)).collect();
+    let bar = ProgressBar::new(chosen.len() as u64);
+    // Most of them use one core most of the time.
+    let made = parallel::map(chosen, |(what, source)| {
         bar.set_message(*what);
-        let pages = match (source, &smollm2) {
-            (Source::Anywhere(make), _) => make(),
-            (Source::Recorded(make), _) => make(again),
-            (Source::Emulator(make), _) => match cuda::Emulator::open() {
-                Ok(_) => make(),
-                Err(error) => {
-                    println!("SKIPPED {what}: {error}");
-                    continue;
-                }
-            },
-            (Source::SmolLm2(make), Some(path)) => make(path),
-            (Source::SmolLm2(_), None) => {
-                println!("SKIPPED {what}: LOWRANK_SMOLLM2 names no file");
-                continue;
-            }
-        };
-        for page in pages.with_context(|| what.to_string())? {
-            stale |= settle(&folder, &page, check)?;
-        }
+        let pages = make(what, source, again, smollm2.as_deref());
         bar.inc(1);
+        pages.with_context(|| what.to_string())
+    })?;
+    let mut stale = false;
+    for page in made.iter().flatten() {
+        stale |= settle(&folder, page, check)?;
     }
     bar.finish_and_clear();
     Ok(if stale && check { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The pages of one source; none, and a line that says why, where this machine lacks something.
+fn make(what: &str, source: &Source, again: Again, smollm2: Option<&Path>) -> Result<Vec<Page>> {
+    let skipped = |why: String| {
+        println!("SKIPPED {what}: {why}");
+        Ok(Vec::new())
+    };
+    match (source, smollm2) {
+        (Source::Anywhere(make), _) => make(),
+        (Source::Recorded(make), _) => make(again),
+        (Source::Emulator(make), _) => match cuda::Emulator::open() {
+            Ok(_) => make(),
+            Err(error) => skipped(error.to_string()),
+        },
+        (Source::SmolLm2(make), Some(path)) => make(path),
+        (Source::RecordedSmolLm2(make), Some(path)) => make(path, again),
+        (Source::SmolLm2(_) | Source::RecordedSmolLm2(_), None) => {
+            skipped("LOWRANK_SMOLLM2 names no file".into())
+        }
+    }
 }
 
 fn generated() -> PathBuf {

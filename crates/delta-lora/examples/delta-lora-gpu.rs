@@ -1,4 +1,4 @@
-//! Delta-LoRA, which is LoRA until the step, on a GPU against the CPU: `cargo run -p delta-lora --features cuda --example delta-lora-gpu`.
+//! Delta-LoRA, which is LoRA until the step, on a GPU against the CPU: `cargo run -p lowrank-delta-lora --features cuda --example delta-lora-gpu`.
 //!
 //! Without a GPU it says what is missing.
 

@@ -7,7 +7,7 @@
 //! y = x Wᵀ + s · x Aᵀ Bᵀ        W ← W + λ s (B⁺A⁺ − B A)
 //! ```
 //!
-//! The paper writes A B for row vectors, we write B A. Run it: `cargo run -p delta-lora --example delta-lora-quickstart`. Not here:
+//! The paper writes A B for row vectors, we write B A. Run it: `cargo run -p lowrank-delta-lora --example delta-lora-quickstart`. Not here:
 //! LoRA's forward and backward (crate `lora`), and what the moves of W come to over a run (`moves.rs`).
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What LoRA-FA keeps, and where its two variants step: `cargo run -p lora-fa --example activations`.
+//! What LoRA-FA keeps, and where its two variants step: `cargo run -p lowrank-lora-fa --example activations`.
 //!
 //! First the bytes that a layer holds between forward and backward, under LoRA and under LoRA-FA (arXiv 2308.03303), counted
 //! by `Ledger` and by the memory allocator. Then the plain gradient of B beside the projected one. Not here: the memory of a

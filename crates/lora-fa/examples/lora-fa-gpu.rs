@@ -1,4 +1,4 @@
-//! LoRA-FA on a GPU against the CPU: `cargo run -p lora-fa --features cuda --example lora-fa-gpu`.
+//! LoRA-FA on a GPU against the CPU: `cargo run -p lowrank-lora-fa --features cuda --example lora-fa-gpu`.
 //!
 //! Without a GPU it says what is missing.
 

@@ -1,4 +1,4 @@
-//! Teach a frozen layer a change through a frozen A: `cargo run -p lora-fa --example lora-fa-quickstart`.
+//! Teach a frozen layer a change through a frozen A: `cargo run -p lowrank-lora-fa --example lora-fa-quickstart`.
 //!
 //! LoRA-FA (arXiv 2308.03303) on the task of LoRA's quickstart: behave like W + C, where C has rank 2. A stays as it was
 //! drawn, so of C only the part in the row space of A can be learnt: C P with P = Aᵀ(AAᵀ)⁻¹A. Not here: a real model

@@ -1,4 +1,4 @@
-//! LoRA+, which is LoRA until the step, on a GPU against the CPU: `cargo run -p lora-plus --features cuda --example lora-plus-gpu`.
+//! LoRA+, which is LoRA until the step, on a GPU against the CPU: `cargo run -p lowrank-lora-plus --features cuda --example lora-plus-gpu`.
 //!
 //! Without a GPU it says what is missing.
 

@@ -1,4 +1,4 @@
-//! LoRA on a GPU against the CPU: `cargo run -p lora --features cuda --example lora-gpu`.
+//! LoRA on a GPU against the CPU: `cargo run -p lowrank-lora --features cuda --example lora-gpu`.
 //!
 //! Without a GPU it says what is missing.
 

@@ -1,4 +1,4 @@
-//! VeRA on a GPU against the CPU: `cargo run -p vera --features cuda --example vera-gpu`.
+//! VeRA on a GPU against the CPU: `cargo run -p lowrank-vera --features cuda --example vera-gpu`.
 //!
 //! Without a GPU it says what is missing.
 
