@@ -19,12 +19,12 @@
 //! ```
 //! use lowrank::adapter::{AdamVariant, AdamW, Adapter, Group};
 //! use lowrank::lora::{Init, Lora, Scaling};
-//! use lowrank::ndarray::{Array2, array};
+//! use lowrank::ndarray::{Array2, Axis, array};
 //! # use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 //!
 //! let mut weight = Array2::<f64>::eye(3); // W [out, in]
 //! let x = array![[1.0, 0.0, 2.0], [0.0, 1.0, 1.0], [3.0, 1.0, 0.0]].into_shared(); // [tokens, in]
-//! let wanted = &x.dot(&weight.t()) + &x.sum_axis(lowrank::ndarray::Axis(1)).insert_axis(lowrank::ndarray::Axis(1));
+//! let wanted = x.dot(&weight.t()) + x.sum_axis(Axis(1)).insert_axis(Axis(1)); // of W + a matrix of ones
 //!
 //! let mut rng = ChaCha8Rng::seed_from_u64(0);
 //! let mut lora = Lora::init([3, 3], 1, 2.0, Scaling::AlphaOverR, Init::default(), &mut rng)?;
@@ -36,7 +36,8 @@
 //!     lora.step(&mut weight, &grads, &mut adamw)?;
 //! }
 //! lora.merge(&mut weight)?;
-//! assert!((weight - Array2::eye(3) - 1.0).iter().all(|error| error.abs() < 1e-3)); // W + a matrix of ones
+//! let wanted = Array2::<f64>::eye(3) + 1.0;
+//! assert!((weight - wanted).iter().all(|error| error.abs() < 1e-3));
 //! # Ok::<(), lowrank::adapter::Error>(())
 //! ```
 
