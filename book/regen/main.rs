@@ -47,9 +47,7 @@ enum Source {
     Anywhere(fn() -> Result<Vec<Page>>),
     /// From runs that take minutes and are kept, so that only some of them need be made again for a check.
     Recorded(fn(Again) -> Result<Vec<Page>>),
-    SmolLm2(fn(&Path) -> Result<Vec<Page>>),
-    /// Both.
-    RecordedSmolLm2(fn(&Path, Again) -> Result<Vec<Page>>),
+    SmolLm2(fn(&Path, Again) -> Result<Vec<Page>>),
     /// Where there is a C++ compiler.
     Emulator(fn() -> Result<Vec<Page>>),
 }
@@ -72,11 +70,11 @@ const SOURCES: [(&str, Source); 27] = [
     ("which mistakes the vectors fail", Source::Anywhere(kills::pages)),
     ("how adapters go wrong", Source::Anywhere(wrong::pages)),
     ("the embedded model's weights", Source::Anywhere(weights::embedded)),
-    ("SmolLM2's weights", Source::SmolLm2(weights::smollm2)),
-    ("SmolLM2's singular values", Source::SmolLm2(spectra::pages)),
+    ("SmolLM2's weights", Source::SmolLm2(|path, _| weights::smollm2(path))),
+    ("SmolLM2's singular values", Source::SmolLm2(|path, _| spectra::pages(path))),
     ("bits of a number in a block", Source::Anywhere(quantised::types)),
-    ("training beside quantised weights", Source::RecordedSmolLm2(quantised::runs)),
-    ("eight steps beside PEFT", Source::RecordedSmolLm2(parity::pages)),
+    ("training beside quantised weights", Source::SmolLm2(quantised::runs)),
+    ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
     ("training the embedded model", Source::Recorded(training::pages)),
     ("two adapters looked into", Source::Anywhere(adapters::pages)),
     ("what to choose in practice", Source::Recorded(practice::pages)),
@@ -132,11 +130,8 @@ fn make(what: &str, source: &Source, again: Again, smollm2: Option<&Path>) -> Re
             Ok(_) => make(),
             Err(error) => skipped(error.to_string()),
         },
-        (Source::SmolLm2(make), Some(path)) => make(path),
-        (Source::RecordedSmolLm2(make), Some(path)) => make(path, again),
-        (Source::SmolLm2(_) | Source::RecordedSmolLm2(_), None) => {
-            skipped("LOWRANK_SMOLLM2 names no file".into())
-        }
+        (Source::SmolLm2(make), Some(path)) => make(path, again),
+        (Source::SmolLm2(_), None) => skipped("LOWRANK_SMOLLM2 names no file".into()),
     }
 }
 

@@ -26,20 +26,17 @@ struct Run {
 
 /// A check makes LoRA's again. The tests run all of them, and hold them to PEFT's more closely than a page shows.
 pub fn pages(path: &Path, again: Again) -> Result<Vec<Page>> {
-    let mut runs = match again {
-        Again::None => recorded::read(RUNS)?,
-        Again::Sample | Again::All => vec![run("LoRA", eight_steps::lora(path)?)?],
-    };
-    match again {
-        Again::None => {}
-        Again::Sample => runs.extend(recorded::read::<Run>(RUNS)?.into_iter().skip(1)),
-        Again::All => runs.extend([
-            run("LoRA-FA", eight_steps::lora_fa(path)?)?,
-            run("LoRA+", eight_steps::lora_plus(path)?)?,
-            run("DoRA", eight_steps::dora(path)?)?,
-            run("VeRA", eight_steps::vera(path)?)?,
-        ]),
+    let mut made = Vec::new();
+    if again != Again::None {
+        made.push(run("LoRA", eight_steps::lora(path)?)?);
     }
+    if again == Again::All {
+        made.push(run("LoRA-FA", eight_steps::lora_fa(path)?)?);
+        made.push(run("LoRA+", eight_steps::lora_plus(path)?)?);
+        made.push(run("DoRA", eight_steps::dora(path)?)?);
+        made.push(run("VeRA", eight_steps::vera(path)?)?);
+    }
+    let runs = recorded::complete(RUNS, made, again, |a: &Run, b| a.method == b.method)?;
     let lora = runs.first().context("LoRA comes first")?;
     let mut alone = String::from("| step | PEFT | ours |\n|--:|--:|--:|\n");
     for (step, (peft, ours)) in lora.peft.iter().zip(&lora.ours).enumerate() {

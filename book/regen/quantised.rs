@@ -84,26 +84,19 @@ pub fn runs(source: &Path, again: Again) -> Result<Vec<Page>> {
     std::fs::create_dir_all(&folder).context("no folder for temporary files")?;
     let made = make(source, &types, &folder.join("model.gguf"));
     std::fs::remove_dir_all(&folder).context("the temporary files stay")?;
-    let mut made = made?;
-    if again != Again::All {
-        for (place, kept) in recorded::read::<Run>(RUNS)?.into_iter().enumerate() {
-            if !made.iter().any(|run| run.file == kept.file) {
-                made.insert(place.min(made.len()), kept);
-            }
-        }
-    }
+    let runs = recorded::complete(RUNS, made?, again, |a: &Run, b| a.file == b.file)?;
     let mut table = String::from(
         "| file | its size | numbers in memory | $\\lVert \\hat W - W \\rVert / \\lVert W \\rVert$ | first loss | after 8 steps |\n\
          |---|--:|--:|--:|--:|--:|\n",
     );
-    for Run { file, bytes: [size, held], distance, first_loss, last_loss } in &made {
+    for Run { file, bytes: [size, held], distance, first_loss, last_loss } in &runs {
         let (size, held, distance) = (BinaryBytes(*size), BinaryBytes(*held), 100.0 * distance);
         writeln!(
             table,
             "| {file} | {size} | {held} | {distance:.2}% | {first_loss:.3} | {last_loss:.3} |"
         )?;
     }
-    Ok(vec![Page::rounded(RUNS, recorded::text(&made)?), Page::rounded("quantised-runs.md", table)])
+    Ok(vec![Page::rounded(RUNS, recorded::text(&runs)?), Page::rounded("quantised-runs.md", table)])
 }
 
 fn make(source: &Path, types: &[FileType], path: &Path) -> Result<Vec<Run>> {

@@ -7,6 +7,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import axe from "axe-core";
 import puppeteer from "puppeteer-core";
+import { listen } from "./complaints.mjs";
 import { serve } from "./serve.mjs";
 
 const WIDE = 1280;
@@ -35,13 +36,7 @@ async function tab() {
     problems.push(`${pathname.slice(1)}: ${what}`);
     console.log(problems.at(-1));
   };
-  page.on("console", (message) => message.type() === "error" && note(message.text()));
-  page.on("pageerror", (error) => note(error.message));
-  page.on("requestfailed", (request) => note(`${request.url()} failed`));
-  page.on("request", (request) => {
-    const url = request.url();
-    url.startsWith(server.address) || url.startsWith("data:") || url.startsWith("blob:") || note(`asks for ${url}`);
-  });
+  listen(page, server, note);
   return { page, note, go: (name) => page.goto(`${server.address}/${name}`, { waitUntil: "load" }) };
 }
 
@@ -59,7 +54,7 @@ function overflow(tallest) {
   }
   for (const row of document.querySelectorAll("main tbody tr")) {
     const lines = row.offsetHeight / Number.parseFloat(getComputedStyle(row).lineHeight);
-    lines > tallest && found.push(`a row of a table has ${lines.toFixed(0)} lines: ${row.textContent.slice(0, 60)}`);
+    lines <= tallest || found.push(`a row of a table has ${lines.toFixed(0)} lines: ${row.textContent.slice(0, 60)}`);
   }
   return found;
 }

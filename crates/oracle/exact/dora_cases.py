@@ -5,7 +5,7 @@ from math import inf, nan
 import update_cases
 from layer_cases import FAN, LAYERS, LORA_LAYERS, LORA_MERGES, MERGES, RSLORA, SAME_AS_LORA, alpha_for, with_names
 from spec import Spec
-from update_cases import hf, sgd, torch
+from update_cases import sgd
 
 BACKWARD = (
     *SAME_AS_LORA, "odd", "tall", "rank-is-in", "in-one", "out-one", "all-one", "fan-square", "bias",
@@ -111,16 +111,11 @@ def trajectories():
         params = {"alpha": 3, "steps": 3, **params, "optimizer": optimizer}
         return Spec("dora", "trajectory", f"{name}-bounded", "bounded", (4, 6, 5, 2), params, flags, **tweaks)
 
-    for name, optimizer in (
-        ("sgd", sgd(lr=0.05)),
-        ("sgd-decay", sgd(lr=0.02, weight_decay=0.1)),
-        ("adamw", torch(lr=0.02, betas=[0.9, 0.99], eps=1e-4)),
-        ("adamw-decay", torch(lr=0.02, weight_decay=0.1)),
-        ("hf", hf(lr=0.02, eps=1e-4, weight_decay=0.1)),
-    ):
+    for name, optimizer in update_cases.OF_TRAJECTORIES.items():
         yield run(name, {}, optimizer, [], pair=True, family=name)
         yield run(f"{name}-w0", {}, optimizer, ["ZeroWeight"], pair=True, family=name, zero=["weight"])
-    for name, optimizer in (("sgd", sgd(lr=0.05)), ("adamw", torch(lr=0.02, betas=[0.9, 0.99], eps=1e-4))):
+    for name in ("sgd", "adamw"):
+        optimizer = update_cases.OF_TRAJECTORIES[name]
         yield run(f"{name}-through", {"detach_norm": False}, optimizer, ["NormNotDetached"])
         yield run(f"{name}-start", {}, optimizer, ["InitialState"], zero=["lora_B"])
     yield run("sgd-fan", FAN, sgd(lr=0.05), ["FanInFanOut"])

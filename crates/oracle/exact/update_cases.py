@@ -213,6 +213,15 @@ def specials(method):
         )
 
 
+OF_TRAJECTORIES = {
+    "sgd": sgd(lr=0.05),
+    "sgd-decay": sgd(lr=0.02, weight_decay=0.1),
+    "adamw": torch(lr=0.02, betas=[0.9, 0.99], eps=1e-4),
+    "adamw-decay": torch(lr=0.02, weight_decay=0.1),
+    "hf": hf(lr=0.02, eps=1e-4, weight_decay=0.1),
+}
+
+
 def trajectories(method):
     """Every case of `trajectory`."""
     vera, delta = method == "vera", method == "delta-lora"
@@ -237,13 +246,7 @@ def trajectories(method):
         return Spec(method, "trajectory", name, kind, shape, params | {"optimizer": optimizer}, flags, **tweaks)
 
     alpha = {} if vera else {"alpha": 3}
-    for name, optimizer in (
-        ("sgd", sgd(lr=0.05)),
-        ("sgd-decay", sgd(lr=0.02, weight_decay=0.1)),
-        ("adamw", torch(lr=0.02, betas=[0.9, 0.99], eps=1e-4)),
-        ("adamw-decay", torch(lr=0.02, weight_decay=0.1)),
-        ("hf", hf(lr=0.02, eps=1e-4, weight_decay=0.1)),
-    ):
+    for name, optimizer in OF_TRAJECTORIES.items():
         for suffix, params, flags, tweaks in variants + (once if name == "sgd" else []):
             params = alpha | {"steps": 4} | params
             yield run(f"{name}{suffix}-bounded", "bounded", (4, 6, 5, 2), params, optimizer, 4, flags, tweaks)

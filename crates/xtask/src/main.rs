@@ -3,7 +3,6 @@
 //! `anyhow` is the only dependency: this must be built and running seconds after a clone.
 
 mod book;
-mod cpu;
 mod dependencies;
 mod fences;
 mod gpu;
@@ -13,6 +12,7 @@ mod model;
 mod openblas;
 mod parity;
 mod process;
+mod processor_time;
 mod selftest;
 mod site;
 mod tally;
