@@ -9,6 +9,7 @@ mod counts;
 mod counts_of_updates;
 mod diagnosis;
 mod distributions;
+mod follow;
 mod free;
 mod honest;
 mod hostile;
