@@ -35,6 +35,7 @@ chapters! {
     Quantised = "src/quantised.md";
     Gpu = "src/gpu.md";
     Judge = "src/judge.md";
+    Differs = "src/differs.md";
     Bounds = "src/bounds.md";
     Solutions = "src/solutions.md";
     Glossary = "src/glossary.md";

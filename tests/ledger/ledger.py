@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import lowrank_oracle
 import mlx.core as mx
 import numpy as np
-import on_peft
 import others
 import rust
 import torch
+from lowrank_oracle.suites import on_peft
 
 HERE = Path(__file__).resolve().parent
 f64, f32, bf16 = torch.float64, torch.float32, torch.bfloat16

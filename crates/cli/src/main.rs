@@ -14,6 +14,7 @@ mod extract;
 mod finetune;
 mod finetune_args;
 mod fits;
+mod follow;
 mod generate;
 mod inspect;
 mod inspect_report;
@@ -65,6 +66,8 @@ enum Verb {
     Emit(oracle::EmitArgs),
     /// Judge an implementation's answers to conformance cases
     Check(oracle::CheckArgs),
+    /// Find the first wrong step of a recorded training run, and where two runs part
+    Follow(follow::Args),
     /// List the conformance cases
     List(oracle::ListArgs),
     /// Show one conformance case
@@ -116,6 +119,7 @@ fn run() -> Result<ExitCode> {
         Verb::Combine(args) => combine::main(&args).map(done),
         Verb::Emit(args) => oracle::emit(&args),
         Verb::Check(args) => oracle::check(&args),
+        Verb::Follow(args) => follow::main(&args),
         Verb::List(args) => oracle::list(&args),
         Verb::Show(args) => oracle::show(&args),
         Verb::Selftest(args) => selftest::main(&args),

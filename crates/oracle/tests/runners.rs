@@ -45,6 +45,12 @@ fn runners() -> Vec<(&'static str, Command)> {
             None => println!("SKIPPED: {runner} needs python3 with NumPy, or node"),
         }
     }
+    // Cargo builds the examples of a package before it runs the tests.
+    let tests = std::env::current_exe().unwrap();
+    let built = tests.ancestors().nth(2).unwrap().join("examples/runner");
+    let mut command = Command::new(built.with_extension(std::env::consts::EXE_EXTENSION));
+    command.current_dir(vectors().join("../.."));
+    found.push(("runner.rs", command));
     found
 }
 
@@ -197,6 +203,17 @@ fn wrong_submissions_fail_alike() {
         println!("{what}: {judged} judged, {failed} fail");
         assert!(failed > 2000, "{what}: {failed} of {judged}");
     }
+}
+
+/// By a program that shares no code with this crate.
+#[test]
+fn judge_json_follows_from_bounds_json() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("exact/judge.py");
+    let Ok(output) = Command::new("python3").arg(program).arg("--check").output() else {
+        println!("SKIPPED: judge.json is made by python3, which is not here");
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod openblas;
 mod parity;
 mod process;
 mod processor_time;
+mod release;
 mod selftest;
 mod site;
 mod tally;
@@ -45,6 +46,7 @@ Usage: cargo xtask <VERB>
   gpu-check           a folder that checks and times the GPU path on a machine with a GPU and no Rust
   gpu-report FILE     the rows of such a check as tables, in Markdown
   wheel               build the Python wheel that judges an implementation (a venv, a minute or two)
+  release             the vectors as an archive, wheels for every Linux, and their digests (a venv, minutes)
   ledger [--check]    run other implementations through the oracle, rewrite their table (venvs, minutes)
   doctor              what of the tools and libraries was found here
 
@@ -94,6 +96,10 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "wheel" => {
             no_arguments(rest)?;
             wheel::main()?;
+        }
+        "release" => {
+            no_arguments(rest)?;
+            release::main()?;
         }
         "doctor" => {
             no_arguments(rest)?;

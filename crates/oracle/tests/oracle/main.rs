@@ -10,6 +10,7 @@ mod counts_of_updates;
 mod diagnosis;
 mod distributions;
 mod dora;
+mod follow;
 mod free;
 mod honest;
 mod hostile;
