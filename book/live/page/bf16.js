@@ -54,6 +54,6 @@ startable("live-bf16", (place, address) => {
   }
 
   place.append(size.row, dtype.row, status, element("div", { className: "live-row" }, parts.svg), lines.details);
-  lines.show([["crates/lora/src/cpu.rs", "delta"]], "cargo run --release -p lowrank -- inspect ADAPTER");
+  lines.show([["crates/lora/src/cpu.rs", "delta"]], "cargo run --release -p lowrank-cli -- inspect ADAPTER");
   ask();
 });

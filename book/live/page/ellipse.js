@@ -32,7 +32,7 @@ startable(ID, (place, address) => {
       ["crates/rank/src/jacobi.rs", "sweep"],
       ["crates/rank/src/jacobi.rs", "rotate"],
     ],
-    "cargo run -p rank --example rank-spectrum",
+    "cargo run -p lowrank-rank --example rank-spectrum",
   );
 
   const given = (address.get("columns") ?? "").split(",").map(Number);

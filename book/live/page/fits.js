@@ -142,7 +142,7 @@ startable(ID, async (place, address) => {
   place.append(bars, lines.details);
   lines.show(
     [["crates/finetune/src/budget.rs", "count"]],
-    "cargo run --release -p lowrank -- finetune --model MODEL --data TEXT",
+    "cargo run --release -p lowrank-cli -- finetune --model MODEL --data TEXT",
   );
   ask();
 });

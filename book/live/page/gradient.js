@@ -28,7 +28,7 @@ startable(ID, (place, address) => {
   const lines = code();
   lines.show(
     ["forward", "backward_frozen_a", "backward"].map((anchor) => ["crates/lora/src/cpu.rs", anchor]),
-    "cargo test -p lora",
+    "cargo test -p lowrank-lora",
   );
   const fail = (message) => {
     status.textContent = `${message}.`;

@@ -34,7 +34,7 @@ startable(ID, (place, address) => {
       ["crates/lora/src/cpu.rs", "forward"],
       ["crates/lora-fa/src/cpu.rs", "forward"],
     ],
-    "cargo run -p lora-fa --example activations",
+    "cargo run -p lowrank-lora-fa --example activations",
   );
   const fail = (message) => {
     status.textContent = `${message}.`;

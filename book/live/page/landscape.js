@@ -118,7 +118,7 @@ startable(ID, (place, address) => {
       ["crates/lora-plus/src/task.rs", "train"],
       ["crates/lora-plus/src/cpu.rs", "step"],
     ],
-    "cargo run -p lora-plus --example rates",
+    "cargo run -p lowrank-lora-plus --example rates",
   );
   fill();
 });

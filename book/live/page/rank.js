@@ -36,7 +36,7 @@ startable(ID, (place, address) => {
       ["crates/rank/src/decomposition.rs", "truncate"],
       ["crates/rank/src/jacobi.rs", "sweep"],
     ],
-    "cargo run -p rank --example rank-spectrum",
+    "cargo run -p lowrank-rank --example rank-spectrum",
   );
   const rank = slider({ label: "rank k", min: 0, max: 96, place: address.get("k") ?? 8, changed: ask });
   const fail = (message) => {

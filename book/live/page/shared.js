@@ -59,7 +59,7 @@ startable(ID, (place) => {
   const lines = code();
   lines.show(
     ["forward", "delta"].map((anchor) => ["crates/vera/src/cpu.rs", anchor]),
-    "cargo run -p vera --example checkpoint",
+    "cargo run -p lowrank-vera --example checkpoint",
   );
   const fail = (message) => {
     status.textContent = `${message}.`;

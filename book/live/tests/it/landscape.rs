@@ -1,7 +1,7 @@
 use live::Experiment;
 use live::landscape::{Answer, Landscape, Question, Settings};
 
-/// `cargo run -p lora-plus --example rates` printed it.
+/// `cargo run -p lowrank-lora-plus --example rates` printed it.
 const TABLE: &str = include_str!("../../../src/generated/lora-plus-rates.txt");
 
 #[test]

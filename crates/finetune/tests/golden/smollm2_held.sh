@@ -3,7 +3,7 @@
 # From the workspace's root: sh crates/finetune/tests/golden/smollm2_held.sh SmolLM2-135M-Instruct.Q4_1.gguf
 set -e
 model=$1
-lowrank=${LOWRANK:-cargo run --quiet --release -p lowrank --}
+lowrank=${LOWRANK:-cargo run --quiet --release -p lowrank-cli --}
 folder=$(mktemp -d)
 cp README.md "$folder/text.txt"
 for method in full lora lora-fa vera delta-lora lora-plus dora; do
