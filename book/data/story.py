@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 METHODS = ["lora", "full", "vera", "lora-fa-projected", "lora-plus", "dora", "delta-lora"]
-STEPS, SEEDS = 24, 3
+STEPS, SEEDS = 16, 3
 HERE = pathlib.Path(__file__).parent
 DATA = HERE / "dates.jsonl"
 # Not in the data: the sentence, the date and the way in which it is written are combined anew.
