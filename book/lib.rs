@@ -1,4 +1,4 @@
-//! The book's chapters, so that `cargo test` runs their code, and what of `regen` is tested by itself.
+//! The book's chapters and the README, so that `cargo test` runs their code, and what of `regen` is tested by itself.
 
 pub mod compare;
 pub mod costs;
@@ -6,7 +6,7 @@ pub mod parallel;
 
 pub use compare::Page;
 
-/// One item for each chapter: its fences become doctests.
+/// One item for each page: its fences become doctests.
 macro_rules! chapters {
     ($($name:ident = $file:literal;)*) => {
         $(#[cfg(doctest)] #[doc = include_str!($file)] struct $name;)*
@@ -14,6 +14,7 @@ macro_rules! chapters {
 }
 
 chapters! {
+    Readme = "../README.md";
     Introduction = "src/introduction.md";
     Notation = "src/notation.md";
     Why = "src/why.md";
@@ -35,6 +36,9 @@ chapters! {
     Quantised = "src/quantised.md";
     Gpu = "src/gpu.md";
     Judge = "src/judge.md";
+    Differs = "src/differs.md";
     Bounds = "src/bounds.md";
     Solutions = "src/solutions.md";
+    Glossary = "src/glossary.md";
+    Bibliography = "src/bibliography.md";
 }

@@ -3,6 +3,7 @@
 mod autograd_delta_lora;
 mod claims;
 mod gpu_emulated;
+mod gpu_emulated_layers;
 mod kernels_compile;
 mod peft_dora;
 mod peft_layer;

@@ -11,7 +11,7 @@ use lowrank_tests::gpu::{
 use oracle::{Method, Op, TensorFile, cases_under};
 
 /// A device whose matrices begin as NaN, and lie between guards: under AddressSanitizer they would hide what it sees.
-fn device() -> Option<Emulator> {
+pub(crate) fn device() -> Option<Emulator> {
     match Emulator::open() {
         Ok(device) if std::env::var_os("LOWRANK_SANITIZE").is_some() => {
             device.accounts().poison();
@@ -139,164 +139,6 @@ fn the_same_input_gives_the_same_bits() {
     }
 }
 
-/// q, k and v on one input are what each is alone: y's side by side, ∂L/∂x's added.
-#[test]
-fn stacked_layers_are_what_each_is_alone() {
-    use adapter::Adapter;
-    use cuda::{Dropout, Matrix};
-    use ndarray::{Array2, Axis, concatenate, s};
-
-    let Some(device) = device() else { return };
-    let [tokens, inputs] = [5, 6];
-    let numbers = |shape: (usize, usize), seed: usize| {
-        Array2::from_shape_fn(shape, |(i, j)| ((i * 7 + j * 3 + seed * 5) % 11) as f64 - 5.0)
-    };
-    // out and r of each; small integers, s a power of two and p = 1/2: every sum is exact, so equal is equal.
-    let sizes = [(4, 2), (3, 1), (5, 3)];
-    let layers: Vec<_> = sizes
-        .iter()
-        .enumerate()
-        .map(|(i, &(out, r))| {
-            let scale = [0.5, 2.0, 1.0][i];
-            lora::Lora::new(numbers((r, inputs), i), numbers((out, r), i + 3), scale).unwrap()
-        })
-        .collect();
-    let weights: Vec<_> = sizes.iter().map(|&(out, _)| numbers((out, inputs), out)).collect();
-    let weight =
-        concatenate(Axis(0), &weights.iter().map(|weight| weight.view()).collect::<Vec<_>>())
-            .unwrap();
-    let (x, grad_y) = (numbers((tokens, inputs), 8), numbers((tokens, 12), 9));
-
-    let stacked =
-        lora::gpu::Lora::<f64, _>::stacked(&device, &layers.iter().collect::<Vec<_>>()).unwrap();
-    let on = |host: &Array2<f64>| Matrix::<f64, _>::from_host(&device, host.view()).unwrap();
-    let (weight_on, x_on, grad_y_on) = (on(&weight), on(&x), on(&grad_y));
-    let mut y = Matrix::new(&device, [tokens, 12]).unwrap();
-    let mut grad_x = Matrix::new(&device, [tokens, inputs]).unwrap();
-    let (mut saved, mut grads) = (stacked.saved(tokens).unwrap(), stacked.grads(tokens).unwrap());
-    let mut room = Matrix::new(&device, [tokens, inputs]).unwrap();
-    let dropout = Dropout::new(&device, 0.5, 1).unwrap();
-    let mut stream = dropout.layer(0, &mut room);
-    let weight_view = weight_on.view();
-    stacked.forward(weight_view, &x_on, Some(&mut stream), &mut y, &mut saved).unwrap();
-    stacked
-        .backward(
-            weight_view,
-            &x_on,
-            Some(&mut stream),
-            &saved,
-            &grad_y_on,
-            &mut grad_x,
-            &mut grads,
-        )
-        .unwrap();
-
-    let mask = adapter::Dropout::philox((tokens, inputs), 0.5, 1, 0, 0).unwrap();
-    let (y, grad_a) = (y.to_host().unwrap(), grads.a.to_host().unwrap());
-    let (mut sum, mut output, mut rank) = (Array2::<f64>::zeros((tokens, inputs)), 0, 0);
-    for (i, (lora, weight)) in layers.iter().zip(&weights).enumerate() {
-        let (out, r) = sizes[i];
-        let shared = x.clone().into_shared();
-        let (want, kept) = lora.forward(weight.view(), &shared, Some(&mask)).unwrap();
-        let cotangent = grad_y.slice(s![.., output..output + out]);
-        let (want_x, want_grads) = lora.backward(weight.view(), &kept, cotangent).unwrap();
-        assert_eq!(y.slice(s![.., output..output + out]), want);
-        assert_eq!(grad_a.slice(s![rank..rank + r, ..]), want_grads.a);
-        assert_eq!(grads.b[i].to_host().unwrap(), want_grads.b);
-        sum += &want_x;
-        (output, rank) = (output + out, rank + r);
-    }
-    assert_eq!(grad_x.to_host().unwrap(), sum);
-
-    // Merging touches each layer's rows.
-    let mut merged = on(&weight);
-    stacked.merge(&mut merged).unwrap();
-    let merged = merged.to_host().unwrap();
-    let delta = layers[1].delta_weight(weights[1].view()).unwrap();
-    assert_eq!(merged.slice(s![4..7, ..]), &weights[1] + &delta);
-}
-
-/// Two layers of LoRA-FA, one projected and one not, are stacked like LoRA's.
-#[test]
-fn stacked_projections_are_what_each_is_alone() {
-    use cuda::Matrix;
-    use lora_fa::{LoraFa, Variant};
-    use ndarray::{Array2, array};
-
-    let Some(device) = device() else { return };
-    let a = array![[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]];
-    let b = Array2::<f64>::zeros((2, 2));
-    let layers = [(2.0, Variant::Projected), (4.0, Variant::Plain), (0.5, Variant::Projected)]
-        .map(|(scale, variant)| LoraFa::new(a.clone(), b.clone(), scale, variant).unwrap());
-    let [first, second, third] = &layers;
-    let stacked =
-        lora_fa::gpu::LoraFa::<f64, _>::stacked(&device, &[first, second, third]).unwrap();
-    let mut grads = stacked.grads(1).unwrap();
-    let gradient = array![[4.0, 8.0], [-16.0, 32.0]];
-    for b in &mut grads.b {
-        *b = Matrix::from_host(&device, gradient.view()).unwrap();
-    }
-    for (direction, layer) in stacked.direction(&mut grads).unwrap().iter().zip(&layers) {
-        // Powers of two: exact.
-        assert_eq!(direction.to_host().unwrap(), layer.direction(gradient.view()).unwrap());
-    }
-}
-
-/// Two layers of VeRA on one input have one u.
-#[test]
-fn stacked_vectors_are_what_each_is_alone() {
-    use std::sync::Arc;
-
-    use adapter::Adapter;
-    use cuda::Matrix;
-    use ndarray::{Array1, Array2, Axis, concatenate, s};
-    use vera::{Projections, Vera};
-
-    let Some(device) = device() else { return };
-    let [tokens, inputs, rank] = [5, 6, 3];
-    let numbers = |shape: (usize, usize), seed: usize| {
-        Array2::from_shape_fn(shape, |(i, j)| ((i * 7 + j * 3 + seed * 5) % 11) as f64 - 5.0)
-    };
-    let vector = |length, seed| numbers((1, length), seed).row(0).to_owned();
-    // Small integers: every sum is exact, so equal is equal. B is longer than either layer.
-    let projections =
-        Arc::new(Projections::new(numbers((rank, 7), 1), numbers((70, rank), 2)).unwrap());
-    let sizes = [67, 4];
-    let layers = [0, 1].map(|i| {
-        let (b, d): (Array1<f64>, Array1<f64>) = (vector(sizes[i], 3 + i), vector(rank, 5 + i));
-        Vera::new(b, d, inputs, Arc::clone(&projections)).unwrap()
-    });
-    let weights = sizes.map(|out| numbers((out, inputs), out));
-    let weight = concatenate(Axis(0), &[weights[0].view(), weights[1].view()]).unwrap();
-    let (x, grad_y) = (numbers((tokens, inputs), 8), numbers((tokens, 71), 9));
-
-    let shared = vera::gpu::Projections::<f64, _>::new(&device, &projections).unwrap();
-    let stacked = vera::gpu::Vera::stacked(&device, &[&layers[0], &layers[1]], &shared).unwrap();
-    let on = |host: &Array2<f64>| Matrix::<f64, _>::from_host(&device, host.view()).unwrap();
-    let (weight_on, x_on, grad_y_on) = (on(&weight), on(&x), on(&grad_y));
-    let mut y = Matrix::new(&device, [tokens, 71]).unwrap();
-    let mut grad_x = Matrix::new(&device, [tokens, inputs]).unwrap();
-    let (mut saved, mut grads) = (stacked.saved(tokens).unwrap(), stacked.grads(tokens).unwrap());
-    let view = weight_on.view();
-    stacked.forward(view, &x_on, None, &mut y, &mut saved).unwrap();
-    stacked.backward(view, None, &saved, &grad_y_on, &mut grad_x, &mut grads).unwrap();
-
-    let y = y.to_host().unwrap();
-    let (mut sum, mut output) = (Array2::<f64>::zeros((tokens, inputs)), 0);
-    for (i, (vera, weight)) in layers.iter().zip(&weights).enumerate() {
-        let columns = s![.., output..output + sizes[i]];
-        let (want, kept) = vera.forward(weight.view(), &x.clone().into_shared(), None).unwrap();
-        let (want_x, want_grads) =
-            vera.backward(weight.view(), &kept, grad_y.slice(columns)).unwrap();
-        assert_eq!(y.slice(columns), want);
-        assert_eq!(grads.layers[i].lambda_b.to_host().unwrap().row(0), want_grads.lambda_b);
-        assert_eq!(grads.layers[i].lambda_d.to_host().unwrap().row(0), want_grads.lambda_d);
-        sum += &want_x;
-        output += sizes[i];
-    }
-    assert_eq!(grad_x.to_host().unwrap(), sum);
-}
-
 /// What the `gpu` examples do with a GPU, on the emulation: numbers, truth, gauge and bound fit together.
 #[test]
 fn the_examples_numbers_are_within_their_bounds() {
@@ -311,12 +153,13 @@ fn the_examples_numbers_are_within_their_bounds() {
     };
     let truth = on_cpu(&adapter(|x| x), SHAPE, |x| x).unwrap();
     let gauge = on_cpu(&adapter(f64::abs), SHAPE, f64::abs).unwrap();
-    let layer = lora::gpu::Lora::<bf16, _>::new(&device, &adapter(|x| x)).unwrap();
-    let mut made = Operands::new(&device, SHAPE).unwrap();
-    let (mut saved, mut grads) = (layer.saved(tokens).unwrap(), layer.grads(tokens).unwrap());
-    let Operands { weight, x, grad_y, y, grad_x } = &mut made;
-    layer.forward(weight.view(), x, None, y, &mut saved).unwrap();
-    layer.backward(weight.view(), x, None, &saved, grad_y, grad_x, &mut grads).unwrap();
+    let mut made = Operands::<bf16, _>::new(&device, SHAPE).unwrap();
+    let weight = made.weight.to_host().unwrap();
+    let layer = lora::gpu::Lora::new(&device, weight.view(), &adapter(|x| x)).unwrap();
+    let [mut x_h, mut grad_y_h] = made.beside(&layer.matrix).unwrap();
+    let (grad_x, mut grads) = (&mut made.grad_x, layer.grads().unwrap());
+    layer.forward(&mut x_h, None, made.y.view_mut()).unwrap();
+    layer.backward(&x_h, None, &mut grad_y_h, grad_x.view_mut(), &mut grads).unwrap();
     row(&made, rank, &truth, &gauge, f64::NAN).unwrap();
     // One NaN fails, in the first token as in the last, and so does a wrong layer.
     let y = made.y.to_host().unwrap();
@@ -349,7 +192,7 @@ fn a_graph_is_the_step_it_was_recorded_from() {
 /// The host counts Delta-LoRA's updates: a graph from before W moves would never move it.
 #[test]
 fn delta_lora_is_not_recorded_before_its_weight_moves() {
-    use cuda::{AdamW, Parameter};
+    use cuda::AdamW;
     use delta_lora::{DeltaLora, Settings, gpu};
     use ndarray::Array2;
 
@@ -357,15 +200,14 @@ fn delta_lora_is_not_recorded_before_its_weight_moves() {
     let ones = |shape| Array2::<f64>::ones(shape);
     let lora = lora::Lora::new(ones((1, 3)), ones((2, 1)), 1.0).unwrap();
     let cpu = DeltaLora::new(lora, Settings { start_step: 2, ..Settings::default() }).unwrap();
-    let mut delta = gpu::DeltaLora::<f64, _>::new(&device, &cpu).unwrap();
-    let mut weight = Parameter::from_host(&device, ones((2, 3)).view()).unwrap();
-    let mut grads = delta.lora.grads(1).unwrap();
+    let mut delta = gpu::DeltaLora::<f64, _>::new(&device, ones((2, 3)).view(), &cpu).unwrap();
+    let mut grads = delta.lora.grads().unwrap();
     grads.a.write(ones((1, 3)).view()).unwrap();
     grads.b[0].write(ones((2, 1)).view()).unwrap();
     let group = adapter::Group { lr: 0.5, weight_decay: 0.0 };
     let like = adapter::AdamW::new(group, adapter::AdamVariant::Torch);
     let mut optimizer = AdamW::new(&device, &like).unwrap();
-    let mut step = || gpu::step(&mut [("layer", &mut delta, &mut weight, &grads)], &mut optimizer);
+    let mut step = || gpu::step(&mut [("layer", &mut delta, &grads)], &mut optimizer);
     step().unwrap();
     let error = device.record(&mut step).err().expect("W does not move yet").to_string();
     assert!(error.contains("Delta-LoRA") && error.contains("start_step"), "{error}");
@@ -379,13 +221,16 @@ fn delta_lora_is_not_recorded_before_its_weight_moves() {
 /// What was dropped while a graph may use it is given back with the graph.
 #[test]
 fn memory_outlives_its_matrix_while_a_graph_uses_it() {
-    use cuda::{Matrix, Replay};
+    use cuda::{Matrix, Replay, rows};
 
     let Some(device) = device() else { return };
     let before = device.free_bytes().unwrap();
     let from = Matrix::<f64, _>::from_host(&device, ndarray::array![[1.0, 2.0]].view()).unwrap();
     let mut to = Matrix::<f64, _>::zeros(&device, [1, 2]).unwrap();
-    let graph = device.record(|| to.copy_from(&from)).unwrap();
+    let mut elsewhere = Matrix::<f64, _>::zeros(&device, [1, 2]).unwrap();
+    rows::copy(from.view(), elsewhere.view_mut()).unwrap(); // so that the kernel is there
+    drop(elsewhere);
+    let graph = device.record(|| rows::copy(from.view(), to.view_mut())).unwrap();
     assert_eq!(to.to_host().unwrap(), ndarray::array![[0.0, 0.0]]); // recorded, not done
     drop(from);
     graph.replay().unwrap();

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use cuda::example::{Operands, numbers, of_bounds};
 use cuda::timing::{Effort, in_turns, median, median_ratio};
-use cuda::{AdamW, Device, Element, Matrix, Parameter, Replay, multiply};
+use cuda::{AdamW, Bordered, Device, Element, Matrix, Replay, multiply, rows};
 use lowrank_tests::gpu::{real_layer, real_truth};
 use ndarray::Array2;
 use oracle::Method;
@@ -94,9 +94,10 @@ fn one_method<T: Element, D: Device>(
     base: &mut dyn FnMut() -> cuda::Result<()>,
     effort: Effort,
 ) -> Result<bool> {
-    let mut layer = real_layer::<T, D>(device, method, shape)?;
-    // A copy: Delta-LoRA moves it.
-    let mut weight = Parameter::<T, D>::from_host(device, weight.to_host()?.view())?;
+    let mut layer = real_layer::<T, D>(device, method, shape, &weight.to_host()?)?;
+    // Who computes them writes them there: this is no part of the layer's time.
+    rows::copy(x.view(), layer.x_mut())?;
+    rows::copy(grad_y.view(), layer.grad_y_mut())?;
     let (mut y, mut grad_x) =
         (Matrix::<T, D>::new(device, grad_y.shape())?, Matrix::<T, D>::new(device, x.shape())?);
     // A rate of 0 keeps the numbers where they are, and costs the same.
@@ -104,9 +105,9 @@ fn one_method<T: Element, D: Device>(
     let like = adapter::AdamW::new(group, adapter::AdamVariant::Torch);
     let mut optimizer = AdamW::<T, D>::new(device, &like)?;
     let mut step = || {
-        layer.forward(weight.view(), x, None, &mut y)?;
-        layer.backward(weight.view(), x, None, grad_y, &mut grad_x)?;
-        layer.step(&mut weight, &mut optimizer)
+        layer.forward(None, &mut y)?;
+        layer.backward(None, &mut grad_x)?;
+        layer.step(&mut optimizer)
     };
     step()?;
     let graph = device.record(&mut step)?;
@@ -129,16 +130,17 @@ fn one_method<T: Element, D: Device>(
 /// The products of LoRA's step, each alone as a graph: where the time goes.
 pub fn products<T: Element, D: Device>(device: &D, what: &Times, effort: Effort) -> Result<bool> {
     for shape in shapes(what) {
-        let [tokens, inputs, out, rank] = shape;
-        let Operands { weight, x, grad_y, mut y, mut grad_x } =
-            Operands::<T, D>::new(device, shape)?;
-        let new =
-            |rows, columns| Matrix::<T, D>::from_host(device, numbers([rows, columns], 4).view());
-        let (a, b, mut h) = (new(rank, inputs)?, new(out, rank)?, new(tokens, rank)?);
-        let h_saved = new(tokens, rank)?;
+        let [_, inputs, out, rank] = shape;
+        let operands = Operands::<T, D>::new(device, shape)?;
+        let weight = operands.weight.to_host()?;
+        let mut matrix = Bordered::<T, D>::new(device, weight.view(), rank)?;
+        let [_, c, a] = matrix.split_mut();
+        c.write(numbers([out, rank], 4).view())?;
+        a.write(numbers([rank, inputs], 5).view())?;
+        let [mut x_h, mut grad_y_h] = operands.beside(&matrix)?;
         let mut grad_a = Matrix::<T::Master, D>::new(device, [rank, inputs])?;
         let mut grad_b = Matrix::<T::Master, D>::new(device, [out, rank])?;
-        let (w, x, dy) = (weight.view(), x.view(), grad_y.view());
+        let Operands { mut y, mut grad_x, .. } = operands;
         let time = |name: &str, work: &mut dyn FnMut() -> cuda::Result<()>| -> Result<()> {
             work()?;
             let graph = device.record(work)?;
@@ -147,21 +149,25 @@ pub fn products<T: Element, D: Device>(device: &D, what: &Times, effort: Effort)
             Row::Time(Time { ms, ..row::<T>(name, "product", shape) }).print();
             Ok(())
         };
-        time("h = x Aᵀ", &mut || multiply(1.0, x, a.view().t(), 0.0, h.view_mut()))?;
-        time("y = s h Bᵀ", &mut || {
-            multiply(0.5, h_saved.view(), b.view().t(), 0.0, y.view_mut())
+        time("h = x Aᵀ", &mut || {
+            let [x, h] = x_h.split_mut();
+            multiply(1.0, x.view(), matrix.a().t(), 0.0, h)
         })?;
-        time("y += x Wᵀ", &mut || multiply(1.0, x, w.t(), 1.0, y.view_mut()))?;
-        time("∂h = s ∂y B", &mut || multiply(0.5, dy, b.view(), 0.0, h.view_mut()))?;
+        time("y = [x | h] [W | sB]ᵀ", &mut || {
+            multiply(1.0, x_h.view(), matrix.wide().t(), 0.0, y.view_mut())
+        })?;
+        time("∂h = ∂y sB", &mut || {
+            let [grad_y, grad_h] = grad_y_h.split_mut();
+            multiply(1.0, grad_y.view(), matrix.c(), 0.0, grad_h)
+        })?;
+        time("∂x = [∂y | ∂h] [W ; A]", &mut || {
+            multiply(1.0, grad_y_h.view(), matrix.tall(), 0.0, grad_x.view_mut())
+        })?;
         time("∂B = s ∂yᵀ h", &mut || {
-            multiply(0.5, dy.t(), h_saved.view(), 0.0, grad_b.view_mut())
+            multiply(0.5, grad_y_h.left().t(), x_h.right(), 0.0, grad_b.view_mut())
         })?;
-        time("∂x = ∂h A", &mut || {
-            multiply(1.0, h_saved.view(), a.view(), 0.0, grad_x.view_mut())
-        })?;
-        time("∂x += ∂y W", &mut || multiply(1.0, dy, w, 1.0, grad_x.view_mut()))?;
         time("∂A = ∂hᵀ x", &mut || {
-            multiply(1.0, h_saved.view().t(), x, 0.0, grad_a.view_mut())
+            multiply(1.0, grad_y_h.right().t(), x_h.left(), 0.0, grad_a.view_mut())
         })?;
     }
     Ok(true)

@@ -1,6 +1,6 @@
 """Records the runs of the book's chapter "A real model".
 
-    cargo build --release -p lowrank
+    cargo build --release -p lowrank-cli
     python3 book/data/story.py SmolLM2-135M-Instruct.Q4_1.gguf target/release/lowrank story
 
 It runs `lowrank compare`, `finetune` and `generate` and keeps what the chapter shows of their output in

@@ -10,6 +10,8 @@ use methods::Method;
 use serde_json::{Value, json};
 use wasm_bindgen_cli_support::Bindgen;
 
+use crate::excerpts::readable;
+
 /// With and without SIMD: the page loads the one that the browser can run.
 const BUILDS: [&str; 2] = ["simd", "plain"];
 
@@ -57,7 +59,8 @@ fn code(root: &Path) -> Result<Code> {
         for entry in std::fs::read_dir(&sources).with_context(|| sources.display().to_string())? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "rs") {
-                let anchors = anchors(&std::fs::read_to_string(&path)?);
+                let mut anchors = anchors(&std::fs::read_to_string(&path)?);
+                anchors.values_mut().for_each(|text| *text = readable(text));
                 if !anchors.is_empty() {
                     code.insert(path.strip_prefix(root)?.display().to_string(), anchors);
                 }

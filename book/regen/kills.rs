@@ -63,8 +63,9 @@ fn matrix(report: &[Value]) -> Result<String> {
 
 /// What the diagnosis calls each mistake, submitted as a whole: in each method, in f32 and in bf16.
 fn confusion(report: &[Value]) -> Result<String> {
-    let methods = ["lora", "lora-fa", "vera", "delta-lora", "lora-plus"];
-    let mut table = format!("| mistake | {} |\n|---|{}\n", methods.join(" | "), ":-:|".repeat(5));
+    let methods = ["lora", "lora-fa", "vera", "delta-lora", "lora-plus", "dora"];
+    let mut table =
+        format!("| mistake | {} |\n|---|{}\n", methods.join(" | "), ":-:|".repeat(methods.len()));
     for row in report.iter().filter(|line| line["mutant"].is_string()) {
         write!(table, "| {}", row["what"].as_str().unwrap_or_default())?;
         for method in methods {

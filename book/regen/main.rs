@@ -6,6 +6,7 @@
 //! a time or a size in memory that depends on the machine.
 
 mod adapters;
+mod bordered;
 mod claims;
 mod examples;
 mod faults;
@@ -42,7 +43,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 
-use book::{Page, compare, costs};
+use book::{Page, compare, costs, parallel};
 use recorded::Again;
 
 /// What makes some of the pages.
@@ -50,7 +51,7 @@ enum Source {
     Anywhere(fn() -> Result<Vec<Page>>),
     /// From runs that take minutes and are kept, so that only some of them need be made again for a check.
     Recorded(fn(Again) -> Result<Vec<Page>>),
-    SmolLm2(fn(&Path) -> Result<Vec<Page>>),
+    SmolLm2(fn(&Path, Again) -> Result<Vec<Page>>),
     /// Where there is a C++ compiler.
     Emulator(fn() -> Result<Vec<Page>>),
 }
@@ -67,6 +68,7 @@ const SOURCES: [(&str, Source); 31] = [
     ("a row of a weight under DoRA", Source::Anywhere(row::pages)),
     ("what the examples print", Source::Anywhere(examples::pages)),
     ("what the papers claim", Source::Anywhere(claims::pages)),
+    ("drawing: a weight with its adapter, on a GPU", Source::Anywhere(bordered::pages)),
     ("the roofline of a GPU", Source::Anywhere(gpu::roofline)),
     ("the GPU path, emulated", Source::Emulator(gpu::emulated)),
     ("which mistakes the vectors fail", Source::Anywhere(kills::pages)),
@@ -74,8 +76,8 @@ const SOURCES: [(&str, Source); 31] = [
     ("a case judged", Source::Anywhere(judged::pages)),
     ("mistakes made on purpose", Source::Anywhere(faults::pages)),
     ("the embedded model's weights", Source::Anywhere(weights::embedded)),
-    ("SmolLM2's weights", Source::SmolLm2(weights::smollm2)),
-    ("SmolLM2's singular values", Source::SmolLm2(spectra::pages)),
+    ("SmolLM2's weights", Source::SmolLm2(|path, _| weights::smollm2(path))),
+    ("SmolLM2's singular values", Source::SmolLm2(|path, _| spectra::pages(path))),
     ("bits of a number in a block", Source::Anywhere(quantised::types)),
     ("training beside quantised weights", Source::SmolLm2(quantised::runs)),
     ("eight steps beside PEFT", Source::SmolLm2(parity::pages)),
@@ -107,33 +109,39 @@ fn main() -> Result<ExitCode> {
     let smollm2 =
         std::env::var_os("LOWRANK_SMOLLM2").map(PathBuf::from).filter(|path| path.is_file());
 
-    let bar = ProgressBar::new(SOURCES.len() as u64);
-    let mut stale = false;
-    for (what, source) in SOURCES.iter().filter(|(what, _)| chosen(what)) {
+    let chosen: Vec<_> = SOURCES.iter().filter(|(what, _)| chosen(what)).collect();
+    let bar = ProgressBar::new(chosen.len() as u64);
+    // Most of them use one core most of the time.
+    let made = parallel::map(chosen, |(what, source)| {
         bar.set_message(*what);
-        let pages = match (source, &smollm2) {
-            (Source::Anywhere(make), _) => make(),
-            (Source::Recorded(make), _) => make(again),
-            (Source::Emulator(make), _) => match cuda::Emulator::open() {
-                Ok(_) => make(),
-                Err(error) => {
-                    println!("SKIPPED {what}: {error}");
-                    continue;
-                }
-            },
-            (Source::SmolLm2(make), Some(path)) => make(path),
-            (Source::SmolLm2(_), None) => {
-                println!("SKIPPED {what}: LOWRANK_SMOLLM2 names no file");
-                continue;
-            }
-        };
-        for page in pages.with_context(|| what.to_string())? {
-            stale |= settle(&folder, &page, check)?;
-        }
+        let pages = make(what, source, again, smollm2.as_deref());
         bar.inc(1);
+        pages.with_context(|| what.to_string())
+    })?;
+    let mut stale = false;
+    for page in made.iter().flatten() {
+        stale |= settle(&folder, page, check)?;
     }
     bar.finish_and_clear();
     Ok(if stale && check { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The pages of one source; none, and a line that says why, where this machine lacks something.
+fn make(what: &str, source: &Source, again: Again, smollm2: Option<&Path>) -> Result<Vec<Page>> {
+    let skipped = |why: String| {
+        println!("SKIPPED {what}: {why}");
+        Ok(Vec::new())
+    };
+    match (source, smollm2) {
+        (Source::Anywhere(make), _) => make(),
+        (Source::Recorded(make), _) => make(again),
+        (Source::Emulator(make), _) => match cuda::Emulator::open() {
+            Ok(_) => make(),
+            Err(error) => skipped(error.to_string()),
+        },
+        (Source::SmolLm2(make), Some(path)) => make(path, again),
+        (Source::SmolLm2(_), None) => skipped("LOWRANK_SMOLLM2 names no file".into()),
+    }
 }
 
 fn generated() -> PathBuf {

@@ -7,48 +7,68 @@ use adapter::Adapter;
 use anyhow::{Context, Result};
 use lowrank_tests::eight_steps::{self, EightSteps};
 use lowrank_tests::golden_json;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::recorded::{self, Again};
 use book::Page;
 
-pub fn pages(path: &Path) -> Result<Vec<Page>> {
-    let lora = losses(eight_steps::lora(path)?)?;
+/// The runs, a line each.
+const RUNS: &str = "smollm2-eight-steps.jsonl";
+
+/// A method's losses, and whose they are beside.
+#[derive(Serialize, Deserialize)]
+struct Run {
+    method: String,
+    peft: Vec<f64>,
+    ours: Vec<f64>,
+}
+
+/// A check makes LoRA's again. The tests run all of them, and hold them to PEFT's more closely than a page shows.
+pub fn pages(path: &Path, again: Again) -> Result<Vec<Page>> {
+    let mut made = Vec::new();
+    if again != Again::None {
+        made.push(run("LoRA", eight_steps::lora(path)?)?);
+    }
+    if again == Again::All {
+        made.push(run("LoRA-FA", eight_steps::lora_fa(path)?)?);
+        made.push(run("LoRA+", eight_steps::lora_plus(path)?)?);
+        made.push(run("DoRA", eight_steps::dora(path)?)?);
+        made.push(run("VeRA", eight_steps::vera(path)?)?);
+    }
+    let runs = recorded::complete(RUNS, made, again, |a: &Run, b| a.method == b.method)?;
+    let lora = runs.first().context("LoRA comes first")?;
     let mut alone = String::from("| step | PEFT | ours |\n|--:|--:|--:|\n");
-    for (step, [peft, ours]) in lora.iter().enumerate() {
+    for (step, (peft, ours)) in lora.peft.iter().zip(&lora.ours).enumerate() {
         writeln!(alone, "| {step} | {peft:.4} | {ours:.4} |")?;
     }
-
-    let methods = [
-        ("LoRA", lora),
-        ("LoRA-FA", losses(eight_steps::lora_fa(path)?)?),
-        ("LoRA+", losses(eight_steps::lora_plus(path)?)?),
-        ("DoRA", losses(eight_steps::dora(path)?)?),
-        ("VeRA", losses(eight_steps::vera(path)?)?),
-    ];
     let mut all = String::from("| step |");
-    for (name, _) in &methods {
-        write!(all, " {name}: PEFT | ours |")?;
+    for Run { method, .. } in &runs {
+        write!(all, " {method}: PEFT | ours |")?;
     }
-    writeln!(all, "\n|--:|{}", "--:|--:|".repeat(methods.len()))?;
+    writeln!(all, "\n|--:|{}", "--:|--:|".repeat(runs.len()))?;
     for step in 0..8 {
         write!(all, "| {step} |")?;
-        for (_, losses) in &methods {
-            let [peft, ours] = losses[step];
-            write!(all, " {peft:.4} | {ours:.4} |")?;
+        for Run { peft, ours, .. } in &runs {
+            write!(all, " {:.4} | {:.4} |", peft[step], ours[step])?;
         }
         writeln!(all)?;
     }
     Ok(vec![
+        Page::rounded(RUNS, recorded::text(&runs)?),
         Page::rounded("smollm2-eight-steps.md", alone),
         Page::rounded("smollm2-eight-steps-all.md", all),
         Page::exact("lora-fa-bf16.md", bf16()?),
     ])
 }
 
-/// The losses of the steps, PEFT's and ours.
-fn losses<A: Adapter<f32>>(mut run: EightSteps<f32, A>) -> Result<Vec<[f64; 2]>> {
-    let peft = run.golden["losses"].as_array().context("the golden file has no losses")?.clone();
-    peft.iter().map(|peft| Ok([number(peft)?, run.step()?.loss])).collect()
+fn run<A: Adapter<f32>>(method: &str, mut run: EightSteps<f32, A>) -> Result<Run> {
+    let peft = run.golden["losses"].as_array().context("the golden file has no losses")?;
+    let peft: Vec<f64> = peft.iter().map(number).collect::<Result<_>>()?;
+    let ours = peft.iter().map(|_| Ok(recorded::six_digits(run.step()?.loss)));
+    let ours = ours.collect::<Result<_>>()?;
+    let peft = peft.into_iter().map(recorded::six_digits).collect();
+    Ok(Run { method: method.to_owned(), peft, ours })
 }
 
 /// What PEFT's bf16 autocast does to LoRA-FA: PEFT against itself, from the golden file.

@@ -10,11 +10,16 @@ use llama::{Llama, Projection};
 use lowrank_tests::eight_steps;
 use lowrank_tests::quantise::{FileType, quantise};
 use picture::{Bars, Chart, Line, Panel, figure};
+use serde::{Deserialize, Serialize};
 
+use crate::recorded::{self, Again};
 use book::Page;
 
 /// The first of the 192: eight steps of a third of the length show the same.
 const TOKENS: usize = 64;
+
+/// Written and read most quickly; the tests train beside the smallest.
+const SAMPLE: FileType = FileType::Q8_0;
 
 pub fn types() -> Result<Vec<Page>> {
     let mut rows: Vec<_> = block_types()
@@ -79,43 +84,75 @@ fn block() -> String {
     crate::figure::figure("quantised-block", caption, &[chart])
 }
 
-pub fn runs(source: &Path) -> Result<Vec<Page>> {
-    let exact = load::<f32>(source)?.model;
-    let folder = std::env::temp_dir().join(format!("lowrank-quantised-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).context("no folder for temporary files")?;
-    let table = table(source, &exact, &folder);
-    std::fs::remove_dir_all(&folder).context("the temporary files stay")?;
-    Ok(vec![Page::rounded("quantised-runs.md", table?)])
+/// The runs, a line each.
+const RUNS: &str = "quantised-runs.jsonl";
+
+/// Eight steps beside the model in one type of file.
+#[derive(Serialize, Deserialize)]
+struct Run {
+    file: String,
+    /// Of the file, and of the numbers that are made of it.
+    bytes: [u64; 2],
+    /// ‖Ŵ − W‖/‖W‖ of the projections.
+    distance: f64,
+    first_loss: f64,
+    last_loss: f64,
 }
 
-fn table(source: &Path, exact: &Llama<f32>, folder: &Path) -> Result<String> {
+}
+
+/// A check makes one of the files again.
+pub fn runs(source: &Path, again: Again) -> Result<Vec<Page>> {
+    let types = match again {
+        Again::All => FileType::ALL.to_vec(),
+        Again::Sample => vec![SAMPLE],
+        Again::None => Vec::new(),
+    };
+    let folder = std::env::temp_dir().join(format!("lowrank-quantised-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).context("no folder for temporary files")?;
+    let made = make(source, &types, &folder.join("model.gguf"));
+    std::fs::remove_dir_all(&folder).context("the temporary files stay")?;
+    let runs = recorded::complete(RUNS, made?, again, |a: &Run, b| a.file == b.file)?;
     let mut table = String::from(
         "| file | its size | numbers in memory | $\\lVert \\hat W - W \\rVert / \\lVert W \\rVert$ | first loss | after 8 steps |\n\
          |---|--:|--:|--:|--:|--:|\n",
     );
-    let bar = ProgressBar::new(FileType::ALL.len() as u64);
-    for file_type in FileType::ALL {
-        let path = folder.join("model.gguf");
-        quantise(source, file_type, &path).context("cannot write the model in another type")?;
-        let size = std::fs::metadata(&path)?.len();
-        let mut run = eight_steps::lora::<f32>(&path)?;
-        run.tokens.truncate(TOKENS);
-        let model = &run.trainer.model;
-        let (distance, held) = (distance(model, exact), 4 * model.parameters() as u64);
-        let losses = (0..9).map(|_| Ok(run.step()?.loss)).collect::<Result<Vec<f64>>>()?;
+    for Run { file, bytes: [size, held], distance, first_loss, last_loss } in &runs {
+        let (size, held, distance) = (BinaryBytes(*size), BinaryBytes(*held), 100.0 * distance);
         writeln!(
             table,
-            "| {file_type:?} | {} | {} | {:.2}% | {:.3} | {:.3} |",
-            BinaryBytes(size),
-            BinaryBytes(held),
-            100.0 * distance,
-            losses[0],
-            losses[8],
+            "| {file} | {size} | {held} | {distance:.2}% | {first_loss:.3} | {last_loss:.3} |"
         )?;
-        bar.inc(1);
     }
+    Ok(vec![Page::rounded(RUNS, recorded::text(&runs)?), Page::rounded("quantised-runs.md", table)])
+}
+
+fn make(source: &Path, types: &[FileType], path: &Path) -> Result<Vec<Run>> {
+    if types.is_empty() {
+        return Ok(Vec::new());
+    }
+    let exact = load::<f32>(source)?.model;
+    let bar = ProgressBar::new(types.len() as u64);
+    let one = |&file_type: &FileType| {
+        quantise(source, file_type, path).context("cannot write the model in another type")?;
+        let size = std::fs::metadata(path)?.len();
+        let mut run = eight_steps::lora::<f32>(path)?;
+        run.tokens.truncate(TOKENS);
+        let model = &run.trainer.model;
+        let (distance, held) = (distance(model, &exact), 4 * model.parameters() as u64);
+        let losses = (0..9).map(|_| Ok(run.step()?.loss)).collect::<Result<Vec<f64>>>()?;
+        bar.inc(1);
+        Ok(Run {
+            file: format!("{file_type:?}"),
+            bytes: [size, held],
+            distance: recorded::six_digits(distance),
+            first_loss: recorded::six_digits(losses[0]),
+            last_loss: recorded::six_digits(losses[8]),
+        })
+    };
+    let runs = types.iter().map(one).collect();
     bar.finish_and_clear();
-    Ok(table)
+    runs
 }
 
 /// The seven projections of every layer.

@@ -32,6 +32,26 @@ pub fn read<T: DeserializeOwned>(name: &str) -> Result<Vec<T>> {
     text.lines().map(run).collect()
 }
 
+/// All runs of a file, in its order: those that were `made` now, and the others as they are kept.
+pub fn complete<T: DeserializeOwned>(
+    name: &str,
+    made: Vec<T>,
+    again: Again,
+    same: impl Fn(&T, &T) -> bool,
+) -> Result<Vec<T>> {
+    if again == Again::All {
+        return Ok(made);
+    }
+    let mut runs = read::<T>(name)?;
+    for new in made {
+        let kept = runs.iter_mut().find(|kept| same(kept, &new));
+        let lacks =
+            || format!("book/src/generated/{name} lacks a run: `cargo xtask regen` makes all");
+        *kept.with_context(lacks)? = new;
+    }
+    Ok(runs)
+}
+
 /// The digits that are kept: another processor's BLAS changes later ones.
 pub fn six_digits(number: f64) -> f64 {
     format!("{number:.5e}").parse().unwrap_or(number)

@@ -83,11 +83,10 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
         Ok(Run::of(&row, &record))
     };
     let seeds = |row: &Row| trained.clone().map(|seed| (*row, seed)).collect::<Vec<_>>();
-    let mut runs = parallel::map(rows.iter().flat_map(seeds).collect(), one)?;
+    let made = parallel::map(rows.iter().flat_map(seeds).collect(), one)?;
     bar.finish_and_clear();
-    if again != Again::All {
-        runs.extend(recorded::read::<Run>(RUNS)?.into_iter().filter(|run| run.seed >= trained.end));
-    }
+    let same = |a: &Run, b: &Run| (&a.method, a.seed) == (&b.method, b.seed);
+    let runs = recorded::complete(RUNS, made, again, same)?;
     let of = |row: &Row| -> Vec<Run> {
         runs.iter().filter(|run| run.method == row.label).cloned().collect()
     };

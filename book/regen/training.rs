@@ -64,21 +64,17 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
         let full = scope.spawn(|| {
             run::<Full>(None, trainer(Train::Everything, FULL_RATE, everything)?, &held_out, &bar)
         });
-        let loras = parallel::map(ranks.clone(), |rank| {
+        let loras = parallel::map(ranks, |rank| {
             let trainer = trainer(Train::Adapters, LORA_RATE, lora(rank)?)?;
             Ok(run(Some(rank), trainer, &held_out, &bar)?.0)
         });
         (full.join(), loras)
     });
     let (full, model) = full.map_err(|_| anyhow!("full fine-tuning panicked"))??;
-    let mut runs = loras?;
+    let mut made = loras?;
+    made.push(full);
     bar.finish_and_clear();
-    if again != Again::All {
-        let others = |run: &Run| run.rank.is_some_and(|rank| !ranks.contains(&rank));
-        runs.extend(recorded::read::<Run>(RUNS)?.into_iter().filter(others));
-        runs.sort_by_key(|run| run.rank);
-    }
-    runs.push(full);
+    let runs = recorded::complete(RUNS, made, again, |a: &Run, b| a.rank == b.rank)?;
 
     Ok(vec![
         Page::rounded(RUNS, recorded::text(&runs)?),

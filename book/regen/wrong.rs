@@ -11,7 +11,7 @@ use book::Page;
 /// Mistakes by their names in the catalogue, and how each is told from the others.
 type Symptom = (&'static str, &'static [(&'static str, &'static str)]);
 
-const SYMPTOMS: [Symptom; 5] = [
+const SYMPTOMS: [Symptom; 6] = [
     (
         "wrong-nothing.md",
         &[
@@ -114,6 +114,32 @@ const SYMPTOMS: [Symptom; 5] = [
                 "dropout-on-output",
                 "Give a mask of your own. It has the shape of $x$, [tokens, in]; one of shape [tokens, out] is on the wrong side.",
             ),
+        ],
+    ),
+    (
+        "wrong-dora.md",
+        &[
+            (
+                "norm-of-w",
+                "Take $B \\ne 0$ and compare $y$. With $B = 0$, as at the start, nothing differs.",
+            ),
+            (
+                "norm-of-columns",
+                "Take a weight that is not square: $m$ must have `out` entries, the lengths of the rows of $W$ stored [out, in].",
+            ),
+            (
+                "magnitude-along-columns",
+                "Merge a square weight with $m$ = (1, 2, …): row $i$ of the result must have length $m_i$.",
+            ),
+            (
+                "magnitude-missing",
+                "Merge with every $m_i = 1$: each row of the result must have length 1.",
+            ),
+            (
+                "base-term-undropped",
+                "Give a mask of zeros, whose adapter sees nothing: $y$ must be the frozen layer's.",
+            ),
+            ("magnitude-gradient-scaled", "Double $m$: $\\partial L/\\partial m$ must not change."),
         ],
     ),
 ];

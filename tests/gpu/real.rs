@@ -8,7 +8,7 @@ use oracle::{Case, Method, Op};
 
 use super::{Layer, random_case};
 
-/// A layer of this shape, \[tokens, in, out, r\].
+/// A layer of this shape, \[tokens, in, out, r\], on this weight.
 ///
 /// # Errors
 /// There is not enough memory.
@@ -16,12 +16,17 @@ pub fn real_layer<T: Element, D: Device>(
     device: &D,
     method: Method,
     shape: [usize; 4],
+    weight: &Array2<f64>,
 ) -> Result<Layer<T, D>, Error> {
     // Only for its parameters.
     let case = Case::of(&random_case(method, Op::Backward, [0, 1, 1, shape[3]], 0));
     let case = case.expect("made above");
     let params = case.params().expect("made above");
-    Layer::new(device, method, params, &|name| tensor(shape, name), shape[0])
+    let given = |name: &str| match name {
+        "weight" => Some(weight.clone()),
+        _ => tensor(shape, name),
+    };
+    Layer::new(device, method, params, &given, shape[0])
 }
 
 /// The tensors of an adapter, by the names of the cases.

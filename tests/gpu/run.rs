@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use cuda::{AdamW, Device, Element, Error, Kind, Matrix, Parameter};
+use cuda::{AdamW, Device, Element, Error, Kind, Matrix};
 use half::bf16;
 use ndarray::{Array2, Axis};
 use oracle::{Case, Class, Method, Op, Params, Tensor, TensorFile};
@@ -37,6 +37,9 @@ fn left_out(case: &Case, file: &TensorFile) -> Option<&'static str> {
     let Ok(params) = case.params() else { return Some("must be rejected") };
     if case.class == Some(Class::Reject) {
         return Some("must be rejected");
+    }
+    if case.method == Method::Dora {
+        return Some("DoRA runs on the CPU alone");
     }
     if case.op == Op::Init {
         return Some("starts are drawn on the CPU");
@@ -127,36 +130,30 @@ impl<T: Element, D: Device> Run<'_, T, D> {
         Layer::new(self.device, self.case.method, self.params, given, tokens)
     }
 
-    fn matrix(&self, host: &Array2<f64>) -> Result<Matrix<T, D>, Error> {
-        Matrix::from_host(self.device, host.view())
-    }
-
     fn pass(&mut self, suffix: &str) -> Result<(), Error> {
         let host_x = self.input("x").expect("a pass has x");
         let mut layer = self.layer(&|name| self.input(name), host_x.nrows())?;
-        let host_weight = self.input("weight").expect("a pass has a weight");
-        let weight = self.matrix(&host_weight)?;
-        self.pass_of(&mut layer, &weight, &host_x, self.input("grad_y"), suffix)
+        self.pass_of(&mut layer, &host_x, self.input("grad_y"), suffix)
     }
 
     fn pass_of(
         &mut self,
         layer: &mut Layer<T, D>,
-        weight: &Matrix<T, D>,
         host_x: &Array2<f64>,
         grad_y: Option<Array2<f64>>,
         suffix: &str,
     ) -> Result<(), Error> {
-        let x = self.matrix(host_x)?;
-        let mut y = Matrix::new(self.device, [host_x.nrows(), weight.shape()[0]])?;
-        layer.forward(weight.view(), &x, None, &mut y)?;
+        layer.x_mut().write(host_x.view())?;
+        let [tokens, outputs] = layer.grad_y_mut().shape();
+        let mut y = Matrix::new(self.device, [tokens, outputs])?;
+        layer.forward(None, &mut y)?;
         self.put("y", y.to_host()?, suffix);
         if self.case.op == Op::Forward {
             return Ok(());
         }
-        let grad_y = self.matrix(&grad_y.expect("backward has a cotangent"))?;
-        let mut grad_x = Matrix::new(self.device, x.shape())?;
-        layer.backward(weight.view(), &x, None, &grad_y, &mut grad_x)?;
+        layer.grad_y_mut().write(grad_y.expect("backward has a cotangent").view())?;
+        let mut grad_x = Matrix::new(self.device, layer.x_mut().shape())?;
+        layer.backward(None, &mut grad_x)?;
         if self.case.op == Op::Backward {
             self.put("grad_x", grad_x.to_host()?, suffix);
         }
@@ -169,10 +166,9 @@ impl<T: Element, D: Device> Run<'_, T, D> {
     }
 
     fn merge(&mut self) -> Result<(), Error> {
-        let layer = self.layer(&|name| self.input(name), 0)?;
-        let mut weight = self.matrix(&self.input("weight").expect("a merge has a weight"))?;
-        layer.merge(&mut weight, if self.case.op == Op::Merge { 1.0 } else { -1.0 })?;
-        self.put("weight", weight.to_host()?, "");
+        let mut layer = self.layer(&|name| self.input(name), 0)?;
+        layer.merge(if self.case.op == Op::Merge { 1.0 } else { -1.0 })?;
+        self.put("weight", layer.weight()?, "");
         Ok(())
     }
 
@@ -203,21 +199,16 @@ impl<T: Element, D: Device> Run<'_, T, D> {
         let mut layer = self.layer(&|name| self.input(name), 0)?;
         layer.set_gradients(&|name| self.input(name))?;
         let mut optimizer = self.optimizer(self.params.start, &|name| self.input(name))?;
-        self.update(&mut layer, &mut optimizer, &|run| run.input("weight"), "")
+        self.update(&mut layer, &mut optimizer, "")
     }
 
     fn update(
         &mut self,
         layer: &mut Layer<T, D>,
         optimizer: &mut AdamW<T, D>,
-        weight: &dyn Fn(&Self) -> Option<Array2<f64>>,
         suffix: &str,
     ) -> Result<(), Error> {
-        let moves = self.case.method == Method::DeltaLora;
-        let weight = if moves { weight(self) } else { None };
-        let weight = weight.unwrap_or_else(|| Array2::zeros((1, 1)));
-        let mut weight = Parameter::from_host(self.device, weight.view())?;
-        layer.step(&mut weight, optimizer)?;
+        layer.step(optimizer)?;
         let tensors = layer.tensors()?;
         for name in tensors.keys() {
             let [m, v] = optimizer.moments(&format!("layer.{name}"))?.expect("made by the step");
@@ -225,8 +216,8 @@ impl<T: Element, D: Device> Run<'_, T, D> {
             self.put(&format!("exp_avg_sq.{name}"), v, suffix);
         }
         self.put_all(tensors, suffix);
-        if moves {
-            self.put("weight", weight.to_host()?, suffix);
+        if self.case.method == Method::DeltaLora {
+            self.put("weight", layer.weight()?, suffix);
         }
         Ok(())
     }
@@ -247,11 +238,10 @@ impl<T: Element, D: Device> Run<'_, T, D> {
             let given = |name: &str| state(self, name);
             let (method, tokens) = (self.case.method, host_x.nrows());
             let mut layer = Layer::new(self.device, method, &params, &given, tokens)?;
-            let weight = self.matrix(&state(self, "weight").expect("a trajectory has a weight"))?;
             let mut optimizer = self.optimizer(params.start, &given)?;
             let grad_y = self.input(&format!("grad_y{suffix}"));
-            self.pass_of(&mut layer, &weight, &host_x, grad_y, &suffix)?;
-            self.update(&mut layer, &mut optimizer, &|run| state(run, "weight"), &suffix)?;
+            self.pass_of(&mut layer, &host_x, grad_y, &suffix)?;
+            self.update(&mut layer, &mut optimizer, &suffix)?;
         }
         Ok(())
     }

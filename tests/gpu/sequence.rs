@@ -1,6 +1,6 @@
 //! Steps in a row: training, with and without a mask.
 
-use cuda::{AdamW, Device, Dropout, Element, Error, Matrix, Parameter, Replay};
+use cuda::{AdamW, Device, Dropout, Element, Error, Matrix, Replay};
 use ndarray::{Array2, Axis};
 use oracle::{Case, Method, Op, Tensor, TensorFile};
 
@@ -12,13 +12,10 @@ type Result<T> = std::result::Result<T, Error>;
 /// A layer that is trained on one batch, with everything a step needs in place.
 pub struct Training<T: Element, D: Device> {
     layer: Layer<T, D>,
-    weight: Parameter<T, D>,
     optimizer: AdamW<T, D>,
     dropout: Option<Dropout<D>>,
     room: Matrix<T, D>,
-    x: Matrix<T, D>,
     y: Matrix<T, D>,
-    grad_y: Matrix<T, D>,
     grad_x: Matrix<T, D>,
 }
 
@@ -43,19 +40,18 @@ pub fn training<T: Element, D: Device>(
     let params = case.params().expect("made above");
     let get = |name: &str| host(&file, name);
     let [tokens, inputs, out, _] = shape;
-    let matrix = |name| Matrix::from_host(device, get(name).expect("there").view());
     let group = adapter::Group { lr: 1e-3, weight_decay: 0.01 };
     let like = adapter::AdamW::new(group, adapter::AdamVariant::Torch);
     let masked = p > 0.0 && method != Method::DeltaLora;
+    let mut layer = Layer::new(device, method, params, &get, tokens)?;
+    layer.x_mut().write(get("x").expect("there").view())?;
+    layer.grad_y_mut().write(get("grad_y").expect("there").view())?;
     Ok(Training {
-        layer: Layer::new(device, method, params, &get, tokens)?,
-        weight: Parameter::from_host(device, get("weight").expect("there").view())?,
+        layer,
         optimizer: AdamW::new(device, &like)?,
         dropout: if masked { Some(Dropout::new(device, p, 11)?) } else { None },
         room: Matrix::new(device, [tokens, inputs])?,
-        x: matrix("x")?,
         y: Matrix::new(device, [tokens, out])?,
-        grad_y: matrix("grad_y")?,
         grad_x: Matrix::new(device, [tokens, inputs])?,
     })
 }
@@ -67,7 +63,7 @@ impl<T: Element, D: Device> Training<T, D> {
     /// The device fails.
     pub fn step(&mut self) -> Result<()> {
         self.pass()?;
-        self.layer.step(&mut self.weight, &mut self.optimizer)
+        self.layer.step(&mut self.optimizer)
     }
 
     /// Forward and backward.
@@ -75,13 +71,13 @@ impl<T: Element, D: Device> Training<T, D> {
     /// # Errors
     /// The device fails.
     pub fn pass(&mut self) -> Result<()> {
-        let Self { layer, weight, dropout, room, x, y, grad_y, grad_x, .. } = self;
+        let Self { layer, dropout, room, y, grad_x, .. } = self;
         if let Some(dropout) = dropout {
             dropout.advance()?;
         }
         let mut stream = dropout.as_ref().map(|dropout| dropout.layer(3, room));
-        layer.forward(weight.view(), x, stream.as_mut(), y)?;
-        layer.backward(weight.view(), x, stream.as_mut(), grad_y, grad_x)
+        layer.forward(stream.as_mut(), y)?;
+        layer.backward(stream.as_mut(), grad_x)
     }
 
     /// What is trained, and W.
@@ -90,7 +86,7 @@ impl<T: Element, D: Device> Training<T, D> {
     /// The device fails.
     pub fn state(&self) -> Result<Named> {
         let mut state = self.layer.tensors()?;
-        state.insert("weight", self.weight.to_host()?);
+        state.insert("weight", self.layer.weight()?);
         Ok(state)
     }
 }

@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import lowrank_oracle
 import mlx.core as mx
 import numpy as np
-import on_peft
 import others
 import rust
 import torch
+from lowrank_oracle.suites import on_peft
 
 HERE = Path(__file__).resolve().parent
 f64, f32, bf16 = torch.float64, torch.float32, torch.bfloat16
@@ -51,13 +51,15 @@ ROWS = [
             ("LoRA", ["lora"], ("merge", "unmerge"), on_peft.merge),
             ("VeRA", ["vera"], LAYER, on_peft.backward),
             ("VeRA", ["vera"], ("merge", "unmerge"), on_peft.merge),
+            ("DoRA", ["dora"], LAYER, on_peft.backward),
+            ("DoRA", ["dora"], ("merge",), on_peft.merge),
         ]
     ],
     *[
         (what, package, name, methods, ("step",), given(run, dtype))
         for dtype, name in [(f64, "f64"), (f32, "f32"), (bf16, "bf16")]
         for what, package, methods, run in [
-            ("torch.optim", "torch", ["lora", "vera", "lora-fa"], on_peft.torch_step),
+            ("torch.optim", "torch", ["lora", "vera", "lora-fa", "dora"], on_peft.torch_step),
             ("PEFT create_loraplus_optimizer", "peft", ["lora-plus"], on_peft.plus_step),
             ("PEFT create_lorafa_optimizer", "peft", ["lora-fa"], on_peft.fa_step),
         ]

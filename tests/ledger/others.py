@@ -17,7 +17,7 @@ import mlx.nn
 import torch
 from flax import nnx
 from mlx_lm.tuner.lora import LoRALinear
-from on_peft import GivenMask
+from lowrank_oracle.suites.on_peft import GivenMask
 
 mx.set_default_device(mx.cpu)
 

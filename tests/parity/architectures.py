@@ -80,11 +80,33 @@ CASES = {
         "model_type": "smollm3", "num_hidden_layers": 3, "no_rope_layer_interval": 2, "attention_bias": True,
         "mlp_bias": True, "use_sliding_window": True, "sliding_window": 4,
     },
+    "granite": {
+        "model_type": "granite", "tie_word_embeddings": True, "embedding_multiplier": 3.0, "attention_multiplier": 0.2,
+        "residual_multiplier": 0.6, "logits_scaling": 0.5,
+    },
+    "granite_biases": {"model_type": "granite", "attention_bias": True, "mlp_bias": True},
+    "olmo2": {"model_type": "olmo2", "head_dim": 6},
+    "olmo2_biases": {"model_type": "olmo2", "attention_bias": True, "tie_word_embeddings": True},
+    # Its gelu is the approximation.
+    "gemma": {"model_type": "gemma", "head_dim": 6, "hidden_size": 20, "hidden_act": "gelu", "tie_word_embeddings": True},
+    # Caps that are felt by scores and logits of this size.
+    "gemma2": {
+        "model_type": "gemma2", "head_dim": 6, "hidden_size": 20, "num_hidden_layers": 3, "sliding_window": 4,
+        "query_pre_attn_scalar": 9, "attn_logit_softcapping": 0.7, "final_logit_softcapping": 1.5,
+        "hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True,
+    },
+    "gemma2_plain": {
+        "model_type": "gemma2", "head_dim": 4, "attention_bias": True, "layer_types": ["full_attention", "sliding_attention"],
+        "sliding_window": 3, "attn_logit_softcapping": None, "final_logit_softcapping": None,
+    },
 }  # fmt: skip
 # As many heads as the architectures that do not follow num_attention_heads have key and value heads.
 SIZES = {"vocab_size": 24, "hidden_size": 64, "intermediate_size": 12, "num_hidden_layers": 30, "num_attention_heads": 32}
 # Longer than every window and than YaRN's original context; token 5 comes twice in a row and in both sequences.
 SEQUENCES = [[1, 5, 5, 23, 17, 0, 12, 8, 21, 3, 14], [9, 5, 20, 2]]
+
+
+FLOAT = torch.Tensor.float
 
 
 class Torch64:
@@ -106,7 +128,10 @@ def build(config: dict, double: bool):
     if config.rope_parameters.get("partial_rotary_factor", 1.0) != 1.0:
         modeling.apply_rotary_pos_emb = modeling_phi3.apply_rotary_pos_emb
     torch.set_default_dtype(torch.float64 if double else torch.float32)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+    torch.Tensor.float = torch.Tensor.double if double else FLOAT
+    # PyTorch's own attention knows no cap.
+    attention = "eager" if config.model_type == "gemma2" else "sdpa"
+    model = AutoModelForCausalLM.from_config(config, attn_implementation=attention).eval()
     if double:
         assert all(tensor.dtype == torch.float64 for tensor in [*model.parameters(), *model.buffers()])
     parameters = dict(model.named_parameters())
@@ -132,7 +157,7 @@ def golden_tensors(config: dict) -> tuple[dict, dict]:
     model = build(config, double=True)
     logits = rows(model)
     assert logits.dtype == torch.float64
-    assert torch.allclose(logits.float(), unchanged, rtol=0, atol=2e-5), "f32 and f64 disagree"
+    assert torch.allclose(logits.to(torch.float32), unchanged, rtol=0, atol=2e-5), "f32 and f64 disagree"
     predicts, targets, row = [], [], 0
     for sequence in SEQUENCES:
         predicts += range(row, row + len(sequence) - 1)

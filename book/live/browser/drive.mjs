@@ -6,6 +6,7 @@ import axe from "axe-core";
 import puppeteer from "puppeteer-core";
 import { badInput } from "./bad.mjs";
 import { compare } from "./compare.mjs";
+import { listen } from "./complaints.mjs";
 import { FIGURES } from "./figures.mjs";
 import { serve } from "./serve.mjs";
 import { tooLarge } from "./sizes.mjs";
@@ -27,13 +28,7 @@ async function open(path, width) {
     console.log(`${path} at ${width}: ${what}`);
     problems.push(what);
   };
-  page.on("console", (message) => message.type() === "error" && note(message.text()));
-  page.on("pageerror", (error) => note(error.message));
-  page.on("requestfailed", (request) => note(`${request.url()} failed`));
-  page.on("request", (request) => {
-    const url = request.url();
-    url.startsWith(server.address) || url.startsWith("data:") || url.startsWith("blob:") || note(`asks for ${url}`);
-  });
+  listen(page, server, note);
   await page.goto(`${server.address}/${path}`);
   return { page, note };
 }

@@ -84,7 +84,7 @@ export function controls({ title, methods, given, changed }) {
     },
     get command() {
       const flags = Object.entries(this.flat).map(([name, value]) => ` --${name} ${value}`);
-      return `cargo run --release -p lowrank -- finetune${flags.join("")}`;
+      return `cargo run --release -p lowrank-cli -- finetune${flags.join("")}`;
     },
   };
 }

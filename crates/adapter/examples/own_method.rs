@@ -4,7 +4,7 @@
 //! y = x Wᵀ + (x̃ d) bᵀ        x̃ = dropout(x),  d [in],  b [out]
 //! ```
 //!
-//! `cargo run -p adapter --example own_method`
+//! `cargo run -p lowrank-adapter --example own_method`
 
 use std::sync::Arc;
 

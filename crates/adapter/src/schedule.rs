@@ -4,6 +4,7 @@ use crate::{Error, Result};
 
 /// What the rate does after the warm-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Decay {
     /// Stays.
     #[default]

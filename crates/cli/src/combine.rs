@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use ::inspect::{Folder, combine, weights};
+use ::inspect::{Folder, Weights, combine};
 use anyhow::Result;
 use llama::StorageDtype;
 
@@ -18,7 +18,7 @@ pub struct Args {
     adapters: Vec<Term>,
     #[command(flatten)]
     result: ResultArgs,
-    /// Their model, for VeRA: an adapter alone does not say how wide its weights are
+    /// Their model, for VeRA, which does not say how wide its weights are, and for PiSSA and OLoRA, which took a part out of them
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     model: Option<String>,
 }
@@ -47,8 +47,8 @@ impl FromStr for Term {
 pub fn main(args: &Args) -> Result<()> {
     let budget = args.result.budget.budget();
     args.result.begin()?;
-    let model = args.model.as_ref().map(llama::load::load::<f64>).transpose()?;
-    let weights = model.as_ref().map(|checkpoint| weights(&checkpoint.model));
+    let model = args.model.as_ref().map(llama::load::open).transpose()?;
+    let weights = model.map(Weights::new);
     let open = |term: &Term| Folder::open(&term.folder, weights.as_ref());
     let folders = args.adapters.iter().map(open).collect::<::inspect::Result<Vec<_>>>()?;
     let all_hold = folders.iter().map(|folder| folder.dtype).reduce(StorageDtype::join);

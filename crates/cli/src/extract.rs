@@ -28,8 +28,8 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<()> {
     let budget = args.result.budget.needed()?;
     args.result.begin()?;
-    let base = llama::load::load::<f64>(&args.base)?.model;
-    let tuned = llama::load::load::<f64>(&args.tuned)?;
+    let mut base = llama::load::open(&args.base)?;
+    let mut tuned = llama::load::open(&args.tuned)?;
     let dtype = args.result.dtype.unwrap_or(tuned.dtype);
     let mut targets = args.targets.clone();
     if targets.is_empty() {
@@ -39,7 +39,7 @@ pub fn main(args: &Args) -> Result<()> {
     let seen = |module: &str| {
         bar.advance(module.to_owned());
     };
-    let (fitted, outside) = extract(&base, &tuned.model, &targets, budget, dtype, seen)?;
+    let (fitted, outside) = extract(&mut base, &mut tuned, &targets, budget, dtype, seen)?;
     bar.finish();
     let config = LoraConfig {
         target_modules: targets.iter().map(ToString::to_string).collect(),

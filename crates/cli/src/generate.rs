@@ -63,7 +63,8 @@ pub fn main(args: &Args) -> Result<()> {
     let Some(folder) = &args.adapter else {
         return Generate { args, model: &model, words: &words }.with(&Adapters::<Full>::none());
     };
-    let Trained { adapters, changes } = Trained::load(&model.config, folder)?;
+    let Trained { adapters, changes } =
+        Trained::load(&model.config, folder, |name| model.matrix(name))?;
     model.change(&changes)?;
     adapters.visit(Generate { args, model: &model, words: &words })
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ::inspect::{Folder, ModuleReport, Similarity, Weights, inspect, similarity, weights};
+use ::inspect::{Folder, ModuleReport, Similarity, Weights, inspect, similarity};
 use anyhow::{Result, bail};
 
 use crate::fits::kind;
@@ -20,7 +20,8 @@ pub struct Args {
     /// Another one, to be compared with it
     #[arg(value_name = "DIR2")]
     second: Option<PathBuf>,
-    /// Its model: then norms are relative to W's too, and what a merge in bf16 would lose is shown. DoRA and VeRA need it
+    /// Its model: then norms are relative to W's too, and what a merge in bf16 would lose is shown. DoRA, VeRA, PiSSA
+    /// and OLoRA need it
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     model: Option<String>,
     /// A row for each module, however many there are
@@ -40,8 +41,8 @@ pub struct Args {
 /// `lowrank inspect`.
 pub fn main(args: &Args) -> Result<()> {
     threads::set(args.threads)?;
-    let model = args.model.as_ref().map(llama::load::load::<f64>).transpose()?;
-    let weights = model.as_ref().map(|checkpoint| weights(&checkpoint.model));
+    let model = args.model.as_ref().map(llama::load::open).transpose()?;
+    let weights = model.map(Weights::new);
     let paths = || std::iter::once(&args.adapter).chain(&args.second);
     let open = |path: &PathBuf| Folder::open(path, weights.as_ref());
     let folders = paths().map(open).collect::<::inspect::Result<Vec<_>>>()?;
@@ -68,7 +69,7 @@ pub fn main(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn look(folder: &Folder, weights: Option<&Weights<'_>>) -> Result<Vec<ModuleReport>> {
+fn look(folder: &Folder, weights: Option<&Weights>) -> Result<Vec<ModuleReport>> {
     let bar = Progress::new(folder.modules.len(), "inspect");
     let reports = inspect(folder, weights, |_| bar.advance(String::new()))?;
     bar.finish();

@@ -9,10 +9,12 @@ mod combine;
 mod compare;
 mod compare_report;
 mod config;
+mod examples;
 mod extract;
 mod finetune;
 mod finetune_args;
 mod fits;
+mod follow;
 mod generate;
 mod inspect;
 mod inspect_report;
@@ -64,6 +66,8 @@ enum Verb {
     Emit(oracle::EmitArgs),
     /// Judge an implementation's answers to conformance cases
     Check(oracle::CheckArgs),
+    /// Find the first wrong step of a recorded training run, and where two runs part
+    Follow(follow::Args),
     /// List the conformance cases
     List(oracle::ListArgs),
     /// Show one conformance case
@@ -90,7 +94,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<ExitCode> {
-    let command = Cli::command();
+    let command = examples::with(Cli::command());
     let arguments = config::expand(std::env::args_os().collect())?;
     let matches = command.clone().get_matches_from(arguments);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
@@ -115,6 +119,7 @@ fn run() -> Result<ExitCode> {
         Verb::Combine(args) => combine::main(&args).map(done),
         Verb::Emit(args) => oracle::emit(&args),
         Verb::Check(args) => oracle::check(&args),
+        Verb::Follow(args) => follow::main(&args),
         Verb::List(args) => oracle::list(&args),
         Verb::Show(args) => oracle::show(&args),
         Verb::Selftest(args) => selftest::main(&args),

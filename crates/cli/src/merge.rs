@@ -46,7 +46,9 @@ pub fn main(args: &Args, run_toml: &str) -> Result<()> {
     let inputs = [("--model", Path::new(&args.model)), ("--adapter", &args.adapter)];
     out.check(&inputs, args.overwrite)?;
     let mut model = llama::load::open(&args.model)?;
-    let Trained { adapters, changes } = Trained::load(&model.config, &args.adapter)?;
+    let config = model.config.clone();
+    let Trained { adapters, changes } =
+        Trained::load(&config, &args.adapter, |name| model.matrix(name))?;
     let changed = changes.names().map(str::to_owned).collect();
     model.change(changes)?;
     adapters.visit(Merge { args, model, changed, run_toml })

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ::inspect::{Folder, resize, weights};
+use ::inspect::{Folder, Weights, resize};
 use anyhow::Result;
 
 use crate::fits::ResultArgs;
@@ -16,7 +16,7 @@ pub struct Args {
     adapter: PathBuf,
     #[command(flatten)]
     result: ResultArgs,
-    /// Its model, for VeRA: the adapter alone does not say how wide its weights are
+    /// Its model, for VeRA, which does not say how wide its weights are, and for PiSSA and OLoRA, which took a part out of them
     #[arg(long, value_name = "DIR|FILE.gguf|HUB_ID")]
     model: Option<String>,
 }
@@ -25,8 +25,8 @@ pub struct Args {
 pub fn main(args: &Args) -> Result<()> {
     let budget = args.result.budget.needed()?;
     args.result.begin()?;
-    let model = args.model.as_ref().map(llama::load::load::<f64>).transpose()?;
-    let weights = model.as_ref().map(|checkpoint| weights(&checkpoint.model));
+    let model = args.model.as_ref().map(llama::load::open).transpose()?;
+    let weights = model.map(Weights::new);
     let folder = Folder::open(&args.adapter, weights.as_ref())?;
     let bar = Progress::new(folder.modules.len(), "resize");
     let dtype = args.result.dtype.unwrap_or(folder.dtype);

@@ -6,7 +6,7 @@ use adapter::{AdamVariant, Group, Optimizer as _, check_shape};
 use ndarray::Array2;
 
 use crate::buffer::Buffer;
-use crate::{Device, Dimensions, Element, Launch, Matrix, Parameter, Result, Source};
+use crate::{Device, Dimensions, Element, Launch, Matrix, Result, Source, ViewMut};
 
 /// Its kernels.
 pub static ADAMW: Source =
@@ -17,7 +17,8 @@ const EACH: usize = 8;
 /// Numbers of `struct State` in adamw.cu; the first is the learning rate, the sixth the count of updates.
 const STATE: usize = 8;
 
-/// `struct Tensor` of adamw.cu: a row of the table. The first five are addresses on the device.
+/// `struct Tensor` of adamw.cu: a row of the table. The first five are addresses on the device. Matrices lie without gaps, but
+/// for the copy.
 #[derive(Clone, Copy, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 struct Row {
@@ -25,25 +26,48 @@ struct Row {
     gradient: u64,
     exp_avg: u64,
     exp_avg_sq: u64,
-    /// 0 where there is no working copy.
-    rounded: u64,
+    /// 0 where there is no copy.
+    copy: u64,
+    copy_row: u64,
+    columns: u64,
     count: u64,
+    scale: f64,
     rate: f64,
     decay: f64,
 }
 
-/// A parameter with its gradient.
+/// A parameter with its gradient, and with the copy of it that products read.
 pub struct Update<'a, T: Element, D: Device> {
     /// Under which its moments are kept; unique in the model.
     pub name: String,
-    /// Moves.
-    pub parameter: &'a mut Parameter<T, D>,
+    /// Moves. It is the master: small steps would vanish in bf16, whose neighbours are 2⁻⁸ apart.
+    pub parameter: &'a mut Matrix<T::Master, D>,
     /// \[as the parameter\].
     pub gradient: &'a Matrix<T::Master, D>,
+    /// Follows: `scale` times the parameter, rounded to `T`. \[as the parameter\], wherever it lies.
+    pub copy: Option<ViewMut<'a, T, D>>,
+    /// s for B of LoRA.
+    pub scale: f64,
     /// Its learning rate, as a multiple of the optimiser's: λ for B in LoRA+.
     pub rate: f64,
     /// Does it decay?
     pub decays: bool,
+}
+
+impl<'a, T: Element, D: Device> Update<'a, T, D> {
+    /// At the optimiser's own rate and with its decay; nothing follows.
+    pub fn new(
+        name: String,
+        parameter: &'a mut Matrix<T::Master, D>,
+        gradient: &'a Matrix<T::Master, D>,
+    ) -> Self {
+        Self { name, parameter, gradient, copy: None, scale: 1.0, rate: 1.0, decays: true }
+    }
+
+    /// With a copy that follows, `scale` times the parameter.
+    pub fn with_copy(self, scale: f64, copy: ViewMut<'a, T, D>) -> Self {
+        Self { copy: Some(copy), scale, ..self }
+    }
 }
 
 /// m and v of one parameter.
@@ -170,11 +194,16 @@ impl<T: Element, D: Device> AdamW<T, D> {
 
     /// A row of the table.
     fn row(&mut self, update: &Update<'_, T, D>) -> Result<Row> {
-        let Update { name, parameter, gradient, rate, decays } = update;
+        let Update { name, parameter, gradient, copy, scale, rate, decays } = update;
         let shape = parameter.shape();
         let what = || format!("the gradient of {name}");
         check_shape(what(), &gradient.shape(), &shape, "its parameter's shape")?;
-        if !(self.device.same(parameter.device()) && self.device.same(gradient.device())) {
+        let mut devices = vec![parameter.device(), gradient.device()];
+        if let Some(copy) = copy {
+            check_shape(format!("the copy of {name}"), &copy.shape(), &shape, "its parameter's")?;
+            devices.push(copy.0.device);
+        }
+        if !devices.iter().all(|device| self.device.same(device)) {
             return Err(crate::Error::Devices { operation: "AdamW" });
         }
         if !self.moments.contains_key(name) {
@@ -189,12 +218,15 @@ impl<T: Element, D: Device> AdamW<T, D> {
         check_shape(what(), &gradient.shape(), &moments.exp_avg_sq.shape(), "the shape of v")?;
         let decay = if *decays { self.group.weight_decay } else { 0.0 };
         Ok(Row {
-            parameter: parameter.master.address(),
+            parameter: parameter.address(),
             gradient: gradient.address(),
             exp_avg: moments.exp_avg.address(),
             exp_avg_sq: moments.exp_avg_sq.address(),
-            rounded: parameter.rounded.as_ref().map_or(0, Matrix::address),
+            copy: copy.as_ref().map_or(0, |copy| copy.0.address),
+            copy_row: copy.as_ref().map_or(0, |copy| copy.0.stride as u64),
+            columns: shape[1] as u64,
             count: shape.iter().product::<usize>() as u64,
+            scale: *scale,
             rate: *rate,
             decay,
         })

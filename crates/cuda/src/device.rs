@@ -44,18 +44,6 @@ pub trait Device: Clone + 'static {
     /// The device refuses.
     fn fill(&self, memory: &mut Self::Memory, offset: usize, length: usize, byte: u8)
     -> Result<()>;
-    /// Device to device.
-    ///
-    /// # Errors
-    /// The device refuses.
-    fn copy(
-        &self,
-        from: &Self::Memory,
-        from_offset: usize,
-        to: &mut Self::Memory,
-        to_offset: usize,
-        length: usize,
-    ) -> Result<()>;
     /// C ← α A B + β C.
     ///
     /// # Safety

@@ -3,7 +3,7 @@
 use adapter::check_shape;
 
 use crate::buffer::Buffer;
-use crate::{Device, Dimensions, Element, Launch, Matrix, Result, Source};
+use crate::{Device, Dimensions, Element, Launch, Matrix, Result, Source, View, ViewMut};
 
 /// Its kernels.
 pub static DROPOUT: Source =
@@ -71,43 +71,43 @@ impl<T: Element, D: Device> Stream<'_, T, D> {
     ///
     /// # Errors
     /// The room has another shape than x, or the device refuses.
-    pub fn apply(&mut self, x: &Matrix<T, D>) -> Result<&Matrix<T, D>> {
+    pub fn apply(&mut self, x: View<'_, T, D>) -> Result<View<'_, T, D>> {
         check_shape("room", &self.room.shape(), &x.shape(), "the shape of x")?;
-        launch(self.dropout, self.layer, x.address(), self.room)?;
-        Ok(self.room)
+        launch(self.dropout, self.layer, x, self.room.view_mut())?;
+        Ok(self.room.view())
     }
 
     /// x ← x ⊙ mask/(1 − p).
     ///
     /// # Errors
     /// The device refuses.
-    pub fn apply_in_place(&self, x: &mut Matrix<T, D>) -> Result<()> {
-        launch(self.dropout, self.layer, x.address(), x)
+    pub fn apply_in_place(&self, x: ViewMut<'_, T, D>) -> Result<()> {
+        launch(self.dropout, self.layer, x.0, x)
     }
 }
 
 fn launch<T: Element, D: Device>(
     dropout: &Dropout<D>,
     layer: u32,
-    from: u64,
-    to: &mut Matrix<T, D>,
+    from: View<'_, T, D>,
+    to: ViewMut<'_, T, D>,
 ) -> Result<()> {
     let Dropout { p, seed, step } = dropout;
-    let count = to.shape().iter().product();
-    let device = to.device().clone();
+    let ([rows, columns], device) = (to.shape(), to.0.device);
     if !device.same(step.device()) {
         return Err(crate::Error::Devices { operation: "dropout" });
     }
     // p < 1, so this is below 2³².
     let threshold = (p * 4_294_967_296.0) as usize;
-    Launch::new::<T>(&device, &DROPOUT, "dropout_apply")
-        .address("const T*", from)
-        .write(to)
-        .length(count)
+    Launch::new::<T>(device, &DROPOUT, "dropout_apply")
+        .read_strided(from)
+        .write_strided(to)
+        .length(rows * columns)
+        .count(columns)
         .count(threshold)
         .real(1.0 - p)
         .bits(*seed)
         .count(layer as usize)
         .address("const uint64*", step.address())
-        .run(Dimensions::each(count.div_ceil(4)))
+        .run(Dimensions::each((rows * columns).div_ceil(4)))
 }

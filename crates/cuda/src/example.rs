@@ -4,7 +4,9 @@ use adapter::Adapter;
 use ndarray::{Array2, Zip};
 
 use crate::timing::{Effort, in_turns, median_ratio};
-use crate::{Device, Element, Error, Gpu, Kind, Matrix, Replay, Result, multiply};
+use crate::{
+    Augmented, Bordered, Device, Element, Error, Gpu, Kind, Matrix, Replay, Result, multiply, rows,
+};
 
 /// \[tokens, in, out, r\] of the examples: a layer of a model with 7 billion parameters.
 pub const SHAPE: [usize; 4] = [8192, 4096, 4096, 16];
@@ -67,7 +69,7 @@ pub fn on_cpu(
     Ok([y, grad_x])
 }
 
-/// What a pass reads, and room for what it writes.
+/// What the two base products read, and room for what they or a pass write. A layer has W, x and ∂L/∂y in matrices of its own.
 #[allow(missing_docs)]
 pub struct Operands<T: Element, D: Device = Gpu> {
     pub weight: Matrix<T, D>,
@@ -91,6 +93,20 @@ impl<T: Element, D: Device> Operands<T, D> {
             y: Matrix::new(device, [tokens, out])?,
             grad_x: Matrix::new(device, [tokens, inputs])?,
         })
+    }
+}
+
+impl<T: Element, D: Device> Operands<T, D> {
+    /// \[x | ·\] and \[∂L/∂y | ·\] of a layer, with x and ∂L/∂y in them.
+    ///
+    /// # Errors
+    /// The layer has another shape, or there is not enough memory.
+    pub fn beside(&self, matrix: &Bordered<T, D>) -> Result<[Augmented<T, D>; 2]> {
+        let tokens = self.x.shape()[0];
+        let [mut x_h, mut grad_y_h] = [matrix.input(tokens)?, matrix.grad_y(tokens)?];
+        rows::copy(self.x.view(), x_h.left_mut())?;
+        rows::copy(self.grad_y.view(), grad_y_h.left_mut())?;
+        Ok([x_h, grad_y_h])
     }
 }
 
@@ -144,26 +160,24 @@ fn of_bound<T: Element>(
     worst
 }
 
-/// The time of a forward and a backward over that of their two base products: each as a graph, in turns.
+/// The time of a forward and a backward over that of their two base products: each as a graph, in turns. The pass writes its y
+/// and ∂L/∂x where the base products write theirs, and after them.
 ///
 /// # Errors
 /// The GPU fails.
 pub fn of_base<T: Element>(
     gpu: &Gpu,
-    weight: &Matrix<T, Gpu>,
-    x: &Matrix<T, Gpu>,
-    grad_y: &Matrix<T, Gpu>,
-    mut pass: impl FnMut() -> Result<()>,
+    Operands { weight, x, grad_y, y, grad_x }: &mut Operands<T>,
+    mut pass: impl FnMut(&mut Matrix<T, Gpu>, &mut Matrix<T, Gpu>) -> Result<()>,
 ) -> Result<f64> {
-    let mut y = Matrix::<T, _>::new(gpu, grad_y.shape())?;
-    let mut grad_x = Matrix::<T, _>::new(gpu, x.shape())?;
     let mut base = || {
         multiply(1.0, x.view(), weight.view().t(), 0.0, y.view_mut())?;
         multiply(1.0, grad_y.view(), weight.view(), 0.0, grad_x.view_mut())
     };
     base()?;
-    pass()?;
-    let (base, pass) = (gpu.record(base)?, gpu.record(pass)?);
+    let base = gpu.record(base)?;
+    pass(y, grad_x)?;
+    let pass = gpu.record(|| pass(y, grad_x))?;
     let mut replays = (|| base.replay(), || pass.replay());
     let times = in_turns(gpu, Effort::FULL, &mut [&mut replays.0, &mut replays.1])?;
     Ok(median_ratio(&times[1], &times[0]))

@@ -152,34 +152,44 @@ impl<'a, D: Device> Launch<'a, D> {
         }
     }
 
-    /// A matrix to read.
-    pub fn read<T: Element>(mut self, matrix: &Matrix<T, D>) -> Self {
-        self.foreign |= !self.device.same(matrix.device());
-        self.arguments.push((self.pointer::<T>(true), matrix.address()));
-        self
+    /// A matrix to read: packed, its rows without gaps between them.
+    pub fn read<T: Element>(self, matrix: &'a Matrix<T, D>) -> Self {
+        self.read_packed(matrix.view())
     }
 
-    /// A matrix to write.
-    pub fn write<T: Element>(mut self, matrix: &mut Matrix<T, D>) -> Self {
-        self.foreign |= !self.device.same(matrix.device());
-        self.arguments.push((self.pointer::<T>(false), matrix.address()));
-        self
+    /// A matrix to write: packed.
+    pub fn write<T: Element>(self, matrix: &'a mut Matrix<T, D>) -> Self {
+        let declared = self.pointer::<T>(false);
+        self.packed(declared, matrix.view())
     }
 
-    /// Some rows of a matrix to read.
-    pub fn read_rows<T: Element>(mut self, rows: View<'_, T, D>) -> Self {
-        self.foreign |= !self.device.same(rows.device);
-        self.scattered |= !rows.is_contiguous();
-        self.arguments.push((self.pointer::<T>(true), rows.address));
-        self
+    /// Some rows of a matrix to read: packed.
+    pub fn read_packed<T: Element>(self, part: View<'a, T, D>) -> Self {
+        let declared = self.pointer::<T>(true);
+        self.packed(declared, part)
     }
 
-    /// Some rows of a matrix to write.
-    pub fn write_rows<T: Element>(mut self, rows: ViewMut<'_, T, D>) -> Self {
-        let rows = rows.view();
-        self.foreign |= !self.device.same(rows.device);
-        self.scattered |= !rows.is_contiguous();
-        self.arguments.push((self.pointer::<T>(false), rows.address));
+    fn packed<T: Element>(mut self, declared: &'static str, part: View<'_, T, D>) -> Self {
+        self.scattered |= !part.is_contiguous();
+        self.pushed(declared, part)
+    }
+
+    /// A part of a matrix to read, and the elements from one of its rows to the next: two parameters of the kernel.
+    pub fn read_strided<T: Element>(mut self, part: View<'a, T, D>) -> Self {
+        self.scattered |= part.transposed;
+        let declared = self.pointer::<T>(true);
+        self.pushed(declared, part).length(part.stride)
+    }
+
+    /// A part of a matrix to write, and the elements from one of its rows to the next: two parameters of the kernel.
+    pub fn write_strided<T: Element>(self, part: ViewMut<'a, T, D>) -> Self {
+        let declared = self.pointer::<T>(false);
+        self.pushed(declared, part.0).length(part.0.stride)
+    }
+
+    fn pushed<T: Element>(mut self, declared: &'static str, part: View<'_, T, D>) -> Self {
+        self.foreign |= !self.device.same(part.device);
+        self.arguments.push((declared, part.address));
         self
     }
 
@@ -230,9 +240,7 @@ impl<'a, D: Device> Launch<'a, D> {
             return Err(Error::Devices { operation: kernel });
         }
         if scattered {
-            return fail(
-                "takes rows that lie one after another, not columns or a transpose".into(),
-            );
+            return fail("takes no transpose, and no gaps between rows".into());
         }
         let Some(declared) = source.parameters(kernel) else {
             return fail(format!("is not in {}", source.file));

@@ -1,10 +1,10 @@
 //! Matrices, products, kernels and bad input, on the emulated device.
 
 use cuda::{
-    AdamW, Device, Dimensions, Dropout, Emulator, Error, Launch, Matrix, Parameter, Source, Tf32,
-    Update, bf16, multiply,
+    AdamW, Augmented, Bordered, Device, Dimensions, Dropout, Emulator, Error, Launch, Matrix,
+    Source, Tf32, Update, bf16, multiply, rows,
 };
-use ndarray::{Array2, array};
+use ndarray::{Array2, array, s};
 
 static KERNELS: Source = Source::new(
     "tests/emulated.rs",
@@ -66,6 +66,83 @@ fn products_of_parts_and_transposes_are_ndarrays() {
     let mut part = want.slice_mut(ndarray::s![1..4, 2..6]);
     part.zip_mut_with(&product, |c, p| *c = 2.0 * p - *c);
     assert_eq!(c_on.to_host().unwrap(), want); // small integers: exact
+}
+
+/// Rows of 5 elements lie 8 apart; what is between them is nobody's.
+#[test]
+fn padded_rows_are_written_and_read_without_their_gaps() {
+    let Some(device) = device() else { return };
+    device.accounts().guard();
+    let mut padded = Matrix::<bf16, _>::padded(&device, [3, 5]).unwrap();
+    assert_eq!(device.accounts().usage().live, 3 * 8 * 2);
+    padded.write(ramp(3, 5).view()).unwrap();
+    assert_eq!(padded.to_host().unwrap(), ramp(3, 5));
+    assert_eq!(padded.rows_to_host(&[2, 0]).unwrap(), ramp(3, 5).select(ndarray::Axis(0), &[2, 0]));
+    // A part of it, and a part of another written into a part of it.
+    let part = padded.view().rows(1..3).columns(1..4);
+    assert_eq!(part.to_host().unwrap(), ramp(3, 5).slice(s![1..3, 1..4]));
+    let other = Matrix::<bf16, _>::from_host(&device, ramp(4, 4).view()).unwrap();
+    let to = padded.view_mut().rows(1..3).columns(1..4);
+    rows::copy(other.view().rows(2..4).columns(0..3), to).unwrap();
+    let mut want = ramp(3, 5);
+    want.slice_mut(s![1..3, 1..4]).assign(&ramp(4, 4).slice(s![2..4, 0..3]));
+    assert_eq!(padded.to_host().unwrap(), want);
+    assert!(rows::copy(other.view(), padded.view_mut()).is_err());
+    assert!(other.view().t().to_host().is_err());
+    drop(padded);
+    device.accounts().check().unwrap();
+}
+
+/// The mask of an element depends on its place in x, wherever x lies.
+#[test]
+fn a_mask_is_the_same_where_rows_lie_apart() {
+    let Some(device) = device() else { return };
+    let dropout = Dropout::new(&device, 0.5, 3).unwrap();
+    let ones = Array2::ones((5, 7)); // four elements in a row that share a counter lie in two rows
+    let mut x_h = Augmented::<f64, _>::new(&device, 5, [7, 2]).unwrap();
+    x_h.left_mut().write(ones.view()).unwrap();
+    let mut room = Matrix::new(&device, [5, 7]).unwrap();
+    let mut stream = dropout.layer(1, &mut room);
+    let masked = stream.apply(x_h.left()).unwrap().to_host().unwrap();
+    let want = adapter::Dropout::philox((5, 7), 0.5, 3, 1, 0).unwrap();
+    assert_eq!(masked, want.apply(ones.view()).unwrap());
+    stream.apply_in_place(x_h.left_mut()).unwrap();
+    assert_eq!(x_h.left().to_host().unwrap(), masked);
+}
+
+/// M holds what it should where it should; small integers, so that equal is equal.
+#[test]
+fn a_bordered_weight_adds_what_is_along_its_sides() {
+    let Some(device) = device() else { return };
+    device.accounts().guard();
+    let [tokens, inputs, out, rank] = [4, 5, 3, 2];
+    let (weight, a, c) = (ramp(out, inputs), ramp(rank, inputs), ramp(out, rank));
+    let mut matrix = Bordered::<f64, _>::new(&device, weight.view(), rank).unwrap();
+    assert_eq!(matrix.c().to_host().unwrap(), Array2::zeros((out, rank)));
+    let [_, c_on, a_on] = matrix.split_mut();
+    c_on.write(c.view()).unwrap();
+    a_on.write(a.view()).unwrap();
+    let whole = &weight + &c.dot(&a);
+    let (x, grad_y) = (ramp(tokens, inputs), ramp(tokens, out));
+    let (mut x_h, mut grad_y_h) = (matrix.input(tokens).unwrap(), matrix.grad_y(tokens).unwrap());
+    x_h.left_mut().write(x.view()).unwrap();
+    grad_y_h.left_mut().write(grad_y.view()).unwrap();
+    // y straight into the x of a layer that follows.
+    let mut next = Augmented::new(&device, tokens, [out, 7]).unwrap();
+    matrix.forward(&mut x_h, None, next.left_mut()).unwrap();
+    assert_eq!(next.left().to_host().unwrap(), x.dot(&whole.t()));
+    assert_eq!(x_h.right().to_host().unwrap(), x.dot(&a.t()));
+    let mut grad_x = Matrix::new(&device, [tokens, inputs]).unwrap();
+    matrix.backward(None, &mut grad_y_h, grad_x.view_mut()).unwrap();
+    assert_eq!(grad_x.to_host().unwrap(), grad_y.dot(&whole));
+    matrix.merge().unwrap();
+    assert_eq!(matrix.weight().to_host().unwrap(), whole);
+    matrix.unmerge().unwrap();
+    assert_eq!(matrix.weight().to_host().unwrap(), weight);
+    let wrong = matrix.forward(&mut grad_y_h, None, next.left_mut()).unwrap_err().to_string();
+    assert!(wrong.contains("[x | h]") && wrong.contains("[3, 2]"), "{wrong}");
+    drop((matrix, x_h, grad_y_h, next));
+    device.accounts().check().unwrap();
 }
 
 #[test]
@@ -248,21 +325,22 @@ fn adamw_refuses_what_does_not_fit() {
     let group = adapter::Group { lr: 0.1, weight_decay: 0.0 };
     let like = adapter::AdamW::new(group, adapter::AdamVariant::Torch);
     let mut optimizer = AdamW::<f32, _>::new(&device, &like).unwrap();
-    let mut p = Parameter::<f32, _>::from_host(&device, ramp(2, 3).view()).unwrap();
-    let mut q = Parameter::<f32, _>::from_host(&device, ramp(2, 3).view()).unwrap();
-    let (good, wrong) = (
-        Matrix::<f32, _>::zeros(&device, [2, 3]).unwrap(),
-        Matrix::<f32, _>::zeros(&device, [3, 2]).unwrap(),
-    );
+    let [mut p, mut q] =
+        [0, 1].map(|_| Matrix::<f32, _>::from_host(&device, ramp(2, 3).view()).unwrap());
+    let [good, wrong] = [[2, 3], [3, 2]].map(|shape| Matrix::zeros(&device, shape).unwrap());
     fn update<'a>(
         name: &str,
-        parameter: &'a mut Parameter<f32, Emulator>,
+        parameter: &'a mut Matrix<f32, Emulator>,
         gradient: &'a Matrix<f32, Emulator>,
     ) -> Update<'a, f32, Emulator> {
-        Update { name: name.into(), parameter, gradient, rate: 1.0, decays: true }
+        Update::new(name.into(), parameter, gradient)
     }
     let error = optimizer.step(vec![update("p", &mut p, &wrong)]).unwrap_err().to_string();
     assert!(error.contains("the gradient of p") && error.contains("[3, 2]"), "{error}");
+    let mut small = Matrix::<f32, _>::zeros(&device, [2, 2]).unwrap();
+    let copied = update("p", &mut p, &good).with_copy(1.0, small.view_mut());
+    let error = optimizer.step(vec![copied]).unwrap_err().to_string();
+    assert!(error.contains("the copy of p") && error.contains("[2, 2]"), "{error}");
     let twice = vec![update("p", &mut p, &good), update("p", &mut q, &good)];
     assert!(optimizer.step(twice).unwrap_err().to_string().contains("share their moments"));
     assert!(AdamW::<f32, _>::new(&device, &adapter::AdamW { eps: f64::NAN, ..like }).is_err());

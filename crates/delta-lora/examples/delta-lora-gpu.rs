@@ -1,4 +1,4 @@
-//! Delta-LoRA, which is LoRA until the step, on a GPU against the CPU: `cargo run -p delta-lora --features cuda --example delta-lora-gpu`.
+//! Delta-LoRA, which is LoRA until the step, on a GPU against the CPU: `cargo run -p lowrank-delta-lora --features cuda --example delta-lora-gpu`.
 //!
 //! Without a GPU it says what is missing.
 
@@ -31,12 +31,12 @@ fn compare<T: Element>(
     gauge: &[Array2<f64>; 2],
 ) -> Result<()> {
     let mut made = Operands::<T>::new(gpu, SHAPE)?;
-    let layer = gpu::DeltaLora::new(gpu, &adapter(|x| x)?)?.lora;
-    let (mut saved, mut grads) = (layer.saved(SHAPE[0])?, layer.grads(SHAPE[0])?);
-    let Operands { weight, x, grad_y, y, grad_x } = &mut made;
-    let time = of_base(gpu, weight, x, grad_y, || {
-        layer.forward(weight.view(), x, None, y, &mut saved)?;
-        layer.backward(weight.view(), x, None, &saved, grad_y, grad_x, &mut grads)
+    let layer = gpu::DeltaLora::new(gpu, made.weight.to_host()?.view(), &adapter(|x| x)?)?.lora;
+    let [mut x_h, mut grad_y_h] = made.beside(&layer.matrix)?;
+    let mut grads = layer.grads()?;
+    let time = of_base(gpu, &mut made, |y, grad_x| {
+        layer.forward(&mut x_h, None, y.view_mut())?;
+        layer.backward(&x_h, None, &mut grad_y_h, grad_x.view_mut(), &mut grads)
     })?;
     Ok(row(&made, SHAPE[3], truth, gauge, time)?)
 }

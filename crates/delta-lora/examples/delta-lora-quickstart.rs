@@ -1,4 +1,4 @@
-//! Teach a layer a change of rank 2 while its weight moves too: `cargo run -p delta-lora --example delta-lora-quickstart`.
+//! Teach a layer a change of rank 2 while its weight moves too: `cargo run -p lowrank-delta-lora --example delta-lora-quickstart`.
 //!
 //! Delta-LoRA (arXiv 2309.02411) on the task of `lora`'s quickstart: the layer is asked to behave like W + C, where C has
 //! rank 2. Not here: a real model (`lowrank finetune --method delta-lora`), a schedule.

@@ -1,4 +1,4 @@
-//! What all the moves of W come to: `cargo run -p delta-lora --example delta-lora-spectrum`.
+//! What all the moves of W come to: `cargo run -p lowrank-delta-lora --example delta-lora-spectrum`.
 //!
 //! The singular values of W_T − W₀, the LoRA that takes the same path, and what dropout would do to the premise. The book's
 //! chapter has the proofs; `tests/it/telescoping.rs`, `tests/it/identity.rs` and `tests/it/step.rs` assert what this prints.

@@ -7,7 +7,7 @@
 //! y = x Wᵀ + s · x Aᵀ Bᵀ        W ← W + λ s (B⁺A⁺ − B A)
 //! ```
 //!
-//! The paper writes A B for row vectors, we write B A. Run it: `cargo run -p delta-lora --example delta-lora-quickstart`. Not here:
+//! The paper writes A B for row vectors, we write B A. Run it: `cargo run -p lowrank-delta-lora --example delta-lora-quickstart`. Not here:
 //! LoRA's forward and backward (crate `lora`), and what the moves of W come to over a run (`moves.rs`).
 
 use std::sync::Arc;
@@ -121,7 +121,8 @@ impl<T: Real> Adapter<T> for DeltaLora<T> {
         dropout: Option<&Arc<Dropout>>,
     ) -> Result<(Array2<T>, Saved<T>)> {
         if dropout.is_some() {
-            let hint = "Delta-LoRA needs ∂L/∂W = ∂L/∂ΔW, and a mask on the adapter's input breaks it: train without";
+            let hint = "Delta-LoRA needs ∂L/∂W = ∂L/∂ΔW, and a mask on the adapter's input breaks it: \
+                        train without";
             return Err(Error::value("dropout", "a mask", hint));
         }
         self.lora.forward(weight, x, None)

@@ -4,8 +4,8 @@
 // of B; each is read once. The rows of A lie one after another, so its half is a block; B's half is a range of columns.
 
 // ANCHOR: pack
-extern "C" __global__ void delta_lora_pack(const M* a, const M* b, M* both_a, M* both_b, unsigned inputs, unsigned out,
-                                           unsigned rank, unsigned half) {
+extern "C" __global__ void delta_lora_pack(const M* a, const M* b, M* both_a, M* both_b, unsigned inputs,
+                                           unsigned out, unsigned rank, unsigned half) {
     size_t threads = (size_t)gridDim.x * blockDim.x;
     size_t count_a = (size_t)rank * inputs, count_b = (size_t)out * rank;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count_a || i < count_b; i += threads) {

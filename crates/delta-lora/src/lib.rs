@@ -3,6 +3,13 @@
 //! After each update of A and B, W moves by λ s times what B A moved. W has no gradient, no optimiser state, and needs
 //! no more saved activations than LoRA.
 //!
+//! ```text
+//! forward    y = x Wᵀ + s x̃ Aᵀ Bᵀ       LoRA's, and so is backward
+//! step       A⁺, B⁺ follow the gradients of A and B
+//!            W⁺ = W + λ s (B⁺A⁺ − B A)  from update K + 1 on
+//! merge      ΔW = s B A                 beside the W that has moved
+//! ```
+//!
 //! - `cpu.rs`: the step. Read this first.
 //! - `moves.rs`: what the moves of W come to over a whole run.
 //!

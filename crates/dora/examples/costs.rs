@@ -1,4 +1,4 @@
-//! What DoRA costs beside LoRA: `cargo run -p dora --example costs`.
+//! What DoRA costs beside LoRA: `cargo run -p lowrank-dora --example costs`.
 //!
 //! The numbers trained and the bytes that a layer keeps for the backward pass (arXiv 2402.09353 beside 2106.09685), counted by
 //! `Ledger`, and the multiplications of a forward and a backward pass, counted from shapes. Not here: seconds, which are the

@@ -1,4 +1,4 @@
-//! What DoRA's gradient leaves out, and what that does: `cargo run -p dora --example detached`.
+//! What DoRA's gradient leaves out, and what that does: `cargo run -p lowrank-dora --example detached`.
 //!
 //! Section 4.3 of the paper (arXiv 2402.09353) holds ‖V‖ constant in backward, and so do PEFT and this crate. Here the missing
 //! part is put back, and both ways of training are run on tasks like the quickstart's second, with small and with larger

@@ -1,4 +1,4 @@
-//! Teach a frozen layer a turn and a stretch: `cargo run -p dora --example dora-quickstart`.
+//! Teach a frozen layer a turn and a stretch: `cargo run -p lowrank-dora --example dora-quickstart`.
 //!
 //! DoRA (arXiv 2402.09353) beside LoRA on two tasks. The first is LoRA's own: behave like W + C, where C has rank 2. In the
 //! second every row of W + C is also a little longer or shorter, by a factor of its own. That is a change of full rank, and

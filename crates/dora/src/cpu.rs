@@ -11,7 +11,7 @@
 //! In backward ‖V‖ is a constant (section 4.3): A and B do not get the part of the gradient that would come through it.
 //! What that leaves out is in the book's chapter and in `tests/it/detached.rs`.
 //!
-//! Run it: `cargo run -p dora --example dora-quickstart`. Not here: LoRA's forward and backward (crate `lora`), and how a merge
+//! Run it: `cargo run -p lowrank-dora --example dora-quickstart`. Not here: LoRA's forward and backward (crate `lora`), and how a merge
 //! is undone (`unmerge.rs`).
 
 use std::sync::Arc;

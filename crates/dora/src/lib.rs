@@ -3,6 +3,16 @@
 //! Every row of a weight W \[out, in\] has a direction and a length. LoRA's s B A turns the direction; a vector m \[out\]
 //! is the length: W′ = m/‖W + s B A‖ ⊙ (W + s B A), row by row. Beside LoRA it trains `out` numbers more.
 //!
+//! ```text
+//! forward    V = W + s B A, n = ‖V‖, c = m/n     row by row: [out, in], [out], [out]
+//!            y = c ⊙ (x Wᵀ + s x Aᵀ Bᵀ)          [tokens, out], without dropout
+//! backward   n is held constant, as in section 4.3 of the paper
+//!            ∂L/∂m = Σ ∂L/∂y ⊙ (x Vᵀ) / n        [out], over the tokens
+//!            the rest is LoRA's, for c ⊙ ∂L/∂y
+//! step       m, A and B follow their gradients, W stays
+//! merge      ΔW = c ⊙ V − W                      [out, in]
+//! ```
+//!
 //! - `cpu.rs`: forward, backward, delta_weight. The step is the plain one. Read this first.
 //! - `unmerge.rs`: how a merge is undone, for which the merged weight alone is not enough.
 //!

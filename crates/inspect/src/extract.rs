@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use llama::{Config, Llama, Projection};
-use ndarray::{Array2, ArrayViewD};
+use llama::load::Opened;
+use llama::{Config, Projection};
+use ndarray::{Array1, Array2, ArrayViewD};
 use peft::StorageDtype;
 
 use crate::error::{of, wrong};
@@ -19,15 +20,15 @@ pub struct Outside {
 }
 
 /// The best approximation that `budget` allows of W′ − W for each of `targets` in each layer, and what else differs. A
-/// module that did not change is left out. Each difference is decomposed densely, one after the other; `seen` is told after
-/// each.
+/// module that did not change is left out. Each difference is decomposed densely, one after the other, and no more than one
+/// tensor of each model is in memory; `seen` is told after each.
 ///
 /// # Errors
-/// The models' configurations differ in more than their vocabulary and their longest text, the budget makes no sense, or a
-/// number is not finite or does not fit `dtype`.
+/// The models' configurations differ in more than their vocabulary and their longest text, the budget makes no sense, a
+/// number is not finite or does not fit `dtype`, or a file cannot be read.
 pub fn extract(
-    base: &Llama<f64>,
-    tuned: &Llama<f64>,
+    base: &mut Opened,
+    tuned: &mut Opened,
     targets: &[Projection],
     budget: Budget,
     dtype: StorageDtype,
@@ -36,16 +37,17 @@ pub fn extract(
     budget.check()?;
     check_configs(&base.config, &tuned.config)?;
     let mut fitted = Fitted::new(dtype);
-    for (layer, (from, to)) in base.layers.iter().zip(&tuned.layers).enumerate() {
+    for layer in 0..base.config.num_hidden_layers {
         for &target in targets {
             let module = target.module(layer);
-            let delta = to.weight(target) - from.weight(target);
+            let name = format!("{module}.weight");
+            let delta = tuned.matrix(&name)? - base.matrix(&name)?;
             let svd = rank::svd(delta.view()).map_err(of(&module))?;
             fitted.truncate(&module, &svd, budget, |stored| Ok(distance(&delta, stored)))?;
             seen(&module);
         }
     }
-    Ok((fitted, outside(base, tuned, targets)))
+    Ok((fitted, outside(base, tuned, targets)?))
 }
 
 /// ‖ΔW − B A‖_F.
@@ -75,25 +77,33 @@ fn check_configs(base: &Config, tuned: &Config) -> Result<()> {
     Ok(())
 }
 
-/// A tensor of the base, and the one of its name in the tuned model.
-type Pair<'a> = [Option<ArrayViewD<'a, f64>>; 2];
-
 /// What differs beside the targets.
-fn outside(base: &Llama<f64>, tuned: &Llama<f64>, targets: &[Projection]) -> Vec<Outside> {
+fn outside(base: &mut Opened, tuned: &mut Opened, targets: &[Projection]) -> Result<Vec<Outside>> {
     let held = |name: &str| targets.iter().any(|t| name.ends_with(&format!(".{t}.weight")));
-    let mut pairs = BTreeMap::<String, Pair<'_>>::new();
-    for (which, model) in [base, tuned].into_iter().enumerate() {
-        for (name, tensor) in model.tensors().into_iter().filter(|(name, _)| !held(name)) {
-            pairs.entry(name).or_default()[which] = Some(tensor);
+    let mut pairs = BTreeMap::<String, [Option<Vec<usize>>; 2]>::new();
+    for (which, model) in [&*base, tuned].into_iter().enumerate() {
+        for (name, shape) in model.config.tensors() {
+            if !held(&name) {
+                pairs.entry(name).or_default()[which] = Some(shape);
+            }
         }
     }
-    let differs = |(name, pair): (String, Pair<'_>)| match pair {
-        [Some(from), Some(to)] if from == to => None,
-        [Some(from), Some(to)] if from.shape() == to.shape() => {
-            let relative = norm((&to - &from).view()) / norm(from).max(f64::MIN_POSITIVE);
-            Some(Outside { name, relative: Some(relative) })
-        }
-        _ => Some(Outside { name, relative: None }),
-    };
-    pairs.into_iter().filter_map(differs).collect()
+    let mut found = Vec::new();
+    for (name, pair) in pairs {
+        let relative = match pair {
+            [Some(shape), Some(other)] if shape == other => {
+                let [from, to] =
+                    [&mut *base, tuned].map(|model| model.numbers::<f64>(&name, &shape));
+                let (from, to) = (Array1::from(from?), Array1::from(to?));
+                if from == to {
+                    continue;
+                }
+                let size = norm(from.view().into_dyn()).max(f64::MIN_POSITIVE);
+                Some(norm((to - from).view().into_dyn()) / size)
+            }
+            _ => None,
+        };
+        found.push(Outside { name, relative });
+    }
+    Ok(found)
 }

@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use adapter::{Adapter, check_shape};
 use dora::Dora;
-use llama::Llama;
 use lora::Lora;
 use ndarray::{Array, Array2, ArrayView2, Dimension};
 use peft::{Extras, Kind, LoraConfig, StorageDtype};
 use vera::{Projections, Vera};
 
 use crate::error::{folder as at, of};
-use crate::{Factors, Result};
+use crate::{Factors, Result, Weights};
 
 /// What a folder holds.
 #[derive(Clone, Debug)]
@@ -44,26 +43,6 @@ pub enum Module {
     Vera(Vera<f64>),
 }
 
-/// The weights of a model, by the names of their modules.
-pub type Weights<'a> = BTreeMap<String, ArrayView2<'a, f64>>;
-
-/// Every matrix of a model, by all names that an adapter can use: one of the decoder alone lacks the `model.`, and of a tied
-/// model the embedding is the output matrix too.
-pub fn weights(model: &Llama<f64>) -> Weights<'_> {
-    let mut weights = Weights::new();
-    for (name, tensor) in model.tensors() {
-        let module = name.strip_suffix(".weight").unwrap_or(&name);
-        if let Ok(matrix) = tensor.into_dimensionality() {
-            if let Some(short) = module.strip_prefix("model.") {
-                weights.insert(short.to_owned(), matrix);
-            }
-            weights.insert(module.to_owned(), matrix);
-        }
-    }
-    weights.insert("lm_head".to_owned(), model.head().view());
-    weights
-}
-
 impl Folder {
     /// Read a folder that PEFT or this workspace wrote.
     ///
@@ -73,7 +52,7 @@ impl Folder {
     /// # Errors
     /// The folder is damaged, asks for what these crates do not compute, or does not fit the model; or it is VeRA's, and
     /// there is no model.
-    pub fn open(path: &Path, weights: Option<&Weights<'_>>) -> Result<Self> {
+    pub fn open(path: &Path, weights: Option<&Weights>) -> Result<Self> {
         let kind = peft::kind(path)?;
         let mut beside = Vec::new();
         let mut names = |extras: &Extras<f64>| {
@@ -81,7 +60,10 @@ impl Folder {
         };
         let (config, modules): (LoraConfig, BTreeMap<String, Module>) = match kind {
             Kind::Lora => {
-                let mut folder = peft::read::<f64>(path)?;
+                let mut folder = match weights {
+                    None => peft::read::<f64>(path)?,
+                    Some(weights) => peft::read_on(path, |module| matrix(weights, module, path))?,
+                };
                 names(&folder.extras);
                 folder.modules.append(&mut folder.extras.embeddings);
                 (folder.config, wrap(folder.modules, Module::Lora))
@@ -97,8 +79,7 @@ impl Folder {
                         "a VeRA adapter does not say how wide its weights are: give --model";
                     return Err(at(path, reason));
                 };
-                let shape = |module: &str| weights.get(module).map(|weight| weight.dim().into());
-                let folder = peft::read_vera::<f64>(path, shape)?;
+                let folder = peft::read_vera::<f64>(path, |module| weights.shape(module))?;
                 let config = LoraConfig {
                     r: folder.config.r,
                     lora_dropout: folder.config.vera_dropout,
@@ -120,15 +101,15 @@ impl Folder {
     }
 
     /// Is there a weight of each module's shape?
-    fn check(&self, weights: &Weights<'_>) -> Result<()> {
+    fn check(&self, weights: &Weights) -> Result<()> {
         for (name, module) in &self.modules {
-            let Some(weight) = weights.get(name) else {
+            let Some(shape) = weights.shape(name) else {
                 let reason =
                     format!("the model has no {name}: was the adapter made for another one?");
                 return Err(at(&self.path, reason));
             };
             let hint = "[out, in] of the model's weight";
-            check_shape("ΔW", &module.shape(), weight.shape(), hint).map_err(of(name))?;
+            check_shape("ΔW", &module.shape(), &shape, hint).map_err(of(name))?;
         }
         Ok(())
     }
@@ -162,6 +143,13 @@ impl Folder {
         };
         self.modules.iter().map(factors).collect()
     }
+}
+
+fn matrix(weights: &Weights, module: &str, path: &Path) -> Result<Array2<f64>> {
+    weights.read(module)?.ok_or_else(|| {
+        let reason = format!("the model has no {module}: was the adapter made for another one?");
+        at(path, reason)
+    })
 }
 
 fn wrap<A>(modules: BTreeMap<String, A>, kind: impl Fn(A) -> Module) -> BTreeMap<String, Module> {

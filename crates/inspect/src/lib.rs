@@ -48,13 +48,15 @@ mod folder;
 mod report;
 mod resize;
 mod similarity;
+mod weights;
 
 pub use combine::combine;
 pub use error::{Error, Result};
 pub use extract::{Outside, extract};
 pub use factors::Factors;
 pub use fit::{Budget, Fit, Fitted, check_empty};
-pub use folder::{Folder, Module, Weights, weights};
+pub use folder::{Folder, Module};
 pub use report::{ModuleReport, PEFT_DTYPES, Total, inspect, numerical_rank};
 pub use resize::resize;
 pub use similarity::{Similarity, similarity};
+pub use weights::Weights;

@@ -57,13 +57,13 @@ impl ModuleReport {
 /// The adapter is DoRA's and there is no model, or a number is not finite.
 pub fn inspect(
     folder: &Folder,
-    weights: Option<&Weights<'_>>,
+    weights: Option<&Weights>,
     mut seen: impl FnMut(&str),
 ) -> Result<Vec<ModuleReport>> {
     let mut reports = Vec::with_capacity(folder.modules.len());
     for (name, module) in &folder.modules {
-        let weight = weights.and_then(|weights| weights.get(name));
-        reports.push(one(folder, name, module, weight.copied())?);
+        let weight = weights.map_or(Ok(None), |weights| weights.read(name))?;
+        reports.push(one(folder, name, module, weight.as_ref().map(|weight| weight.view()))?);
         seen(name);
     }
     Ok(reports)

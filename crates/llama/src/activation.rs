@@ -34,6 +34,18 @@ pub fn relu<T: Real>(z: T) -> [T; 2] {
     if z > T::zero() { [z, T::one()] } else { [T::zero(), T::zero()] }
 }
 
+/// c tanh(z/c), between −c and c: what Gemma 2 makes of scores.
+pub fn soft_cap<T: Real>(cap: T, z: T) -> T {
+    let two = T::from_f64(2.0);
+    cap * (two * sigmoid(two * z / cap) - T::one()) // tanh u = 2 σ(2u) − 1
+}
+
+/// Its derivative 1 − tanh²(z/c), from y = c tanh(z/c).
+pub fn soft_cap_slope<T: Real>(cap: T, y: T) -> T {
+    let tanh = y / cap;
+    T::one() - tanh * tanh
+}
+
 #[cfg(test)]
 mod tests {
     use adapter::Dual;

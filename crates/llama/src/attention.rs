@@ -6,6 +6,8 @@ use adapter::{Real, exponentials, parallel};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
+use crate::activation::{soft_cap, soft_cap_slope};
+
 /// How the columns of q, k and v are divided into heads.
 #[derive(Clone, Copy, Debug)]
 pub struct Heads {
@@ -17,6 +19,10 @@ pub struct Heads {
     pub width: usize,
     /// How many keys a query sees, its own included; `None` for all up to its own.
     pub window: Option<usize>,
+    /// What q kᵀ is multiplied with: 1/√width, but for a few architectures.
+    pub scale: f64,
+    /// The largest score, c, where scores are capped: S becomes c tanh(S/c).
+    pub cap: Option<f64>,
 }
 
 impl Heads {
@@ -31,12 +37,10 @@ impl Heads {
     fn key(&self, head: usize) -> Range<usize> {
         self.query(head / (self.queries / self.keys))
     }
-    fn scale<T: Real>(&self) -> T {
-        T::from_f64(1.0 / (self.width as f64).sqrt())
-    }
 }
 
-/// softmax(q kᵀ/√width + causal mask) v for every head. The mask also hides what is before the window, if there is one.
+/// softmax(q kᵀ/√width + causal mask) v for every head. The mask also hides what is before the window, if there is one. Another
+/// scale than 1/√width, and a cap, are those of `heads`.
 ///
 /// `q` is \[n, queries·width\], `k` and `v` are \[past + n, keys·width\]: row i of q stands at place past + i and
 /// sees the keys up to its own. Writes `y` \[n, queries·width\]; returns each head's probabilities
@@ -59,7 +63,12 @@ pub fn forward<T: Real>(
             row.slice_mut(s![..places.start]).fill(T::zero());
             row.slice_mut(s![places.end..]).fill(T::zero());
             let mut seen = row.slice_mut(s![places]);
-            let (_, total) = exponentials(seen.view_mut(), heads.scale());
+            let mut scale = T::from_f64(heads.scale);
+            if let Some(cap) = heads.cap.map(T::from_f64) {
+                seen.mapv_inplace(|score| soft_cap(cap, scale * score));
+                scale = T::one();
+            }
+            let (_, total) = exponentials(seen.view_mut(), scale);
             seen *= T::one() / total;
         }
         let v = v.slice(s![.., heads.key(head)]);
@@ -78,6 +87,8 @@ pub fn forward<T: Real>(
 /// ∂L/∂S = P ⊙ (∂L/∂P − rowsum(∂L/∂P ⊙ P))
 /// ∂L/∂q = ∂L/∂S k/√width,  ∂L/∂k = (∂L/∂S)ᵀ q/√width
 /// ```
+///
+/// Where S is capped, its gradient is multiplied by the cap's slope, for which S is computed again.
 pub fn backward<T: Real>(
     heads: Heads,
     [q, k, v]: [ArrayView2<'_, T>; 3],
@@ -85,7 +96,7 @@ pub fn backward<T: Real>(
     grad_y: ArrayView2<'_, T>,
     [mut grad_q, mut grad_k, mut grad_v]: [ArrayViewMut2<'_, T>; 3],
 ) {
-    let (zero, one, scale) = (T::zero(), T::one(), heads.scale());
+    let (zero, one, scale) = (T::zero(), T::one(), T::from_f64(heads.scale));
     let numbers = heads.queries * q.nrows() * k.nrows();
     let group = heads.queries / heads.keys;
     let each_key = grad_k.axis_chunks_iter_mut(Axis(1), heads.width);
@@ -105,6 +116,12 @@ pub fn backward<T: Real>(
                 for (mut grad, p) in grad_s.outer_iter_mut().zip(p.outer_iter()) {
                     let mean = grad.dot(&p);
                     grad.zip_mut_with(&p, |grad, &p| *grad = p * (*grad - mean));
+                }
+                if let Some(cap) = heads.cap.map(T::from_f64) {
+                    let s = q.slice(queries).dot(&k.slice(keys).t()); // [n, width]·[width, n] → [n, n]
+                    grad_s.zip_mut_with(&s, |grad, &s| {
+                        *grad *= soft_cap_slope(cap, soft_cap(cap, scale * s));
+                    });
                 }
                 general_mat_mul(scale, &grad_s, &k.slice(keys), zero, &mut grad_q);
                 general_mat_mul(scale, &grad_s.t(), &q.slice(queries), one, &mut grad_k);

@@ -7,6 +7,7 @@ use adapter::{Adapter, Real, check_shape, linear};
 use ndarray::{Array2, ArrayView2, Axis, s};
 
 use crate::adapters::{Adapters, Grads};
+use crate::branch::Block;
 use crate::saved::{LayerSaved, Saved};
 use crate::vectors::Vectors;
 use crate::{Llama, ModelGrads, Projection, Result, Train, attention, mlp, norm};
@@ -27,7 +28,8 @@ impl<T: Real> Llama<T> {
         let mut grads = Grads { sites: BTreeMap::new(), model: None };
         let mut grad_x = Array2::zeros(saved.x.dim());
         let (x, inverse) = (saved.x.view(), saved.inverse.view());
-        let grad_norm = norm::backward(x, self.norm.view(), inverse, grad_hidden, &mut grad_x);
+        let gain = self.gain(&self.norm);
+        let grad_norm = norm::backward(x, gain.view(), inverse, grad_hidden, &mut grad_x);
         let mut layers = Vec::new();
         for (layer, layer_saved) in saved.layers.iter().enumerate().rev() {
             let Some(layer_saved) = layer_saved else { break };
@@ -38,6 +40,9 @@ impl<T: Real> Llama<T> {
         if saved.train == Train::Everything {
             layers.reverse();
             let mut model = ModelGrads::new(self, grad_norm, layers);
+            if let Some(multiplier) = self.config.variant.embedding_multiplier.map(T::from_f64) {
+                grad_x.mapv_inplace(|grad| multiplier * grad);
+            }
             for (&token, grad) in saved.batch.tokens().iter().zip(grad_x.outer_iter()) {
                 let mut row = model.embedding.row_mut(token as usize);
                 row += &grad;
@@ -78,18 +83,20 @@ impl<T: Real> Llama<T> {
         };
 
         // next = middle + down(f(gate(n)) ⊙ up(n)),  n = RMSNorm(middle)
+        let branch = self.branch(layer, Block::Mlp);
+        let (grad_y, mlp_after) = branch.leave_backward(&saved.mlp, grad_x);
+        let grad_y = back(Projection::Down, &grad_y)?;
         let activation = self.config.variant.activation;
-        let grad_y = back(Projection::Down, grad_x)?;
         let [grad_gate, grad_up] =
             mlp::backward(activation, saved.gate.view(), saved.up.view(), grad_y);
         let mut grad_n = back(Projection::Gate, &grad_gate)?;
         grad_n += &back(Projection::Up, &grad_up)?;
-        let (middle, inverse) = (saved.middle.view(), saved.middle_inverse.view());
-        let mlp_norm =
-            norm::backward(middle, vectors.mlp_norm.view(), inverse, grad_n.view(), grad_x);
+        let mlp_before = branch.enter_backward(&saved.mlp, &grad_n, grad_x);
 
         // middle = x + o(attention(q(n), k(n), v(n))),  n = RMSNorm(x)
-        let grad_y = back(Projection::O, grad_x)?;
+        let branch = self.branch(layer, Block::Attention);
+        let (grad_y, attention_after) = branch.leave_backward(&saved.attention, grad_x);
+        let grad_y = back(Projection::O, &grad_y)?;
         let [q, k, v] = &saved.qkv;
         let [mut grad_q, mut grad_k, mut grad_v] = [q, k, v].map(|m| Array2::zeros(m.dim()));
         for (rows, probabilities) in batch.spans().zip(&saved.probabilities) {
@@ -110,17 +117,21 @@ impl<T: Real> Llama<T> {
         let qk_norms = vectors.qk_norms.as_ref().zip(saved.qk_norms.as_ref()).map(
             |([q_gain, k_gain], [q, k])| {
                 [
-                    norm::heads_backward(q, q_gain, &mut grad_q),
-                    norm::heads_backward(k, k_gain, &mut grad_k),
+                    norm::rows_backward(q, &self.gain(q_gain), &mut grad_q),
+                    norm::rows_backward(k, &self.gain(k_gain), &mut grad_k),
                 ]
             },
         );
         let mut grad_n = back(Projection::Q, &grad_q)?;
         grad_n += &back(Projection::K, &grad_k)?;
         grad_n += &back(Projection::V, &grad_v)?;
-        let (x, inverse) = (saved.x.view(), saved.inverse.view());
-        let attention_norm =
-            norm::backward(x, vectors.attention_norm.view(), inverse, grad_n.view(), grad_x);
-        Ok(Vectors { attention_norm, mlp_norm, qk_norms, biases })
+        let attention_before = branch.enter_backward(&saved.attention, &grad_n, grad_x);
+        let both = |attention: Option<_>, mlp| attention.zip(mlp).map(<[_; 2]>::from);
+        Ok(Vectors {
+            before: both(attention_before, mlp_before),
+            after: both(attention_after, mlp_after),
+            qk_norms,
+            biases,
+        })
     }
 }

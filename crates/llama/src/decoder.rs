@@ -8,19 +8,22 @@
 //! ```
 //!
 //! Each of the seven projections is y = x Wᵀ, or an [`Adapter`] around it. What the other architectures do otherwise is
-//! in [`Variant`](crate::Variant), and each difference is a line or two below: y = x Wᵀ + bias; an RMSNorm of every head
-//! of q and k; no RoPE in some layers; a window that attention looks through; another function than silu.
+//! in [`Variant`], and each difference is a line or two below: y = x Wᵀ + bias; an RMSNorm of q and k; no RoPE in some layers; a
+//! window that attention looks through; another function than silu; norms after attention and the MLP, and a multiplier
+//! (`branch.rs`); a multiplier of the embedding; logits that are divided or capped.
 
 use std::array;
 
 use adapter::{Adapter, Real, linear, parallel};
 use ndarray::{ArcArray2, Array2, ArrayView2, Axis, s};
 
+use crate::activation::{soft_cap, soft_cap_slope};
 use crate::adapters::{Adapters, Masks};
 use crate::attention::{self, Heads};
+use crate::branch::{Block, BranchSaved};
 use crate::rope::Rotation;
 use crate::saved::{LayerSaved, Saved};
-use crate::{Batch, Error, Llama, Projection, Result, mlp, norm};
+use crate::{Batch, Error, Llama, Projection, Result, Variant, mlp, norm};
 
 /// What is trained, and so what a forward pass must keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,13 +74,35 @@ impl<T: Real> Llama<T> {
             x = next;
             layers.push(first.is_some_and(|first| layer >= first).then_some(saved));
         }
-        let (hidden, inverse) = norm::forward(x.view(), self.norm.view(), self.config.rms_norm_eps);
+        let gain = self.gain(&self.norm);
+        let (hidden, inverse) = norm::forward(x.view(), gain.view(), self.config.rms_norm_eps);
         Ok((hidden, Saved { train, batch: batch.clone(), rotation, layers, x, inverse }))
     }
 
     /// Scores for the next token: \[tokens, hidden\]·\[hidden, vocabulary\] → \[tokens, vocabulary\].
+    /// Then divided or capped, as the architecture has it.
     pub fn logits(&self, hidden: ArrayView2<'_, T>) -> Array2<T> {
-        parallel::multiply(hidden, self.head().t())
+        let mut logits = parallel::multiply(hidden, self.head().t());
+        let Variant { logits_divisor, logits_cap, .. } = self.config.variant;
+        if let Some(divisor) = logits_divisor.map(T::from_f64) {
+            logits.mapv_inplace(|logit| logit / divisor);
+        }
+        if let Some(cap) = logits_cap.map(T::from_f64) {
+            logits.mapv_inplace(|logit| soft_cap(cap, logit));
+        }
+        logits
+    }
+
+    /// Turns ∂L/∂logits into the gradient of the products before they are divided and capped. `logits` is needed where they
+    /// are capped.
+    pub(crate) fn logits_backward(&self, logits: Option<&Array2<T>>, grad: &mut Array2<T>) {
+        let Variant { logits_divisor, logits_cap, .. } = self.config.variant;
+        if let Some((cap, logits)) = logits_cap.map(T::from_f64).zip(logits) {
+            grad.zip_mut_with(logits, |grad, &logit| *grad *= soft_cap_slope(cap, logit));
+        }
+        if let Some(divisor) = logits_divisor.map(T::from_f64) {
+            grad.mapv_inplace(|grad| grad / divisor);
+        }
     }
 
     pub(crate) fn heads(&self, layer: usize) -> Heads {
@@ -86,6 +111,8 @@ impl<T: Real> Llama<T> {
             keys: self.config.num_key_value_heads,
             width: self.config.head_dim,
             window: self.config.window(layer),
+            scale: self.config.attention_scale(),
+            cap: self.config.variant.attention_cap,
         }
     }
 
@@ -98,7 +125,11 @@ impl<T: Real> Llama<T> {
             )));
         }
         let rows: Vec<usize> = tokens.iter().map(|&token| token as usize).collect();
-        Ok(self.embedding.select(Axis(0), &rows))
+        let mut x = self.embedding.select(Axis(0), &rows);
+        if let Some(multiplier) = self.config.variant.embedding_multiplier.map(T::from_f64) {
+            x.mapv_inplace(|x| multiplier * x);
+        }
+        Ok(x)
     }
 
     /// One decoder layer. `attend` gets q, k (both rotated) and v, and returns attention's output and probabilities.
@@ -113,6 +144,8 @@ impl<T: Real> Llama<T> {
     ) -> Result<(Array2<T>, LayerSaved<T, A::Saved>)> {
         let weights = &self.layers[layer];
         let (vectors, eps) = (&weights.vectors, self.config.rms_norm_eps);
+        let attention = self.branch(layer, Block::Attention);
+        let mlp = self.branch(layer, Block::Mlp);
         let mut projections: [Option<A::Saved>; 7] = array::from_fn(|_| None);
         let mut project = |projection: Projection, x: &ArcArray2<T>| -> Result<Array2<T>> {
             let weight = weights.weight(projection).view();
@@ -129,13 +162,16 @@ impl<T: Real> Llama<T> {
             Ok(y)
         };
 
-        let (n, inverse) = norm::forward(x.view(), vectors.attention_norm.view(), eps);
+        let (n, inverse) = attention.enter(&x);
         let n = n.into_shared(); // q, k and v keep the same n
         let mut q = project(Projection::Q, &n)?; // [tokens, hidden] → [tokens, queries·width]
         let mut k = project(Projection::K, &n)?; // [tokens, hidden] → [tokens, keys·width]
         let v = project(Projection::V, &n)?;
         let qk_norms = vectors.qk_norms.as_ref().map(|[q_gain, k_gain]| {
-            [norm::heads(&mut q, q_gain, eps), norm::heads(&mut k, k_gain, eps)]
+            [
+                norm::rows(&mut q, &self.gain(q_gain), eps),
+                norm::rows(&mut k, &self.gain(k_gain), eps),
+            ]
         });
         if self.config.rotates(layer) {
             rotation.apply(&mut q);
@@ -143,29 +179,21 @@ impl<T: Real> Llama<T> {
         }
         let qkv = [q, k, v];
         let (y, probabilities) = attend(&qkv); // [tokens, queries·width]
-        let mut middle = project(Projection::O, &y.into_shared())?; // → [tokens, hidden]
-        middle += &x;
+        let y = project(Projection::O, &y.into_shared())?; // → [tokens, hidden]
+        let (middle, after) = attention.leave(y, &x);
+        let attention = BranchSaved { x, inverse, after };
 
-        let (n, middle_inverse) = norm::forward(middle.view(), vectors.mlp_norm.view(), eps);
+        let (n, inverse) = mlp.enter(&middle);
         let n = n.into_shared();
         let gate = project(Projection::Gate, &n)?; // [tokens, hidden] → [tokens, intermediate]
         let up = project(Projection::Up, &n)?;
         let y = mlp::forward(self.config.variant.activation, gate.view(), up.view());
-        let mut next = project(Projection::Down, &y.into_shared())?; // → [tokens, hidden]
-        next += &middle;
+        let y = project(Projection::Down, &y.into_shared())?; // → [tokens, hidden]
+        let (next, after) = mlp.leave(y, &middle);
+        let mlp = BranchSaved { x: middle, inverse, after };
 
-        let saved = LayerSaved {
-            x,
-            inverse,
-            qk_norms,
-            qkv,
-            probabilities,
-            middle,
-            middle_inverse,
-            gate,
-            up,
-            projections,
-        };
+        let saved =
+            LayerSaved { attention, mlp, qk_norms, qkv, probabilities, gate, up, projections };
         Ok((next, saved))
     }
 }

@@ -55,7 +55,8 @@ impl<T: Real> Llama<T> {
         }
         cache.tokens += tokens.len();
         let last = x.slice(s![-1.., ..]);
-        let (hidden, _) = norm::forward(last, self.norm.view(), self.config.rms_norm_eps);
+        let (hidden, _) =
+            norm::forward(last, self.gain(&self.norm).view(), self.config.rms_norm_eps);
         Ok(self.logits(hidden.view()).row(0).to_owned())
     }
 

@@ -6,6 +6,7 @@ mod adapters;
 mod attention;
 mod backward;
 mod batch;
+mod branch;
 mod changes;
 #[cfg(feature = "tokenizer")]
 mod chat;
@@ -43,7 +44,8 @@ pub use changes::{Change, Changes};
 pub use chat::Rendered;
 pub use checkpoint::Checkpoint;
 pub use config::{
-    Activation, Architecture, Config, Llama3Scaling, RopeScaling, Variant, YarnScaling,
+    Activation, Architecture, Config, Llama3Scaling, Norms, QkNorm, RopeScaling, Variant,
+    YarnScaling,
 };
 pub use decoder::Train;
 pub use error::{Cause, Error, Result};

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use adapter::{Real, check_shape};
 use ndarray::{Array1, Array2, ArrayD, ArrayViewD};
 
+use crate::changes::{EMBEDDING, HEAD};
 use crate::vectors::Vectors;
 use crate::{Config, Error, Projection, Result};
 
@@ -85,7 +86,35 @@ impl Config {
     }
 }
 
+impl Config {
+    /// \[out, in\] of a matrix by its name; `lm_head.weight` has one in a tied model too.
+    ///
+    /// # Errors
+    /// The model has no matrix of this name.
+    pub fn matrix_shape(&self, name: &str) -> Result<[usize; 2]> {
+        if name == HEAD {
+            return Ok([self.vocab_size, self.hidden_size]);
+        }
+        let found = self.tensors().into_iter().find(|(known, _)| known == name);
+        found.and_then(|(_, shape)| shape.try_into().ok()).ok_or_else(|| {
+            adapter::Error::value("matrix", name, "this model has none of this name").into()
+        })
+    }
+}
+
 impl<T: Real> Llama<T> {
+    /// One of the matrices, \[out, in\], in `f64`. `lm_head.weight` is there in a model that ties it too.
+    ///
+    /// # Errors
+    /// The model has none of this name.
+    pub fn matrix(&self, name: &str) -> Result<Array2<f64>> {
+        self.config.matrix_shape(name)?;
+        let name = if self.head.is_none() && name == HEAD { EMBEDDING } else { name };
+        let found = self.tensors().into_iter().find(|(known, _)| known == name);
+        let (_, tensor) = found.expect("a name that the configuration has");
+        Ok(matrix(tensor.mapv(Real::to_f64)))
+    }
+
     /// Put a model together. `weight` is asked for each tensor by its name in a Hugging Face checkpoint and its
     /// shape, one at a time, so that no more than one need be in memory twice.
     ///

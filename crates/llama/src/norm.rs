@@ -51,16 +51,16 @@ pub fn backward<T: Real>(
     grad_gain
 }
 
-/// RMSNorm of every head, in its place: x \[tokens, heads·width\], gain \[width\]. Returns what went in and each head's
-/// 1/rms, which [`heads_backward`] needs.
-pub fn heads<T: Real>(x: &mut Array2<T>, gain: &Array1<T>, eps: f64) -> (Array2<T>, Array1<T>) {
+/// RMSNorm in its place, of whole rows or of each head of them: x \[tokens, heads·width\], gain \[width\]. Returns what went in
+/// and each head's 1/rms, which [`rows_backward`] needs.
+pub fn rows<T: Real>(x: &mut Array2<T>, gain: &Array1<T>, eps: f64) -> (Array2<T>, Array1<T>) {
     let (y, inverse) = forward(rows_of_heads(x, gain.len()), gain.view(), eps);
     let y = y.into_shape_with_order(x.dim()).expect("as many numbers");
     (mem::replace(x, y), inverse)
 }
 
 /// Turns `grad` from ∂L/∂y into ∂L/∂x, both \[tokens, heads·width\]; returns ∂L/∂w, \[width\].
-pub fn heads_backward<T: Real>(
+pub fn rows_backward<T: Real>(
     (x, inverse): &(Array2<T>, Array1<T>),
     gain: &Array1<T>,
     grad: &mut Array2<T>,

@@ -124,7 +124,9 @@ impl<T: Real> Llama<T> {
         // Only rows with a target get logits: they are the widest rows of the whole step.
         let (chosen, targets, rows) = predictions(&hidden, batch);
         let logits = self.logits(chosen.view()); // [chosen, hidden]·[hidden, vocabulary]
-        let (loss, grad_logits) = cross_entropy(logits, &targets, denominator)?;
+        let capped = self.config.variant.logits_cap.map(|_| logits.clone());
+        let (loss, mut grad_logits) = cross_entropy(logits, &targets, denominator)?;
+        self.logits_backward(capped.as_ref(), &mut grad_logits);
         let grad_chosen = multiply(grad_logits.view(), self.head().view()); // [chosen, vocabulary]·[vocabulary, hidden]
         let mut grad_hidden = Array2::zeros(hidden.dim());
         for (&row, grad) in rows.iter().zip(grad_chosen.outer_iter()) {

@@ -3,6 +3,7 @@
 use adapter::{Bytes, Ledger};
 use ndarray::{Array1, Array2};
 
+use crate::branch::BranchSaved;
 use crate::rope::Rotation;
 use crate::{Batch, Train};
 
@@ -19,19 +20,16 @@ pub struct Saved<T, S> {
 }
 
 pub(crate) struct LayerSaved<T, S> {
-    /// Input of the layer, \[tokens, hidden\], and its 1/rms.
-    pub x: Array2<T>,
-    pub inverse: Array1<T>,
-    /// Of models that norm query and key heads: what went into the two norms, \[tokens, queries·width\] and
-    /// \[tokens, keys·width\], and each head's 1/rms.
+    /// Of the two branches.
+    pub attention: BranchSaved<T>,
+    pub mlp: BranchSaved<T>,
+    /// Of models that norm queries and keys: what went into the two norms, \[tokens, queries·width\] and
+    /// \[tokens, keys·width\], and 1/rms of each row, or of each head.
     pub qk_norms: Option<[(Array2<T>, Array1<T>); 2]>,
     /// After RoPE: \[tokens, queries·width\], \[tokens, keys·width\] twice.
     pub qkv: [Array2<T>; 3],
     /// Of each sequence and head, \[n, n\].
     pub probabilities: Vec<Vec<Array2<T>>>,
-    /// After attention, \[tokens, hidden\], and its 1/rms.
-    pub middle: Array2<T>,
-    pub middle_inverse: Array1<T>,
     /// \[tokens, intermediate\].
     pub gate: Array2<T>,
     pub up: Array2<T>,
@@ -44,17 +42,20 @@ impl<T, S: Bytes> Bytes for Saved<T, S> {
         ledger.owned(&self.x);
         ledger.owned(&self.inverse);
         for layer in self.layers.iter().flatten() {
-            for array in [&layer.x, &layer.middle, &layer.gate, &layer.up] {
+            for BranchSaved { x, inverse, .. } in [&layer.attention, &layer.mlp] {
+                ledger.owned(x);
+                inverse.iter().for_each(|inverse| ledger.owned(inverse));
+            }
+            for array in [&layer.gate, &layer.up] {
                 ledger.owned(array);
             }
-            for (x, inverse) in layer.qk_norms.iter().flatten() {
+            let after = [&layer.attention.after, &layer.mlp.after].into_iter().flatten();
+            for (x, inverse) in layer.qk_norms.iter().flatten().chain(after) {
                 ledger.owned(x);
                 ledger.owned(inverse);
             }
             layer.qkv.iter().for_each(|array| ledger.owned(array));
             layer.probabilities.iter().flatten().for_each(|p| ledger.owned(p));
-            ledger.owned(&layer.inverse);
-            ledger.owned(&layer.middle_inverse);
             layer.projections[..].count(ledger);
         }
     }

@@ -2,16 +2,18 @@
 
 use ndarray::Array1;
 
+use crate::config::{Norms, QkNorm};
 use crate::{Config, Projection};
 
 /// The vectors of a decoder layer, or their gradients.
 #[derive(Clone, Debug)]
 pub struct Vectors<T> {
-    /// Gain of the RMSNorm before attention, \[hidden\].
-    pub attention_norm: Array1<T>,
-    /// Gain of the RMSNorm before the MLP, \[hidden\].
-    pub mlp_norm: Array1<T>,
-    /// Gains of the RMSNorms of query and key heads, \[head_dim\], where a model has them.
+    /// Weights of the RMSNorms before attention and before the MLP, \[hidden\], where a model has them.
+    pub before: Option<[Array1<T>; 2]>,
+    /// Weights of those after attention and after the MLP.
+    pub after: Option<[Array1<T>; 2]>,
+    /// Weights of the RMSNorms of queries and keys, where a model has them: of each head \[head_dim\], or of all
+    /// \[heads·head_dim\].
     pub qk_norms: Option<[Array1<T>; 2]>,
     /// What each projection adds, \[out\], where it does, in the order of [`Projection::ALL`].
     pub biases: [Option<Array1<T>>; 7],
@@ -23,15 +25,22 @@ impl<T> Vectors<T> {
         config: &Config,
         mut make: impl FnMut(&'static str, usize) -> Result<Array1<T>, E>,
     ) -> Result<Self, E> {
-        let [attention, mlp] = NORMS;
-        let attention_norm = make(attention, config.hidden_size)?;
-        let mlp_norm = make(mlp, config.hidden_size)?;
-        let qk_norms = match config.variant.qk_norm {
-            true => {
-                let [q, k] = QK_NORMS;
-                Some([make(q, config.head_dim)?, make(k, config.head_dim)?])
+        let [before, after] = norms(config.variant.norms);
+        let mut both = |names: Option<[&'static str; 2]>, lengths: [usize; 2]| match names {
+            Some([first, second]) => {
+                Ok::<_, E>(Some([make(first, lengths[0])?, make(second, lengths[1])?]))
             }
-            false => None,
+            None => Ok(None),
+        };
+        let hidden = [config.hidden_size; 2];
+        let (before, after) = (both(before, hidden)?, both(after, hidden)?);
+        let qk_norms = match config.variant.qk_norm {
+            None => None,
+            Some(QkNorm::Head) => both(Some(QK_NORMS), [config.head_dim; 2])?,
+            Some(QkNorm::Whole) => {
+                let rows = [Projection::Q, Projection::K].map(|p| p.shape(config)[0]);
+                both(Some(QK_NORMS), rows)?
+            }
         };
         let mut biases = [const { None }; 7];
         for (projection, name) in Projection::ALL.into_iter().zip(BIASES) {
@@ -40,14 +49,18 @@ impl<T> Vectors<T> {
                 biases[projection as usize] = Some(make(name, out)?);
             }
         }
-        Ok(Self { attention_norm, mlp_norm, qk_norms, biases })
+        Ok(Self { before, after, qk_norms, biases })
     }
 
     /// All of them by their names within the layer, norms first.
     pub fn named(&self) -> Vec<(&'static str, &Array1<T>)> {
-        let mut all: Vec<_> =
-            NORMS.into_iter().zip([&self.attention_norm, &self.mlp_norm]).collect();
-        all.extend(self.qk_norms.iter().flat_map(|norms| QK_NORMS.into_iter().zip(norms)));
+        let [before, after] = norms(self.norms());
+        let mut all = Vec::new();
+        for (names, norms) in
+            [(before, &self.before), (after, &self.after), (Some(QK_NORMS), &self.qk_norms)]
+        {
+            all.extend(names.into_iter().flatten().zip(norms.iter().flatten()));
+        }
         let biases = BIASES.into_iter().zip(&self.biases);
         all.extend(biases.filter_map(|(name, bias)| Some((name, bias.as_ref()?))));
         all
@@ -55,12 +68,27 @@ impl<T> Vectors<T> {
 
     /// All of them, to be changed.
     pub fn named_mut(&mut self) -> Vec<(&'static str, &mut Array1<T>)> {
-        let norms = [&mut self.attention_norm, &mut self.mlp_norm];
-        let mut all: Vec<_> = NORMS.into_iter().zip(norms).collect();
-        all.extend(self.qk_norms.iter_mut().flat_map(|norms| QK_NORMS.into_iter().zip(norms)));
+        let [before, after] = norms(self.norms());
+        let mut all = Vec::new();
+        for (names, norms) in [
+            (before, &mut self.before),
+            (after, &mut self.after),
+            (Some(QK_NORMS), &mut self.qk_norms),
+        ] {
+            all.extend(names.into_iter().flatten().zip(norms.iter_mut().flatten()));
+        }
         let biases = BIASES.into_iter().zip(&mut self.biases);
         all.extend(biases.filter_map(|(name, bias)| Some((name, bias.as_mut()?))));
         all
+    }
+
+    /// Where the norms are.
+    fn norms(&self) -> Norms {
+        match (&self.before, &self.after) {
+            (_, None) => Norms::Before,
+            (None, Some(_)) => Norms::After,
+            (Some(_), Some(_)) => Norms::Both,
+        }
     }
 
     /// The bias of one projection, if it has one.
@@ -69,7 +97,19 @@ impl<T> Vectors<T> {
     }
 }
 
-const NORMS: [&str; 2] = ["input_layernorm.weight", "post_attention_layernorm.weight"];
+/// The names of the norms before and after attention and the MLP. With norms before alone, the one before the MLP goes by the
+/// name that others have for the one after attention.
+fn norms(norms: Norms) -> [Option<[&'static str; 2]>; 2] {
+    const INPUT: &str = "input_layernorm.weight";
+    const AFTER: [&str; 2] =
+        ["post_attention_layernorm.weight", "post_feedforward_layernorm.weight"];
+    match norms {
+        Norms::Before => [Some([INPUT, AFTER[0]]), None],
+        Norms::After => [None, Some(AFTER)],
+        Norms::Both => [Some([INPUT, "pre_feedforward_layernorm.weight"]), Some(AFTER)],
+    }
+}
+
 const QK_NORMS: [&str; 2] = ["self_attn.q_norm.weight", "self_attn.k_norm.weight"];
 const BIASES: [&str; 7] = [
     "self_attn.q_proj.bias",

@@ -164,7 +164,7 @@ fn gguf_files_that_lie() {
         (
             "another architecture",
             set("general.architecture", 8, text("gpt2")),
-            "architecture \"gpt2\" is unknown: only \"llama\", \"qwen2\", \"qwen3\", \"smollm3\" are read",
+            "architecture \"gpt2\" is unknown: only \"llama\", \"qwen2\", \"qwen3\", \"smollm3\", \"granite\", \"olmo2\"",
         ),
         (
             "no architecture",

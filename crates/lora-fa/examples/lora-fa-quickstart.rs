@@ -1,4 +1,4 @@
-//! Teach a frozen layer a change through a frozen A: `cargo run -p lora-fa --example lora-fa-quickstart`.
+//! Teach a frozen layer a change through a frozen A: `cargo run -p lowrank-lora-fa --example lora-fa-quickstart`.
 //!
 //! LoRA-FA (arXiv 2308.03303) on the task of LoRA's quickstart: behave like W + C, where C has rank 2. A stays as it was
 //! drawn, so of C only the part in the row space of A can be learnt: C P with P = Aᵀ(AAᵀ)⁻¹A. Not here: a real model
@@ -20,7 +20,8 @@ fn main() -> Result<(), adapter::Error> {
     let mut gaussian = |m, n| Array2::<f64>::random_using((m, n), StandardNormal, &mut rng);
     let mut weight = gaussian(out, inputs);
     let change = gaussian(out, 2).dot(&gaussian(2, inputs));
-    let x = Array2::eye(inputs).into_shared(); // a token for each input: then the error of y is that of W + ΔW itself
+    // A token for each input: then the error of y is that of W + ΔW itself.
+    let x = Array2::eye(inputs).into_shared();
     let wanted = x.dot(&(&weight + &change).t());
 
     let (scaling, init, variant) = (Scaling::AlphaOverR, Init::default(), Variant::Projected);

@@ -7,7 +7,7 @@
 //! y = x Wᵀ + s · x̃ Aᵀ Bᵀ        x̃ = dropout(x),  s = α/r,  A frozen
 //! ```
 //!
-//! Run it: `cargo run -p lora-fa --example lora-fa-quickstart`. Not here: what is LoRA's (crate `lora`), how A is drawn
+//! Run it: `cargo run -p lowrank-lora-fa --example lora-fa-quickstart`. Not here: what is LoRA's (crate `lora`), how A is drawn
 //! (`init.rs`) and how the projected gradient is solved for (`cholesky.rs`).
 
 use std::sync::Arc;

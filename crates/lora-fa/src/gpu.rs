@@ -1,10 +1,12 @@
-//! LoRA-FA on a GPU: LoRA without ∂L/∂A, so that backward needs h \[tokens, r\] and not x \[tokens, in\].
+//! LoRA-FA on a GPU: LoRA without ∂L/∂A, so that backward needs h \[tokens, r\] and not x \[tokens, in\]. All layers of a shape
+//! can share one \[x | h\].
 
 use adapter::check_shape;
-use cuda::{AdamW, Device, Dimensions, Element, Launch, Matrix, Result, Source, Stream, View};
-use lora::gpu::Lora;
-
-pub use lora::gpu::Saved;
+use cuda::{
+    AdamW, Device, Dimensions, Element, Launch, Matrix, Result, Source, Stream, ViewMut, rows,
+};
+use lora::gpu::{Augmented, Bordered, Lora};
+use ndarray::ArrayView2;
 
 use crate::Variant;
 
@@ -12,38 +14,49 @@ use crate::Variant;
 pub static KERNELS: Source =
     Source::new("crates/lora-fa/src/kernels.cu", include_str!("kernels.cu"));
 
-/// LoRA-FA of one layer, or of several that share their input.
+/// LoRA-FA of one layer, or of several that share their input, with their weight.
 pub struct LoraFa<T: Element, D: Device> {
-    /// A, B and their scales.
+    /// M, A, B and their scales.
     lora: Lora<T, D>,
     /// Of each layer: L with A Aᵀ = L Lᵀ, \[r, r\], for [`Variant::Projected`]. Factored on the CPU, once: A is frozen.
     factors: Vec<Option<Matrix<T::Master, D>>>,
 }
 
-/// ∂L/∂B, and ∂L/∂h on the way to ∂L/∂x.
+/// What `forward` keeps: h = x̃ Aᵀ, \[tokens, Σr\].
+pub struct Saved<T: Element, D: Device> {
+    h: Matrix<T, D>,
+}
+
+/// ∂L/∂B.
 pub struct Grads<T: Element, D: Device> {
     /// \[out, r\] each.
     pub b: Vec<Matrix<T::Master, D>>,
     /// What the optimiser is given for them: \[out, r\] each. Empty if that is the same.
     directions: Vec<Matrix<T::Master, D>>,
-    /// \[tokens, Σr\].
-    pub h: Matrix<T, D>,
 }
 
 impl<T: Element, D: Device> LoraFa<T, D> {
-    /// A copy of an adapter of the CPU.
+    /// A copy of an adapter of the CPU, and of its weight \[out, in\].
     ///
     /// # Errors
-    /// There is not enough memory.
-    pub fn new(device: &D, lora_fa: &crate::LoraFa<f64>) -> Result<Self> {
-        Self::stacked(device, &[lora_fa])
+    /// They do not fit together, or there is not enough memory.
+    pub fn new(
+        device: &D,
+        weight: ArrayView2<'_, f64>,
+        lora_fa: &crate::LoraFa<f64>,
+    ) -> Result<Self> {
+        Self::stacked(device, weight, &[lora_fa])
     }
 
-    /// Adapters of layers that share their input, for the weights one below the other.
+    /// Adapters of layers that share their input, and their weights one below the other: \[Σout, in\].
     ///
     /// # Errors
-    /// There is none, their inputs have different lengths, or there is not enough memory.
-    pub fn stacked(device: &D, layers: &[&crate::LoraFa<f64>]) -> Result<Self> {
+    /// There is none, they do not fit the weight, or there is not enough memory.
+    pub fn stacked(
+        device: &D,
+        weight: ArrayView2<'_, f64>,
+        layers: &[&crate::LoraFa<f64>],
+    ) -> Result<Self> {
         let loras: Vec<_> = layers.iter().map(|layer| layer.lora()).collect();
         let factor = |layer: &&crate::LoraFa<f64>| match layer.variant() {
             Variant::Plain => Ok(None),
@@ -53,7 +66,7 @@ impl<T: Element, D: Device> LoraFa<T, D> {
             }
         };
         Ok(Self {
-            lora: Lora::stacked(device, &loras)?,
+            lora: Lora::stacked(device, weight, &loras)?,
             factors: layers.iter().map(factor).collect::<Result<_>>()?,
         })
     }
@@ -63,59 +76,64 @@ impl<T: Element, D: Device> LoraFa<T, D> {
         &self.lora
     }
 
+    /// M, to merge it.
+    pub fn matrix_mut(&mut self) -> &mut Bordered<T, D> {
+        &mut self.lora.matrix
+    }
+
     /// Room for what `forward` keeps of `tokens` tokens.
     ///
     /// # Errors
     /// There is not enough memory.
     pub fn saved(&self, tokens: usize) -> Result<Saved<T, D>> {
-        self.lora.saved(tokens)
+        let matrix = &self.lora.matrix;
+        Ok(Saved { h: Matrix::new(matrix.device(), [tokens, matrix.rank()])? })
     }
 
-    /// Room for the gradients of `tokens` tokens.
+    /// Room for the gradients.
     ///
     /// # Errors
     /// There is not enough memory.
-    pub fn grads(&self, tokens: usize) -> Result<Grads<T, D>> {
-        let device = self.lora.a.device();
+    pub fn grads(&self) -> Result<Grads<T, D>> {
+        let device = self.lora.matrix.device();
         let room = || self.lora.segments().iter().map(|layer| Matrix::new(device, layer.b.shape()));
         let projected = self.factors.iter().any(Option::is_some);
         Ok(Grads {
             b: room().collect::<Result<_>>()?,
             directions: room().take_while(|_| projected).collect::<Result<_>>()?,
-            h: Matrix::new(device, [tokens, self.lora.a.shape()[0]])?,
         })
     }
 
-    /// y \[tokens, out\] and `saved`.
+    // ANCHOR: forward
+    /// LoRA's; h is kept, and x is free to be overwritten.
     ///
     /// # Errors
     /// The shapes or the devices do not fit together, or the device refuses.
     pub fn forward(
         &self,
-        weight: View<'_, T, D>,
-        x: &Matrix<T, D>,
+        x_h: &mut Augmented<T, D>,
         dropout: Option<&mut Stream<'_, T, D>>,
-        y: &mut Matrix<T, D>,
+        y: ViewMut<'_, T, D>,
         saved: &mut Saved<T, D>,
     ) -> Result<()> {
-        self.lora.forward(weight, x, dropout, y, saved)
+        self.lora.forward(x_h, dropout, y)?;
+        rows::copy(x_h.right(), saved.h.view_mut())
     }
+    // ANCHOR_END: forward
 
-    /// ∂L/∂x \[tokens, in\] and `grads`. Not x, only what `forward` kept.
+    /// ∂L/∂x \[tokens, in\] and `grads` from ∂L/∂y, and ∂L/∂h beside ∂L/∂y. Not from x, only from what `forward` kept.
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn backward(
         &self,
-        weight: View<'_, T, D>,
-        dropout: Option<&Stream<'_, T, D>>,
         saved: &Saved<T, D>,
-        grad_y: &Matrix<T, D>,
-        grad_x: &mut Matrix<T, D>,
+        dropout: Option<&Stream<'_, T, D>>,
+        grad_y_h: &mut Augmented<T, D>,
+        grad_x: ViewMut<'_, T, D>,
         grads: &mut Grads<T, D>,
     ) -> Result<()> {
-        let Grads { b, h, .. } = grads;
-        self.lora.backward_frozen_a(weight, dropout, saved, grad_y, grad_x, b, h)
+        self.lora.backward_frozen_a(saved.h.view(), dropout, grad_y_h, grad_x, &mut grads.b)
     }
 
     // ANCHOR: direction
@@ -124,7 +142,7 @@ impl<T: Element, D: Device> LoraFa<T, D> {
     /// # Errors
     /// A gradient does not have the shape of its B, or the device refuses.
     pub fn direction<'a>(&self, grads: &'a mut Grads<T, D>) -> Result<&'a [Matrix<T::Master, D>]> {
-        let Grads { b, directions, .. } = grads;
+        let Grads { b, directions } = grads;
         if self.factors.iter().all(Option::is_none) {
             return Ok(b);
         }
@@ -136,11 +154,10 @@ impl<T: Element, D: Device> LoraFa<T, D> {
             let hint = "the shape of B";
             check_shape("the gradient of lora_B", &[out, rank], &segment.b.shape(), hint)?;
             let Some(factor) = factor else {
-                direction.copy_from(gradient)?;
+                rows::copy(gradient.view(), direction.view_mut())?;
                 continue;
             };
-            let device = gradient.device().clone();
-            Launch::new::<T::Master>(&device, &KERNELS, "lora_fa_project")
+            Launch::new::<T::Master>(self.lora.matrix.device(), &KERNELS, "lora_fa_project")
                 .read(gradient)
                 .read(factor)
                 .write(direction)
@@ -152,22 +169,6 @@ impl<T: Element, D: Device> LoraFa<T, D> {
         Ok(directions)
     }
     // ANCHOR_END: direction
-
-    /// W ← W + s B A.
-    ///
-    /// # Errors
-    /// The shapes or the devices do not fit together, or the device refuses.
-    pub fn merge(&self, weight: &mut Matrix<T, D>) -> Result<()> {
-        self.lora.merge(weight)
-    }
-
-    /// W ← W − s B A.
-    ///
-    /// # Errors
-    /// As [`merge`](Self::merge).
-    pub fn unmerge(&self, weight: &mut Matrix<T, D>) -> Result<()> {
-        self.lora.unmerge(weight)
-    }
 }
 
 /// B of every layer follows its gradient, or the projected one; A and W stay.
@@ -181,7 +182,7 @@ pub fn step<T: Element, D: Device>(
     let mut updates = Vec::new();
     for (name, lora_fa, grads) in layers {
         let direction = lora_fa.direction(grads)?;
-        updates.extend(lora_fa.lora.updates_of_b(name, direction));
+        updates.extend(lora_fa.lora.updates(name, None, direction));
     }
     optimizer.step(updates)
 }

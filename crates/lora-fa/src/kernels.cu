@@ -6,8 +6,8 @@
 // costs one read for a warp.
 
 // ANCHOR: project
-extern "C" __global__ void lora_fa_project(const M* gradient, const M* l, M* direction, unsigned out, unsigned rank,
-                                           M factor) {
+extern "C" __global__ void lora_fa_project(const M* gradient, const M* l, M* direction, unsigned out,
+                                           unsigned rank, M factor) {
     size_t threads = (size_t)gridDim.x * blockDim.x;
     for (size_t row = (size_t)blockIdx.x * blockDim.x + threadIdx.x; row < out; row += threads) {
         const M* g = gradient + row * rank;

@@ -3,6 +3,15 @@
 //! y = x Wᵀ + s x Aᵀ Bᵀ as in LoRA, but only B \[out, r\] is trained. ∂L/∂B needs x Aᵀ \[tokens, r\] and not
 //! x \[tokens, in\]: with in = 4096 and r = 64 that is a 65th of what LoRA keeps.
 //!
+//! ```text
+//! forward    h = x̃ Aᵀ              [tokens, r]      kept; x is not
+//!            y = x Wᵀ + s h Bᵀ     [tokens, out]
+//! backward   ∂L/∂B = s (∂L/∂y)ᵀ h  [out, r]
+//!            ∂L/∂x = ∂L/∂y W + (s ∂L/∂y B A) ⊙ mask/(1 − p)
+//! step       B follows ∂L/∂B, or ∂L/∂B (A Aᵀ)⁻¹ / s²; A and W stay
+//! merge      ΔW = s B A            [out, in]
+//! ```
+//!
 //! - `cpu.rs`: forward, backward, step, delta_weight. Read this first.
 //! - `init.rs`: LoRA's start with A frozen.
 //! - `cholesky.rs`: how G (A Aᵀ)⁻¹ is solved, for the projected variant.

@@ -1,4 +1,4 @@
-//! Two learning rates for A and B: `cargo run -p lora-plus --example lora-plus-quickstart`.
+//! Two learning rates for A and B: `cargo run -p lowrank-lora-plus --example lora-plus-quickstart`.
 //!
 //! LoRA+ (arXiv 2402.12354) on the task of `lora`'s quickstart: the frozen layer is asked to behave like W + C, where C has
 //! rank 2. Not here: a real model (`lowrank finetune --method lora-plus`), and which rates are best (`rates`).

@@ -1,4 +1,4 @@
-//! Which two learning rates are best: `cargo run -p lora-plus --example rates`.
+//! Which two learning rates are best: `cargo run -p lowrank-lora-plus --example rates`.
 //!
 //! A wide layer with LoRA+ learns what a teacher adds to it; the loss after a few updates, for every pair of rates. And how
 //! the three parts of one update of the paper's toy model (arXiv 2402.12354) grow with the width. Not here: a real model.

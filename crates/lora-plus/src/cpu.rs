@@ -7,7 +7,7 @@
 //! y = x Wᵀ + s · x̃ Aᵀ Bᵀ        A ← A − η g_A,  B ← B − λ η g_B
 //! ```
 //!
-//! Run it: `cargo run -p lora-plus --example lora-plus-quickstart`. Not here: LoRA's forward and backward (crate `lora`).
+//! Run it: `cargo run -p lowrank-lora-plus --example lora-plus-quickstart`. Not here: LoRA's forward and backward (crate `lora`).
 
 use std::sync::Arc;
 

@@ -18,8 +18,10 @@ pub fn step<T: Element, D: Device>(
     groups: &Groups,
     optimizer: &mut AdamW<T, D>,
 ) -> Result<()> {
-    let mut updates: Vec<_> =
-        layers.iter_mut().flat_map(|(name, lora, grads)| lora.updates(name, grads)).collect();
+    let mut updates: Vec<_> = layers
+        .iter_mut()
+        .flat_map(|(name, lora, Grads { a, b })| lora.updates(name, Some(a), b))
+        .collect();
     for update in &mut updates {
         // η for A, λ η for B: as multiples of the optimiser's.
         let group = groups.of(&update.name, 2, Kind::Linear, Group { lr: 1.0, weight_decay: 1.0 });

@@ -4,6 +4,7 @@ use adapter::{Error, Group, Result};
 
 /// Which tensors get B's rate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Rule {
     /// B only.
     LoraBOnly,

@@ -2,6 +2,13 @@
 //!
 //! Forward, backward and ΔW are LoRA's. What is new is which learning rate and which weight decay each tensor gets.
 //!
+//! ```text
+//! forward    y = x Wᵀ + s x̃ Aᵀ Bᵀ       LoRA's, and so is backward
+//! step       A follows ∂L/∂A at the rate η
+//!            B follows ∂L/∂B at the rate λ η
+//! merge      ΔW = s B A
+//! ```
+//!
 //! - `cpu.rs`: the step.
 //! - `groups.rs`: rates and decay by tensor.
 //!

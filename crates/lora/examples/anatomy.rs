@@ -1,4 +1,4 @@
-//! LoRA taken apart: `cargo run -p lora --example anatomy`.
+//! LoRA taken apart: `cargo run -p lowrank-lora --example anatomy`.
 //!
 //! What the first step does, and the analysis of section 7 of the paper (arXiv 2106.09685) on matrices whose answer is
 //! known: subspace similarity φ (section 7.2, appendix G), its value for random subspaces, the amplification factor

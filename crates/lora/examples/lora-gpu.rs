@@ -1,4 +1,4 @@
-//! LoRA on a GPU against the CPU: `cargo run -p lora --features cuda --example lora-gpu`.
+//! LoRA on a GPU against the CPU: `cargo run -p lowrank-lora --features cuda --example lora-gpu`.
 //!
 //! Without a GPU it says what is missing.
 
@@ -30,12 +30,12 @@ fn compare<T: Element>(
     gauge: &[Array2<f64>; 2],
 ) -> Result<()> {
     let mut made = Operands::<T>::new(gpu, SHAPE)?;
-    let layer = gpu::Lora::new(gpu, &adapter(|x| x)?)?;
-    let (mut saved, mut grads) = (layer.saved(SHAPE[0])?, layer.grads(SHAPE[0])?);
-    let Operands { weight, x, grad_y, y, grad_x } = &mut made;
-    let time = of_base(gpu, weight, x, grad_y, || {
-        layer.forward(weight.view(), x, None, y, &mut saved)?;
-        layer.backward(weight.view(), x, None, &saved, grad_y, grad_x, &mut grads)
+    let layer = gpu::Lora::new(gpu, made.weight.to_host()?.view(), &adapter(|x| x)?)?;
+    let [mut x_h, mut grad_y_h] = made.beside(&layer.matrix)?;
+    let mut grads = layer.grads()?;
+    let time = of_base(gpu, &mut made, |y, grad_x| {
+        layer.forward(&mut x_h, None, y.view_mut())?;
+        layer.backward(&x_h, None, &mut grad_y_h, grad_x.view_mut(), &mut grads)
     })?;
     Ok(row(&made, SHAPE[3], truth, gauge, time)?)
 }

@@ -1,4 +1,4 @@
-//! Teach a frozen layer a change of rank 2: `cargo run -p lora --example lora-quickstart`.
+//! Teach a frozen layer a change of rank 2: `cargo run -p lowrank-lora --example lora-quickstart`.
 //!
 //! LoRA's equation 3 (arXiv 2106.09685) at work: the layer is asked to behave like W + C, where C has rank 2. W stays;
 //! A and B find C. Not here: a real model (`lowrank finetune`), dropout, a schedule.

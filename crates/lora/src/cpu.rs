@@ -7,7 +7,7 @@
 //! y = x Wᵀ + s · x̃ Aᵀ Bᵀ        x̃ = dropout(x),  s = α/r
 //! ```
 //!
-//! Run it: `cargo run -p lora --example lora-quickstart`. Not here: biases (the layer adds them) and how A and B start
+//! Run it: `cargo run -p lowrank-lora --example lora-quickstart`. Not here: biases (the layer adds them) and how A and B start
 //! (`init.rs`).
 
 use std::sync::Arc;

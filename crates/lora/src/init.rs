@@ -38,6 +38,7 @@ impl Scaling {
 
 /// What A and B hold before the first step. One of the two is zero, so that the model starts unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Init {
     /// A from U(−1/√in, 1/√in), B = 0. loralib's and PEFT's default, which call
     /// `kaiming_uniform_(a=√5)`; its variance is 1/(3·in).

@@ -3,6 +3,17 @@
 //! A weight W \[out, in\] stays frozen. Beside it a product of two thin matrices is trained, B \[out, r\] and
 //! A \[r, in\]: y = x Wᵀ + s x Aᵀ Bᵀ. With r = 8 and in = out = 4096 that is 65,536 numbers instead of 16.8 million.
 //!
+//! ```text
+//! forward    h = x̃ Aᵀ              [tokens, r]      x̃ = dropout(x)
+//!            y = x Wᵀ + s h Bᵀ     [tokens, out]    s = α/r, or α/√r
+//! backward   ∂L/∂h = s ∂L/∂y B     [tokens, r]
+//!            ∂L/∂A = (∂L/∂h)ᵀ x̃    [r, in]
+//!            ∂L/∂B = s (∂L/∂y)ᵀ h  [out, r]
+//!            ∂L/∂x = ∂L/∂y W + (∂L/∂h A) ⊙ mask/(1 − p)
+//! step       A and B follow their gradients, W stays
+//! merge      ΔW = s B A            [out, in]
+//! ```
+//!
 //! - `cpu.rs`: forward, backward, step, delta_weight. Read this first.
 //! - `init.rs`: how A and B start, and what s is.
 //!

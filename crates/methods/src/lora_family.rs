@@ -7,6 +7,7 @@ use std::path::Path;
 use ::lora::{Init, Lora, Scaling};
 use adapter::{Real, check_shape};
 use llama::{Adapters, Changes, Config, Llama, Projection, Site};
+use ndarray::Array2;
 use peft::{LoraConfig, LoraFolder, MethodNote};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -112,15 +113,42 @@ pub fn start<T: Real, A>(
     loras.try_map(make)
 }
 
-/// A, B and scale of every projection, whoever made them; the configuration; and what else the folder changes.
+/// What a folder holds: A, B and scale of every projection, whoever made them; the configuration; and what else it changes.
+pub type Loaded<T> = (Adapters<Lora<T>>, LoraConfig, Changes<T>);
+
+/// A folder's adapters, to be trained further. One whose start was taken out of W (PiSSA, OLoRA) is refused: it would have to
+/// be trained beside what was left of W.
 ///
 /// # Errors
 /// The folder is damaged, or does not fit the model.
-pub fn load<T: Real>(
+pub fn load<T: Real>(config: &Config, folder: &Path) -> Result<Loaded<T>> {
+    fit(config, folder, peft::read(folder)?)
+}
+
+/// A folder's adapters on the model whose matrices `weight` gives, by their names: see [`peft::read_on`].
+///
+/// # Errors
+/// As [`load`], or those of `weight`.
+pub fn load_on<T: Real>(
     config: &Config,
     folder: &Path,
-) -> Result<(Adapters<Lora<T>>, LoraConfig, Changes<T>)> {
-    let LoraFolder { config: settings, mut modules, extras } = peft::read::<T>(folder)?;
+    mut weight: impl FnMut(&str) -> llama::Result<Array2<f64>>,
+) -> Result<Loaded<T>> {
+    let read = peft::read_on(folder, |module| {
+        let module = match module {
+            beside::HEAD_MODULE => module.to_owned(),
+            _ => {
+                let (layer, projection) = site_of(config, module, folder)?;
+                projection.module(layer)
+            }
+        };
+        Ok::<_, Error>(weight(&format!("{module}.weight"))?)
+    })?;
+    fit(config, folder, read)
+}
+
+fn fit<T: Real>(config: &Config, folder: &Path, read: LoraFolder<T>) -> Result<Loaded<T>> {
+    let LoraFolder { config: settings, mut modules, extras } = read;
     let changes = beside::changes(config, extras, modules.remove(beside::HEAD_MODULE))?;
     let mut sites: BTreeMap<Site, Lora<T>> = BTreeMap::new();
     for (module, lora) in modules {

@@ -7,6 +7,7 @@ use ::lora::Lora;
 use ::vera::Vera;
 use adapter::{Adapter, Real};
 use llama::{Adapters, Changes, Config};
+use ndarray::Array2;
 use peft::Kind;
 
 use crate::{Result, lora_family, vera};
@@ -31,14 +32,20 @@ pub enum OfKind<T> {
 }
 
 impl<T: Real> Trained<T> {
-    /// From a folder that any of the methods, or PEFT, wrote.
+    /// From a folder that any of the methods, or PEFT, wrote. `weight` gives a matrix of the model by its name
+    /// ([`Llama::matrix`](llama::Llama::matrix), [`Opened::matrix`](llama::load::Opened::matrix)): it is asked for those that an
+    /// adapter's start was taken out of.
     ///
     /// # Errors
-    /// The folder is damaged, does not fit the model, or holds another kind of adapter.
-    pub fn load(config: &Config, folder: &Path) -> Result<Self> {
+    /// The folder is damaged, does not fit the model, or holds another kind of adapter; or those of `weight`.
+    pub fn load(
+        config: &Config,
+        folder: &Path,
+        weight: impl FnMut(&str) -> llama::Result<Array2<f64>>,
+    ) -> Result<Self> {
         Ok(match peft::kind(folder)? {
             Kind::Lora => {
-                let (adapters, _, changes) = lora_family::load(config, folder)?;
+                let (adapters, _, changes) = lora_family::load_on(config, folder, weight)?;
                 Self { adapters: OfKind::Lora(adapters), changes }
             }
             Kind::Dora => {

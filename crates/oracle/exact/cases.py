@@ -1,5 +1,6 @@
 """Which cases there are. A new case is a row with a new name: ids are never reused or renamed."""
 
+import dora_cases
 from layer_cases import layers, merges, projected, tensor
 from spec import METHODS, Spec
 from update_cases import sgd, trajectories, updates
@@ -38,7 +39,9 @@ def refusals(method):
     yield reject("backward", "g-tokens", "ShapeMismatch", reshape={"grad_y": (2, 4)})
     yield reject("backward", "g-columns", "ShapeMismatch", reshape={"grad_y": (3, 5)})
     yield reject("backward", "no-g", "MissingTensor", remove=["grad_y"])
-    for op in ("merge", "unmerge"):
+    if method == "dora":
+        yield from dora_cases.refusals(reject)
+    for op in ("merge",) if method == "dora" else ("merge", "unmerge"):
         yield reject(op, "b-rows", "ShapeMismatch", reshape={B: (3, 2)})
         yield reject(op, "a-columns", "ShapeMismatch", reshape={A: (2, 4)})
         yield reject(op, "no-weight", "MissingTensor", remove=["weight"])
@@ -80,6 +83,13 @@ def inits(method):
 
 def all_specs():
     for method in METHODS:
+        if method == "dora":
+            yield from dora_cases.passes_and_merges()
+            yield from dora_cases.updates()
+            yield from dora_cases.trajectories()
+            yield from inits(method)
+            yield from refusals(method)
+            continue
         for op in ("forward", "backward"):
             yield from layers(method, op)
         if method == "lora-fa":

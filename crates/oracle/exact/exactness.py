@@ -7,8 +7,9 @@ compute a result: x A^T first or B A first, the scale early or late, the update 
 
 from fractions import Fraction
 
-from exact import Matrix, f64, grid8
-from methods import TRAINED, layer, scale, settings_of, step, weight_of
+from exact import Irrational, Matrix, f64, grid8, rational_sqrt
+from layer import TRAINED, drop, scale, weight_of
+from methods import layer, settings_of, step
 
 WIDEST = 2**8
 
@@ -87,6 +88,9 @@ def dropped(params, inputs, traced):
 
 
 def check_layer(method, params, inputs, backward):
+    if method == "dora":
+        check_dora(params, inputs, backward)
+        return
     of = Traced.of
     x, weight = of(inputs["x"]), of(weight_of(params, inputs))
     kept = dropped(params, inputs, x)
@@ -139,8 +143,94 @@ def check_layer(method, params, inputs, backward):
     g @ weight + dropped(params, inputs, (h @ A).times(s))
 
 
+class DoraRows:
+    """V, whose rows have powers of two for lengths, c = m / n and c - 1."""
+
+    def __init__(self, params, inputs):
+        of = Traced.of
+        weight, A, B = weight_of(params, inputs), inputs["lora_A"], inputs["lora_B"]
+        self.s = exact_scale(params, A.rows)
+        self.weight = of(weight)
+        self.delta = (of(B) @ of(A)).times(self.s)
+        self.weight + self.delta
+        exact = weight + (B @ A).times(self.s)
+        self.V = of(exact)
+        (self.V * self.V).T.sum_rows()
+        self.lengths = []
+        for square in (exact * exact).T.sum_rows().numbers():
+            n = rational_sqrt(square) if square else Fraction(0)
+            if not power_of_two(n):
+                raise NotExact("a row of V has a length that is no power of two")
+            self.lengths.append(n)
+        self.m = inputs["lora_magnitude_vector"].numbers()
+        self.c = [m / n for m, n in zip(self.m, self.lengths)]
+        row = lambda values: of(Matrix.of(1, len(values), values))
+        self.times_c, self.less_one = row(self.c), row([c - 1 for c in self.c])
+        self.times_c + row([Fraction(1)] * len(self.c))
+        self.inverse = row([1 / n for n in self.lengths])
+        self.merged = (self.V.T * self.times_c).T
+
+    def by_rows(self, factors):
+        return (self.V.T * Traced.of(Matrix.of(1, len(factors), factors))).T
+
+
+def check_dora(params, inputs, backward):
+    of = Traced.of
+    try:
+        rows = DoraRows(params, inputs)
+    except Irrational:
+        raise NotExact("a row of V has an irrational length") from None
+    x, A, B = of(inputs["x"]), of(inputs["lora_A"]), of(inputs["lora_B"])
+    masked = "dropout_mask" in inputs
+    kept = dropped(params, inputs, x)
+    frozen, u = kept @ rows.weight.T, kept @ A.T
+    low_rank = (u @ B.T).times(rows.s)
+    base = x @ rows.weight.T
+    if "bias" in inputs:
+        base = base + of(inputs["bias"].repeated(inputs["x"].rows))
+    base + frozen * rows.less_one + low_rank * rows.times_c
+    (frozen + low_rank) * rows.times_c + base
+    kept @ rows.merged.T + base
+    if masked:
+        (x + kept) @ rows.weight.T + (kept @ rows.V.T) * rows.times_c
+    if not backward:
+        return
+    g = of(inputs["grad_y"])
+    gc = g * rows.times_c
+    h = gc @ B
+    (h.T @ kept).times(rows.s)
+    (gc.T @ u).times(rows.s)
+    outer = g.T @ kept
+    scaled = (outer.T * rows.times_c).T
+    (B.T @ scaled).times(rows.s)
+    (scaled @ A.T).times(rows.s)
+    ((outer @ A.T).T * rows.times_c).times(rows.s)
+    (g * (frozen + low_rank)).sum_rows() * rows.inverse
+    (outer * rows.V).T.sum_rows() * rows.inverse
+    g @ rows.weight + dropped(params, inputs, (g * rows.less_one) @ rows.weight + (h @ A).times(rows.s))
+    g @ rows.weight + dropped(params, inputs, gc @ rows.V)
+    if masked:
+        g @ rows.weight + dropped(params, inputs, g @ rows.weight + gc @ rows.V)
+    if not params.get("detach_norm", True):
+        exact = drop(params, inputs, inputs["x"]) @ (weight_of(params, inputs) + (inputs["lora_B"] @ inputs["lora_A"]).times(rows.s)).T
+        tops = (inputs["grad_y"] * exact).sum_rows().numbers()
+        factors = [-c * top / n**2 for c, top, n in zip(rows.c, tops, rows.lengths)]
+        M = rows.by_rows(factors)
+        (h.T @ kept).times(rows.s) + (B.T @ M).times(rows.s)
+        (gc.T @ u).times(rows.s) + (M @ A.T).times(rows.s)
+        (B.T @ (scaled + M)).times(rows.s)
+        ((scaled + M) @ A.T).times(rows.s)
+
+
 def check_merge(method, params, inputs):
     of = Traced.of
+    if method == "dora":
+        try:
+            rows = DoraRows(params, inputs)
+        except Irrational:
+            raise NotExact("a row of V has an irrational length") from None
+        rows.merged + rows.weight + rows.weight
+        return
     weight = of(weight_of(params, inputs))
     if method == "vera":
         d, b = of(inputs["vera_lambda_d"]), of(inputs["vera_lambda_b"])

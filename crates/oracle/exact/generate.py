@@ -49,7 +49,7 @@ def case_of(spec) -> str:
 def shape_of(name, shape):
     """A vector's shape is [n]; the arithmetic has it as a row."""
     name = name.rpartition(".")[0] if name.rpartition(".")[2].isdigit() else name
-    return shape[1:] if "vera_lambda" in name else shape
+    return shape[1:] if "vera_lambda" in name or "magnitude" in name else shape
 
 
 def tensors_of(spec):

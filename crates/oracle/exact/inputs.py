@@ -9,13 +9,15 @@ import struct
 from fractions import Fraction
 from math import isfinite, prod
 
+import dora_inputs
 from container import Tensor
 from exact import Matrix, f64
 from exactness import NotExact, check_layer, check_merge, check_step, check_trajectory
-from methods import TRAINED, merged, outputs
+from layer import TRAINED
+from methods import merged, outputs
 
 LEVELS = (4, 3, 2, 1, 0, -1)  # largest integer; 0 and below: ever more zeros
-VECTORS = ("bias", "vera_lambda_d", "vera_lambda_b")
+VECTORS = ("bias", "vera_lambda_d", "vera_lambda_b", "lora_magnitude_vector")
 BY_DESIGN = {"NoTokens", "AlphaZero", "AllDropped", "InitialState", "ZeroA", "ZeroParameter", "ZeroGradient"}
 
 
@@ -55,9 +57,10 @@ def shapes(spec) -> dict:
     known = {
         "x": (t, n), "weight": (n, m) if fan else (m, n), "bias": (1, m), "grad_y": (t, m), "dropout_mask": (t, n),
         "lora_A": (r, n), "lora_B": (m, r), "vera_A": (r, columns), "vera_B": (rows, r),
-        "vera_lambda_d": (1, r), "vera_lambda_b": (1, m),
+        "vera_lambda_d": (1, r), "vera_lambda_b": (1, m), "lora_magnitude_vector": (1, m),
     }  # fmt: skip
     own = ["vera_A", "vera_B", "vera_lambda_d", "vera_lambda_b"] if spec.method == "vera" else ["lora_A", "lora_B"]
+    own += ["lora_magnitude_vector"] if spec.method == "dora" else []
     if spec.op in ("forward", "backward"):
         names = ["x", "weight", *own]
         names += ["grad_y"] if spec.op == "backward" else []
@@ -103,6 +106,8 @@ def values_of(spec, name, shape, level):
             for i in range(rows)
             for j in range(cols)
         ]
+    if name == "lora_magnitude_vector" and spec.op != "step":
+        return dora_inputs.magnitudes(spec, drawn, level)
     if name in tweaks.get("subnormal", []):
         values = [(1 + (w >> 1) % 255) * 2.0**-24 * (-1 if w & 1 else 1) for w in drawn]
     elif "sizes" in tweaks and name.startswith("grad_"):
@@ -155,6 +160,13 @@ def has_idle_output(spec, inputs):
     return any(numbers and not any(numbers) for numbers in out.values())
 
 
+def whole_weight(spec, wanted):
+    """The weight that this case, or its twin with W = 0, has."""
+    if "weight" not in wanted:
+        return []
+    return [on_grid(w) * 2.0 ** spec.tweaks.get("shift", {}).get("weight", 0) for w in words(spec.seed, "weight", prod(wanted["weight"]))]
+
+
 def draw(spec):
     """{name: (shape, values)}; an exact case takes the largest integers that keep it exact.
 
@@ -164,10 +176,18 @@ def draw(spec):
 
     def at(level):
         drawn = {name: (shape, values_of(spec, name, shape, level)) for name, shape in wanted.items()}
+        if spec.method == "dora" and spec.tweaks.get("lengths"):
+            drawn = dora_inputs.with_lengths(spec, drawn, words(spec.seed, "lengths", 64 * spec.outer), level)
+        if spec.tweaks.get("zero_row"):
+            drawn = dora_inputs.with_zero_row(spec, drawn)
         return with_round_trip(spec, drawn) if spec.tweaks.get("round_trip") else drawn
 
     if spec.kind != "exact":
-        return at(3 if spec.tweaks.get("integers") else None)
+        made = at(3 if spec.tweaks.get("integers") else None)
+        while spec.method == "dora" and dora_inputs.is_ill_conditioned(spec, made, whole_weight(spec, wanted)):
+            spec.seed = (spec.seed + 1) % 2**32
+            made = at(3 if spec.tweaks.get("integers") else None)
+        return made
     first = spec.seed
     for level in LEVELS:
         for attempt in range(16):

@@ -1,4 +1,4 @@
-"""The five methods from their papers, in exact numbers: expected values and gauges.
+"""The methods from their papers, in exact numbers: expected values and gauges.
 
 x [tokens, in], W [out, in], A [r, in], B [out, r], g = grad_y [tokens, out]; rows are tokens.
 A gauge is the same sum with every term made positive: rounding errors are proportional to it.
@@ -7,65 +7,27 @@ A gauge is the same sum with every term made positive: rounding errors are propo
 from fractions import Fraction
 from math import nan
 
-from exact import Matrix, Scalar, f64, grid8, inverse, real, sqrt_of_integer
-
-TRAINED = {
-    "lora": ("lora_A", "lora_B"),
-    "lora-fa": ("lora_B",),
-    "vera": ("vera_lambda_d", "vera_lambda_b"),
-    "delta-lora": ("lora_A", "lora_B"),
-    "lora-plus": ("lora_A", "lora_B"),
-}
-DEFAULT_SGD = {"lr": 1e-3, "weight_decay": 0}
-DEFAULT_ADAMW = {"variant": "torch", "lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0}
-
-
-class Refused(Exception):
-    """The contract says exit 2."""
-
-
-def scale(params, rank) -> Scalar:
-    """s = alpha / r, or alpha / sqrt(r)"""
-    alpha = Fraction(params.get("alpha", 8))
-    if params.get("scaling", "alpha_over_r") == "alpha_over_r":
-        return Scalar(alpha / rank)
-    root = sqrt_of_integer(rank)
-    return Scalar(alpha * root.q / rank, root.root)
-
-
-def size(s: Scalar) -> Scalar:
-    return Scalar(abs(s.q), s.root)
-
-
-def weight_of(params, inputs) -> Matrix:
-    """W as [out, in]"""
-    return inputs["weight"].T if params.get("fan_in_fan_out", False) else inputs["weight"]
-
-
-def drop(params, inputs, matrix, select=True) -> Matrix:
-    """matrix * mask / (1 - p). A dropped entry is 0, also where it was inf or nan (`select`); IEEE would say nan."""
-    p = Fraction(params.get("dropout_p", 0))
-    if p == 0:
-        return matrix
-    mask = inputs["dropout_mask"]
-    kept = mask.parts[1][0]
-    parts = {}
-    for root, (v, q) in matrix.parts.items():
-        parts[root] = ([(a if k else 0) if select else a * k for a, k in zip(v, kept)], q / (1 - p))
-    return Matrix(matrix.rows, matrix.cols, parts)
-
-
-def vera_parts(inputs, features):
-    """A[:, :in], B[:out, :], and the two trained vectors as rows."""
-    d, b = inputs["vera_lambda_d"], inputs["vera_lambda_b"]
-    return inputs["vera_A"].part(d.cols, features), inputs["vera_B"].part(b.cols, d.cols), d, b
-
+import dora
+from exact import Matrix, Scalar, f64, grid8, inverse, real
+from layer import (
+    DEFAULT_ADAMW,
+    DEFAULT_SGD,
+    TRAINED,
+    Refused,
+    drop,
+    scale,
+    size,
+    vera_parts,
+    weight_of,
+)
 
 # --- forward and backward -------------------------------------------------------------------------------------------
 
 
 def layer(method, params, inputs, backward=False):
     """y = x W^T + bias + s (x~ A^T) B^T, and its gradients under the cotangent g. LoRA, eq. 3; VeRA without s."""
+    if method == "dora":
+        return dora.layer(params, inputs, backward)
     x, weight = inputs["x"], weight_of(params, inputs)
     dropped = drop(params, inputs, x)
     positive = abs(drop(params, inputs, x, select=False))
@@ -163,6 +125,8 @@ def smallest_pivot_ratio(gram):
 
 def merged(method, params, inputs, sign):
     """W + dW or W - dW, with dW = s B A; for VeRA b * (B (d * A))."""
+    if method == "dora":
+        return dora.merged(params, inputs)
     weight = weight_of(params, inputs)
     if method == "vera":
         A, B, d, b = vera_parts(inputs, weight.cols)
@@ -351,10 +315,10 @@ def trajectory(method, params, inputs):
         gradients = {f"grad_{name}": values[f"grad_{name}"] for name in TRAINED[method]}
         for name, matrix in {"y": values["y"], **gradients}.items():
             out[f"{name}.{t}"], shapes[f"{name}.{t}"] = matrix.numbers(), (matrix.rows, matrix.cols)
-        for term in ("y.base", "y.low_rank", *(f"{name}.all" for name in gradients)):
+        for term in (term for term in gauges if term.split(".")[0] in ("y", *gradients)):
             name, last = term.split(".")
             gauge[f"{name}.{t}.{last}"] = gauges[term].numbers()
-        judged = {name: gauges[f"grad_{name}.all"] for name in TRAINED[method]}
+        judged = {name: total(gauges, f"grad_{name}") for name in TRAINED[method]}
         after, after_gauges, after_shapes = step(method, params, here | gradients, t + 1, judged)
         for name, numbers in after.items():
             out[f"{name}.{t}"], gauge[f"{name}.{t}.all"] = numbers, after_gauges[f"{name}.all"]
@@ -362,6 +326,12 @@ def trajectory(method, params, inputs):
             rows, cols = after_shapes[name]
             state[name] = Matrix.of(rows, cols, [grid8(f64(e)) for e in numbers])
     return out, gauge, shapes
+
+
+def total(gauges, name):
+    """The sum of an output's gauges."""
+    parts = [matrix for term, matrix in gauges.items() if term.split(".")[0] == name]
+    return parts[0] if len(parts) == 1 else dora.added(parts)
 
 
 def outputs(method, op, params, inputs):

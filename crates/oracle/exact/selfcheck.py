@@ -5,6 +5,7 @@ dual        gradients of small backward cases: the layer's definition on dual ra
 decimal     every update and projection: 80 decimal digits, Cholesky; same f64
 exact       outputs of exact cases: the floats of f64, same bits
 gauge       the same outputs from the absolute values of the inputs (not the projection's)
+difference  DoRA, in decimals: small backward cases by central differences; reached: where NaN and infinities go
 refused     reject cases break a rule of the contract, and no other case does
 """
 
@@ -13,13 +14,14 @@ from decimal import Decimal, getcontext
 from fractions import Fraction
 from math import isfinite, isnan, prod, sqrt
 
+import selfcheck_dora
 from container import FORMATS
 from exact import Interval, Matrix, Scalar, f64, nearest, upwards
 
 DIGITS, ALL_DIGITS = 80, 1200  # a multiple of 2^-1074 has up to 752 digits, and subnormal results can be ties
 getcontext().prec = DIGITS
 getcontext().Emin, getcontext().Emax = -99999, 99999
-TRAINED = {"vera": ("vera_lambda_d", "vera_lambda_b"), "lora-fa": ("lora_B",)}
+TRAINED = {"vera": ("vera_lambda_d", "vera_lambda_b"), "lora-fa": ("lora_B",), "dora": ("lora_A", "lora_B", "lora_magnitude_vector")}
 
 
 class Disagreement(Exception):
@@ -60,6 +62,8 @@ def check(spec, tensors):
         return done
     given = {n.removeprefix("in."): rows(v, tensors[n].shape) for n, v in data.items() if n.startswith("in.")}
     finite = all(isfinite(v) for n, values in data.items() if n.startswith("in.") for v in values)
+    if spec.method == "dora" and spec.op in ("forward", "backward", "merge"):
+        return done | selfcheck_dora.check(spec, given, data, require)
     if spec.op in ("forward", "backward", "merge", "unmerge"):
         values = in_floats(spec, given)
         for name, got in values.items():
@@ -86,13 +90,17 @@ def check(spec, tensors):
             here = dict(state)
             if t is not None:
                 here |= {"x": given[f"x.{t}"], "grad_y": given[f"grad_y.{t}"]}
-                for name, got in in_floats(spec, here, "backward").items():
+                dora = spec.method == "dora"
+                for name, got in ({} if dora else in_floats(spec, here, "backward")).items():
                     if name != "grad_x":
                         compare_floats(spec, name, got, data, 1e-12, tail)
                 here |= {
                     f"grad_{p}": gradient_in_decimals(spec, here, p)
                     for p in TRAINED.get(spec.method, ("lora_A", "lora_B"))
                 }
+                if dora:
+                    y = selfcheck_dora.values(spec, here, "forward")["y"]
+                    require(spec, [float(v) for v in y] == data[f"out.y.{t}"], f"decimals: y.{t}")
                 if spec.params.get("variant") != "projected":
                     check_carried_gauges(spec, here, data, t)
             for name, got in in_decimals(spec, here, t).items():
@@ -289,12 +297,14 @@ def check_carried_gauges(spec, here, data, t):
         lr, decay = optimizer.get("lr", 1e-3), optimizer.get("weight_decay", 0)
         lr *= optimizer.get("lr_ratio", 16) if spec.method == "lora-plus" and name == "lora_B" else 1
         p, g = ([v for row in here[k] for v in row] for k in (name, f"grad_{name}"))
+        prefix = f"gauge.grad_{name}.{t}."
+        sizes = [sum(terms) for terms in zip(*(numbers for k, numbers in data.items() if k.startswith(prefix)))]
         old = [
             [v for row in here[k] for v in row] if k in here else [0.0] * len(p)
             for k in (f"exp_avg.{name}", f"exp_avg_sq.{name}")
         ]
         wanted = {name: [], f"exp_avg.{name}": [], f"exp_avg_sq.{name}": []}
-        for w, e, size, m, v in zip(p, map(float, g), data[f"gauge.grad_{name}.{t}.all"], *old):
+        for w, e, size, m, v in zip(p, map(float, g), sizes, *old):
             if optimizer["name"] == "sgd":
                 wanted[name].append(abs(w) * (1 + lr * decay) + lr * size)
                 continue
@@ -382,6 +392,10 @@ def decimals(matrix):
 
 def gradient_in_decimals(spec, given, name):
     """The trained tensors' gradients again, 80 digits: rounding to f64 must not come in between."""
+    if spec.method == "dora":
+        numbers = selfcheck_dora.values(spec, given, "backward")[f"grad_{name}"]
+        width = len(given[name][0])
+        return [numbers[i : i + width] for i in range(0, len(numbers), width)]
     exact = {
         k: decimals(v)
         for k, v in given.items()
@@ -518,6 +532,9 @@ def broken_rule(spec, shapes, data):
         "unmerge": ["weight"],
     }
     own = ["vera_A", "vera_B", "vera_lambda_d", "vera_lambda_b"] if spec.method == "vera" else ["lora_A", "lora_B"]
+    own += ["lora_magnitude_vector"] if spec.method == "dora" else []
+    if spec.method == "dora" and spec.op == "unmerge":
+        return "a merged weight has lost the lengths"
     trained = TRAINED.get(spec.method, ("lora_A", "lora_B"))
     names = needed[spec.op] + own if spec.op in needed else []
     if spec.op == "step":
@@ -528,7 +545,7 @@ def broken_rule(spec, shapes, data):
     if missing:
         return f"no {missing[0]}"
     fits = {"x": (t, n), "grad_y": (t, m), "dropout_mask": (t, n), "weight": (n, m) if spec.params.get("fan_in_fan_out") else (m, n),
-            "bias": (m,), "lora_A": (r, n), "lora_B": (m, r), "vera_lambda_d": (r,), "vera_lambda_b": (m,)}  # fmt: skip
+            "bias": (m,), "lora_A": (r, n), "lora_B": (m, r), "vera_lambda_d": (r,), "vera_lambda_b": (m,), "lora_magnitude_vector": (m,)}  # fmt: skip
     for name, shape in shapes.items():
         parts_ = [q for q in name.split(".") if not q.isdigit() and q not in ("exp_avg", "exp_avg_sq")]
         base = parts_[0] if parts_[0] == "grad_y" else parts_[0].removeprefix("grad_")
@@ -536,6 +553,11 @@ def broken_rule(spec, shapes, data):
             return f"{name} {shape}"
         if base == "vera_A" and (shape[0] < r or shape[1] < n) or base == "vera_B" and (shape[0] < m or shape[1] < r):
             return f"{name} {shape}"
+    if spec.method == "dora" and spec.op != "step":
+        given = {k.removeprefix("in."): rows(v, shapes[k.removeprefix("in.")]) for k, v in data.items() if k.startswith("in.")}
+        here = {k: v for k, v in given.items() if k in ("weight", "lora_A", "lora_B", "lora_magnitude_vector")}
+        if selfcheck_dora.has_zero_row(spec, here):
+            return "a row of V is 0"
     if spec.params.get("variant") == "projected" and spec.op in ("backward", "step"):
         if r > n or spec.params.get("alpha", 8) == 0:
             return "r > in or s = 0"

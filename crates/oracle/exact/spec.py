@@ -2,13 +2,14 @@
 
 import hashlib
 
-METHODS = ("lora", "lora-fa", "vera", "delta-lora", "lora-plus")
+METHODS = ("lora", "lora-fa", "vera", "delta-lora", "lora-plus", "dora")
 PAPER = {
     "lora": "2106.09685 eq. 3",
     "lora-fa": "2308.03303",
     "vera": "2310.11454",
     "delta-lora": "2309.02411 algorithm 1",
     "lora-plus": "2402.12354",
+    "dora": "2402.09353 eq. 5",
 }
 
 FLAGS = {
@@ -64,6 +65,12 @@ FLAGS = {
     "AfterStart": "Delta-LoRA: t > start_step + 1",
     "Lambda": "Delta-LoRA: lambda is not 2",
     "NoScaleInMove": "Delta-LoRA: include_scale = false, W moves by lambda (B+ A+ - B A)",
+    "NormNotDetached": "DoRA: detach_norm = false, gradients go through the lengths of V's rows too",
+    "RationalNorm": "DoRA: each row of V has a rational length that is no power of two",
+    "SmallNorm": "DoRA: rows of V with lengths near 2^-18: an epsilon added to them shows",
+    "NearZeroNorm": "DoRA: W nearly cancels s B A, so a row of V is short beside what it is the sum of",
+    "MagnitudeNegative": "DoRA: some entries of m are negative: the row points the other way",
+    "MagnitudeZero": "DoRA: some entries of m are 0",
     "Trajectory": "several updates, each judged from the case's own state, rounded to 8 bits",
     "Statistics": "random numbers, judged by their range and moments",
     "DropoutTooLarge": "must be refused: dropout_p >= 1",
@@ -72,6 +79,8 @@ FLAGS = {
     "RankAboveIn": "must be refused: A A^T is singular when r > in",
     "ZeroScale": "must be refused: the projection divides by s^2 = 0",
     "RankDeficient": "must be refused: the rows of A are linearly dependent",
+    "ZeroNorm": "must be refused: a row of W + s B A is 0, and DoRA divides by its length",
+    "NormLost": "must be refused: a merged weight does not say what the lengths of V's rows were",
     "ShapeMismatch": "must be refused: two tensors do not fit",
     "MissingTensor": "must be refused: an input is not there",
 }

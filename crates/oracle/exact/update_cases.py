@@ -3,7 +3,7 @@
 from math import inf, nan
 
 from layer_cases import FAN, RSLORA
-from methods import TRAINED
+from layer import TRAINED
 from spec import Spec
 
 
@@ -71,6 +71,7 @@ EXACT = {
     "vera": {},
     "delta-lora": {"alpha": 4, "lambda": 2},
     "lora-plus": {"alpha": 4},
+    "dora": {"alpha": 4},
 }
 
 
@@ -96,6 +97,8 @@ def updates(method):
     for name, optimizer, start, flags, tweaks, twin in STEPS:
         flags = flags + (["Lambda"] if delta else [])
         yield from one(method, name, "bounded", SHAPE, params, optimizer, start, flags, tweaks, twin=twin)
+        if method == "dora":
+            continue
         yield from one(
             method, f"{name}-b", "bounded", SMALL, params, optimizer, start, flags, tweaks, ratio=16, twin=False
         )
@@ -179,7 +182,7 @@ def projections():
 
 def specials(method):
     """NaN and infinity in a parameter and in a gradient; moves in the subnormal range."""
-    last = TRAINED[method][-1]
+    last = "lora_B" if method == "dora" else TRAINED[method][-1]  # m must be finite
     at = (0, 1) if method == "vera" else (2, 1)
     for name, value in (("nan", nan), ("inf", inf)):
         for key, target in (("p", last), ("g", f"grad_{last}")):
@@ -210,6 +213,15 @@ def specials(method):
         )
 
 
+OF_TRAJECTORIES = {
+    "sgd": sgd(lr=0.05),
+    "sgd-decay": sgd(lr=0.02, weight_decay=0.1),
+    "adamw": torch(lr=0.02, betas=[0.9, 0.99], eps=1e-4),
+    "adamw-decay": torch(lr=0.02, weight_decay=0.1),
+    "hf": hf(lr=0.02, eps=1e-4, weight_decay=0.1),
+}
+
+
 def trajectories(method):
     """Every case of `trajectory`."""
     vera, delta = method == "vera", method == "delta-lora"
@@ -234,13 +246,7 @@ def trajectories(method):
         return Spec(method, "trajectory", name, kind, shape, params | {"optimizer": optimizer}, flags, **tweaks)
 
     alpha = {} if vera else {"alpha": 3}
-    for name, optimizer in (
-        ("sgd", sgd(lr=0.05)),
-        ("sgd-decay", sgd(lr=0.02, weight_decay=0.1)),
-        ("adamw", torch(lr=0.02, betas=[0.9, 0.99], eps=1e-4)),
-        ("adamw-decay", torch(lr=0.02, weight_decay=0.1)),
-        ("hf", hf(lr=0.02, eps=1e-4, weight_decay=0.1)),
-    ):
+    for name, optimizer in OF_TRAJECTORIES.items():
         for suffix, params, flags, tweaks in variants + (once if name == "sgd" else []):
             params = alpha | {"steps": 4} | params
             yield run(f"{name}{suffix}-bounded", "bounded", (4, 6, 5, 2), params, optimizer, 4, flags, tweaks)

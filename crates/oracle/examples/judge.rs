@@ -1,6 +1,6 @@
 //! An implementation in Rust, judged: LoRA's forward and backward with a mistake, and without it.
 //!
-//!     cargo run -p oracle --example judge
+//!     cargo run -p lowrank-oracle --example judge
 
 use std::path::Path;
 

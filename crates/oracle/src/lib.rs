@@ -1,4 +1,4 @@
-//! What an implementation of LoRA, LoRA-FA, VeRA, Delta-LoRA or LoRA+ is judged against: expected values for any inputs,
+//! What an implementation of LoRA, LoRA-FA, VeRA, Delta-LoRA, LoRA+ or DoRA is judged against: expected values for any inputs,
 //! an error bound that is derived and not guessed, and a verdict that says what is wrong.
 //!
 //! | room | what |
@@ -9,6 +9,7 @@
 //! | `judge/` | the verdict on a submission |
 //! | `diagnosis/` | the mistakes that explain what is wrong with it |
 //! | `mutants/` | the catalogue of mistakes |
+//! | `follow/` | a training run of one's own, step by step |
 //! | `selftest/` | the oracle on itself, with every mutant |
 //!
 //! `tensors.rs` is the file format, `digest.rs` what makes two cases equal, `emit.rs` computes one. No method is computed
@@ -41,6 +42,7 @@ mod diagnosis;
 mod digest;
 mod emit;
 mod error;
+mod follow;
 mod judge;
 mod mutants;
 pub mod ops;
@@ -56,6 +58,7 @@ pub use diagnosis::{Diagnosis, Explanation, Left};
 pub use digest::digest;
 pub use emit::{emit, emit_file, outputs};
 pub use error::{Error, Result};
+pub use follow::{Followed, FollowedStep, Parting, Run, StepId, follow, part};
 pub use judge::{
     Finding, Options, Report, Tally, Truth, Verdict, Worst, check, check_all, json, junit,
 };

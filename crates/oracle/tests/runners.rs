@@ -45,6 +45,12 @@ fn runners() -> Vec<(&'static str, Command)> {
             None => println!("SKIPPED: {runner} needs python3 with NumPy, or node"),
         }
     }
+    // Cargo builds the examples of a package before it runs the tests.
+    let tests = std::env::current_exe().unwrap();
+    let built = tests.ancestors().nth(2).unwrap().join("examples/runner");
+    let mut command = Command::new(built.with_extension(std::env::consts::EXE_EXTENSION));
+    command.current_dir(vectors().join("../.."));
+    found.push(("runner.rs", command));
     found
 }
 
@@ -131,13 +137,14 @@ fn same_verdicts(
         assert_eq!(text.lines().last(), Some(total.as_str()), "{name}, {what}: {errors}");
         let stricter: Vec<_> = said.difference(&failed).collect();
         assert!(stricter.is_empty(), "{name}, {what}: fails alone {stricter:?}");
-        // A merged weight, an update and a projection have one gauge for parts that the checker looks at one by one: there
-        // the simple rule is looser. Never where a pass is judged, nor where numbers must be equal.
+        // A merged weight, an update and a projection have one gauge for parts that the checker looks at one by one, and
+        // of a length in DoRA the simple rule says that it is off by half at most: there it is looser. Never where another
+        // pass is judged, nor where numbers must be equal.
         let looser: Vec<&String> = failed.difference(&said).collect();
         let may = |id: &&&String| {
             let op = id.split('/').nth(1).unwrap_or_default();
             let passes = op == "forward" || op == "backward" && !id.contains("/projected-");
-            !passes && !id.contains("-exact")
+            (!passes || id.starts_with("dora/")) && !id.contains("-exact")
         };
         let rest: Vec<_> = looser.iter().filter(|id| !may(id)).collect();
         assert!(rest.is_empty(), "{name}, {what}: passes alone {rest:?}");
@@ -196,6 +203,17 @@ fn wrong_submissions_fail_alike() {
         println!("{what}: {judged} judged, {failed} fail");
         assert!(failed > 2000, "{what}: {failed} of {judged}");
     }
+}
+
+/// By a program that shares no code with this crate.
+#[test]
+fn judge_json_follows_from_bounds_json() {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("exact/judge.py");
+    let Ok(output) = Command::new("python3").arg(program).arg("--check").output() else {
+        println!("SKIPPED: judge.json is made by python3, which is not here");
+        return;
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

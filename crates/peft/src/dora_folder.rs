@@ -11,6 +11,7 @@ use crate::config::{Kind, fill_targets};
 use crate::error::{at, refused, wrong};
 use crate::folder::{PREFIX, pair_up, read_config, read_tensors, stage_files, write_at_once};
 use crate::lora_folder::{check, factors, fitted, keyed, parse_key};
+use crate::start::Start;
 use crate::tensors::{Tensors, check_finite};
 use crate::{Extras, LoraConfig, Result, extras};
 
@@ -90,7 +91,16 @@ impl<T: Real> DoraFolder<T> {
 /// As [`read()`](crate::read()), or a module has no m, or one of another length; or the folder is LoRA's, without
 /// `use_dora`.
 pub fn read_dora<T: Real>(folder: &Path) -> Result<DoraFolder<T>> {
-    let config = read_config(folder, |text| LoraConfig::parse_as(Kind::Dora, text))?;
+    let config = read_config(folder, |text| {
+        let (config, start) = LoraConfig::parse_as(Kind::Dora, text)?;
+        match start {
+            Start::Beside => Ok(config),
+            _ => Err(wrong(format!(
+                "use_dora and init_lora_weights {:?}: merge this adapter with PEFT",
+                start.name()
+            ))),
+        }
+    })?;
     let (modules, extras) = read_tensors(folder, |file| modules(file, &config))?;
     Ok(DoraFolder { config, modules, extras })
 }

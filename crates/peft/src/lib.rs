@@ -11,6 +11,7 @@
 //! - `lora_config.rs`, `vera_config.rs`: the fields of `adapter_config.json`.
 //! - `lora_pattern.rs`: which rank, α and scale a module has.
 //! - `note.rs`: which of our methods made a LoRA folder.
+//! - `start.rs`: [`read_on`] of PiSSA and OLoRA, which need the model's weights.
 //! - `extras.rs`: what a folder holds beside adapters of linear layers.
 //! - `config.rs`, `folder.rs`, `keys.rs`, `tensors.rs`: what all kinds share: fields, files, names of tensors, tensors. The
 //!   crate `tensor_file` reads and writes the files.
@@ -42,6 +43,7 @@ mod lora_config;
 mod lora_folder;
 mod lora_pattern;
 mod note;
+mod start;
 mod tensors;
 mod vera_config;
 mod vera_folder;
@@ -53,7 +55,7 @@ pub use error::{Cause, Error, Result};
 pub use extras::Extras;
 pub use folder::{FILES, kind, storage_dtype};
 pub use lora_config::{Bias, LoraConfig};
-pub use lora_folder::{LoraFolder, read, write, write_as};
+pub use lora_folder::{LoraFolder, read, read_on, write, write_as};
 pub use lora_pattern::Resolved;
 pub use note::MethodNote;
 pub use tensor_file::StorageDtype;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{Fields, Kind, NOTE, check_dropout, to_text, typed};
 use crate::error::wrong;
 use crate::lora_pattern::Resolver;
+use crate::start::Start;
 use crate::{MethodNote, Resolved, Result};
 
 /// PEFT's `LoraConfig`, as far as it has a meaning here. Names and defaults are PEFT's.
@@ -93,24 +94,39 @@ const WITHOUT_EFFECT: [&str; 7] = [
     "qalora_group_size",
 ];
 
-/// Inits that leave the base weights alone. PiSSA, OLoRA, CorDA, LoftQ and LoRA-GA move a part of W into A and B, and the
-/// folder has only A and B: PEFT 0.21 makes the start again from the W it loads the adapter on, takes it out of W and puts
-/// the folder's A and B in its place. For `pissa_niter_…` and LoftQ that start is drawn at random or hangs on other
-/// libraries; for CorDA and LoRA-GA it hangs on data that the folder has not. MiCA freezes B.
+/// Inits that leave the base weights alone.
 const PLAIN_INITS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
+
+/// Why the adapter with this `init_lora_weights` is not read: its start took a part out of W, and what that was cannot be found
+/// again. MiCA alone leaves W as it is, and freezes B.
+fn check_init(init: &Value) -> Result<()> {
+    let why = match init.as_str() {
+        Some(name) if PLAIN_INITS.contains(&name) => return Ok(()),
+        Some(name) if name.starts_with("pissa_niter_") => "PEFT draws its start at random",
+        Some("corda" | "lora_ga") => "its start hangs on data that the folder has not",
+        Some("loftq") => "W is quantised, and its start is the error of that",
+        _ => "it is unknown here",
+    };
+    Err(wrong(format!(
+        "init_lora_weights is {init}: {why}. Convert the adapter to plain LoRA where it was trained \
+         (path_initial_model_for_weight_conversion of PEFT's save_pretrained), or merge it there"
+    )))
+}
 
 impl LoraConfig {
     /// The configuration in the text of an `adapter_config.json`.
     ///
     /// # Errors
     /// Names the field that is wrong or asks for something these crates do not compute. A field that is not known
-    /// here must be null, false, `"none"` or empty.
+    /// here must be null, false, `"none"` or empty. PiSSA and OLoRA need the model: see [`read_on`](crate::read_on).
     pub fn parse(text: &str) -> Result<Self> {
-        Self::parse_as(Kind::Lora, text)
+        let (config, start) = Self::parse_as(Kind::Lora, text)?;
+        check_beside(start)?;
+        Ok(config)
     }
 
-    /// The same, of this kind.
-    pub(crate) fn parse_as(kind: Kind, text: &str) -> Result<Self> {
+    /// The same of this kind, wherever its adapters started.
+    pub(crate) fn parse_as(kind: Kind, text: &str) -> Result<(Self, Start)> {
         let mut fields = Fields::parse(text, kind)?;
         let default = Self::default();
         let config = Self {
@@ -129,19 +145,15 @@ impl LoraConfig {
             modules_to_save: fields.take("modules_to_save")?.unwrap_or_default(),
             lowrank_method: fields.take(NOTE)?,
         };
-        match fields.take("init_lora_weights")? {
-            None | Some(Value::Bool(_)) => {}
-            Some(Value::String(init)) if PLAIN_INITS.contains(&init.as_str()) => {}
-            Some(init) => {
-                return Err(wrong(format!(
-                    "init_lora_weights is {init}: PEFT changes W too whenever it loads this adapter. Convert it to plain \
-                     LoRA (path_initial_model_for_weight_conversion of save_pretrained), or merge it with PEFT"
-                )));
-            }
-        }
+        let start = match fields.take("init_lora_weights")? {
+            None | Some(Value::Bool(_)) => Start::Beside,
+            Some(Value::String(name)) if name == "pissa" => Start::Pissa,
+            Some(Value::String(name)) if name.to_lowercase() == "olora" => Start::Olora,
+            Some(init) => check_init(&init).map(|()| Start::Beside)?,
+        };
         fields.refuse_the_rest(&WITHOUT_EFFECT)?;
         config.resolver()?;
-        Ok(config)
+        Ok((config, start))
     }
 
     /// The text of an `adapter_config.json` that PEFT 0.21 loads: sorted by field, as PEFT does.
@@ -191,6 +203,20 @@ impl LoraConfig {
         check_dropout("lora_dropout", self.lora_dropout)?;
         self.lowrank_method.as_ref().map_or(Ok(()), MethodNote::check)?;
         Resolver::new(self)
+    }
+}
+
+/// # Errors
+/// The adapters stand beside what their start left of W.
+pub(crate) fn check_beside(start: Start) -> Result<()> {
+    match start {
+        Start::Beside => Ok(()),
+        _ => Err(wrong(format!(
+            "init_lora_weights is {:?}: the adapter's start was taken out of W, so W is needed to read it. `lowrank generate`, \
+             `merge`, and with --model `inspect`, `resize` and `combine` read it; to train it further, merge it and start from the result, or convert it \
+             to plain LoRA (path_initial_model_for_weight_conversion of PEFT's save_pretrained)",
+            start.name()
+        ))),
     }
 }
 

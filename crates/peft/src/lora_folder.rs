@@ -8,12 +8,14 @@ use lora::Lora;
 use ndarray::{Array2, ArrayViewD};
 use tensor_file::{Staging, StorageDtype};
 
-use crate::config::{check_target, fill_targets};
+use crate::config::{Kind, check_target, fill_targets};
 use crate::error::{at, refused, wrong};
 use crate::folder::{
     PREFIX, Pairs, pair_up, read_config, read_tensors, stage_files_as, write_at_once,
 };
+use crate::lora_config::check_beside;
 use crate::lora_pattern::{alpha_for, exactly};
+use crate::start::Start;
 use crate::tensors::{Tensors, check_finite};
 use crate::{Extras, LoraConfig, Result, extras};
 
@@ -128,9 +130,42 @@ fn commonest<N: Copy + PartialEq>(values: impl Iterator<Item = N> + Clone) -> Op
 ///
 /// # Errors
 /// A file is missing or damaged, a tensor has no partner or another shape than the configuration says, a number is
-/// not finite, or the adapter needs something these crates do not compute, which is named.
+/// not finite, or the adapter needs something these crates do not compute, which is named. PiSSA and OLoRA need the model:
+/// see [`read_on`].
 pub fn read<T: Real>(folder: &Path) -> Result<LoraFolder<T>> {
-    let config = read_config(folder, LoraConfig::parse)?;
+    let (read, start) = read_started(folder)?;
+    check_beside(start).map_err(at(folder))?;
+    Ok(read)
+}
+
+/// The same with the model at hand: `weight` gives W \[out, in\] of a module. It is asked for the modules of an adapter whose
+/// start was taken out of W (PiSSA, OLoRA). Such an adapter comes back as the LoRA of twice the rank that it is on W itself.
+///
+/// # Errors
+/// As [`read`]; those of `weight`; or W does not say what the start was.
+pub fn read_on<T: Real, E: From<crate::Error>>(
+    folder: &Path,
+    mut weight: impl FnMut(&str) -> Result<Array2<f64>, E>,
+) -> Result<LoraFolder<T>, E> {
+    let (LoraFolder { config, mut modules, extras }, start) = read_started(folder)?;
+    if start == Start::Beside {
+        return Ok(LoraFolder { config, modules, extras });
+    }
+    for (module, lora) in &mut modules {
+        // What is left of W is in the folder.
+        if extras.base.contains_key(&format!("{module}.weight")) {
+            continue;
+        }
+        let undone = start.undone(lora.clone(), weight(module)?.view());
+        *lora = undone.map_err(|error| at(folder)(refused(module)(error)))?;
+    }
+    let LoraFolder { config, modules, .. } = LoraFolder::new(config, modules)?;
+    Ok(LoraFolder { config, modules, extras })
+}
+
+/// As the folder has it, and what W the adapters stand beside.
+fn read_started<T: Real>(folder: &Path) -> Result<(LoraFolder<T>, Start)> {
+    let (config, start) = read_config(folder, |text| LoraConfig::parse_as(Kind::Lora, text))?;
     let (modules, extras) = read_tensors(folder, |file| {
         // What is not supported is refused before the numbers of the modules are read.
         let (pairs, others) = pair_up(file.names(), parse_key)?;
@@ -140,7 +175,7 @@ pub fn read<T: Real>(folder: &Path) -> Result<LoraFolder<T>> {
         }
         Ok((factors(file, &config, pairs)?, extras))
     })?;
-    Ok(LoraFolder { config, modules, extras })
+    Ok((LoraFolder { config, modules, extras }, start))
 }
 
 /// A, B and the scale of each module.

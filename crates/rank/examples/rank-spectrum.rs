@@ -1,4 +1,4 @@
-//! One matrix, all its ranks: `cargo run -p rank --example rank-spectrum`.
+//! One matrix, all its ranks: `cargo run -p lowrank-rank --example rank-spectrum`.
 //!
 //! A sum of three strong directions and noise. Every notion of rank counts something else.
 

@@ -1,4 +1,4 @@
-//! A checkpoint of a few kB: `cargo run -p vera --example checkpoint`.
+//! A checkpoint of a few kB: `cargo run -p lowrank-vera --example checkpoint`.
 //!
 //! The seven projections of three transformer layers under VeRA (arXiv 2310.11454). The file holds b and d of each and the
 //! key that A and B were drawn from; reading draws them again and gets the same ΔW to the last bit. Then the rank that so

@@ -1,9 +1,11 @@
-//! VeRA on a GPU against the CPU: `cargo run -p vera --features cuda --example vera-gpu`.
+//! VeRA on a GPU against the CPU: `cargo run -p lowrank-vera --features cuda --example vera-gpu`.
 //!
 //! Without a GPU it says what is missing.
 
+use std::rc::Rc;
+
 use cuda::example::{Operands, SHAPE, numbers, of_base, on_cpu, open, row};
-use cuda::{Element, Gpu, Tf32, bf16};
+use cuda::{Element, Gpu, Matrix, Tf32, bf16};
 use ndarray::Array2;
 use vera::{Projections, Vera, gpu};
 
@@ -33,13 +35,13 @@ fn compare<T: Element>(
 ) -> Result<()> {
     let mut made = Operands::<T>::new(gpu, SHAPE)?;
     let adapter = adapter(|x| x)?;
-    let projections = gpu::Projections::new(gpu, adapter.projections())?;
-    let layer = gpu::Vera::new(gpu, &adapter, &projections)?;
-    let (mut saved, mut grads) = (layer.saved(SHAPE[0])?, layer.grads(SHAPE[0])?);
-    let Operands { weight, x, grad_y, y, grad_x } = &mut made;
-    let time = of_base(gpu, weight, x, grad_y, || {
-        layer.forward(weight.view(), x, None, y, &mut saved)?;
-        layer.backward(weight.view(), None, &saved, grad_y, grad_x, &mut grads)
+    let b = Rc::new(Matrix::from_host(gpu, adapter.projections().b())?);
+    let layer = gpu::Vera::new(gpu, made.weight.to_host()?.view(), &adapter, &b)?;
+    let [mut x_h, mut grad_y_h] = made.beside(&layer.matrix)?;
+    let (mut saved, mut grads) = (layer.saved(SHAPE[0])?, layer.grads()?);
+    let time = of_base(gpu, &mut made, |y, grad_x| {
+        layer.forward(&mut x_h, None, y.view_mut(), &mut saved)?;
+        layer.backward(&saved, None, &mut grad_y_h, grad_x.view_mut(), &mut grads)
     })?;
     Ok(row(&made, SHAPE[3], truth, gauge, time)?)
 }

@@ -1,4 +1,4 @@
-//! Teach a frozen layer a change with two vectors: `cargo run -p vera --example vera-quickstart`.
+//! Teach a frozen layer a change with two vectors: `cargo run -p lowrank-vera --example vera-quickstart`.
 //!
 //! VeRA (arXiv 2310.11454): A and B are random and stay; b and d are trained. A change that some b and d make is found. A
 //! change of rank 2 that has nothing to do with A and B is not, for out + r numbers cannot say it. Not here: a real model

@@ -7,7 +7,7 @@
 //! y = x Wᵀ + ((x̃ Aᵀ ⊙ d) Bᵀ) ⊙ b        x̃ = dropout(x)
 //! ```
 //!
-//! Run it: `cargo run -p vera --example vera-quickstart`. Not here: how A and B are drawn (`projections.rs`).
+//! Run it: `cargo run -p lowrank-vera --example vera-quickstart`. Not here: how A and B are drawn (`projections.rs`).
 
 use std::sync::Arc;
 

@@ -1,12 +1,14 @@
 // VeRA's vectors, folded into B, and their gradients. The twins on the CPU are lines of Vera::forward and Vera::backward.
 
 // ANCHOR: fold
-// F = Λ_b B Λ_d: thread i owns element i. B is read once, F is written once, rounded once.
-extern "C" __global__ void vera_fold(const M* lambda_b, const T* b, const M* lambda_d, T* folded, unsigned out,
-                                     unsigned rank) {
+// F = Λ_b B Λ_d: thread i owns element i. B is read once, F is written once, rounded once, where it lies beside W:
+// `folded_row` elements from one row to the next.
+extern "C" __global__ void vera_fold(const M* lambda_b, const T* b, const M* lambda_d, T* folded, size_t folded_row,
+                                     unsigned out, unsigned rank) {
     size_t count = (size_t)out * rank, threads = (size_t)gridDim.x * blockDim.x;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += threads) {
-        put(&folded[i], lambda_b[i / rank] * get(b[i]) * lambda_d[i % rank]);
+        size_t row = i / rank, column = i % rank;
+        put(&folded[row * folded_row + column], lambda_b[row] * get(b[i]) * lambda_d[column]);
     }
 }
 // ANCHOR_END: fold
@@ -25,8 +27,8 @@ __device__ inline M add_across(M sum, unsigned distance) {
 //   along:  a team for each row o adds up P[o, j] B[o, j] d[j] over the columns, into ∂L/∂b[o]
 // A team is as many threads as a row has columns, up to a warp: at r = 16 a warp works on two rows at once.
 // Sums have a fixed order, so that the same input gives the same bits.
-extern "C" __global__ void vera_reduce(const M* p, const M* lambda_b, const T* b, const M* lambda_d, M* grad_b,
-                                       M* partial, unsigned out, unsigned rank) {
+extern "C" __global__ void vera_reduce(const M* p, const M* lambda_b, const T* b, const M* lambda_d,
+                                       M* grad_b, M* partial, unsigned out, unsigned rank) {
     unsigned first = blockIdx.x * ROWS, last = first + ROWS < out ? first + ROWS : out;
     unsigned width = 1;  // of a team: a power of two
     while (width < rank && width < warpSize) {

@@ -4,6 +4,17 @@
 //! y = x Wᵀ + ((x Aᵀ ⊙ d) Bᵀ) ⊙ b. A \[r, in\] and B \[out, r\] are drawn once and never trained; a layer trains
 //! d \[r\] and b \[out\]. There is no α.
 //!
+//! ```text
+//! forward    u = x̃ Aᵀ                          [tokens, r]
+//!            y = x Wᵀ + ((u ⊙ d) Bᵀ) ⊙ b       [tokens, out]
+//! backward   ∂L/∂b = Σ ∂L/∂y ⊙ ((u ⊙ d) Bᵀ)    [out], over the tokens
+//!            g = (∂L/∂y ⊙ b) B                 [tokens, r]
+//!            ∂L/∂d = Σ g ⊙ u                   [r], over the tokens
+//!            ∂L/∂x = ∂L/∂y W + ((g ⊙ d) A) ⊙ mask/(1 − p)
+//! step       b and d follow their gradients; A, B and W stay
+//! merge      ΔW = Λ_b B Λ_d A                  [out, in]
+//! ```
+//!
 //! - `cpu.rs`: forward, backward, step, delta_weight. Read this first.
 //! - `projections.rs`: A and B, and who shares them.
 //! - `peft.rs`: PEFT's A and B, bit for bit, from a seed.
@@ -26,6 +37,8 @@
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod gpu;
+#[cfg(feature = "cuda")]
+mod kernels;
 mod peft;
 mod projections;
 

@@ -18,6 +18,7 @@ pub struct Projections<T> {
 
 /// The law A and B are drawn from. fan_in is in for A and r for B: of the shared matrices, not of a layer's part.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Init {
     /// U(−√(6/fan_in), √(6/fan_in)), of variance 2/fan_in. PEFT's, whose very numbers [`Projections::peft`] draws.
     #[default]

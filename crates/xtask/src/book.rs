@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
 
-use crate::process::{cargo, run, succeeds};
+use crate::process::{cargo, check, run, run_lines, succeeds};
 use crate::unchanged::Inputs;
 use crate::workspace::{entries, examples, program, read, relative, root, sources};
 use crate::{fences, live, model, openblas, selftest};
@@ -55,21 +55,27 @@ fn last_change() -> Result<SystemTime> {
 }
 
 /// `cargo xtask regen [--check]`.
-pub fn regen(check: bool) -> Result<()> {
+pub fn regen(only_check: bool) -> Result<()> {
     openblas::ensure()?;
     if let Err(error) = model::ensure() {
         eprintln!("SmolLM2 is not at hand, so its figures cannot be made: {error:#}");
     }
     let mut regen = cargo();
     regen.args(["run", "--quiet", "--bin", "regen"]);
-    if check {
+    if only_check {
         regen.args(["--", "--check"]);
     }
     regen.envs(model::at_hand().map(|path| (model::VARIABLE, path)));
     regen.envs(selftest::at_hand()?.map(|path| (selftest::VARIABLE, path)));
     // It runs as many trainings at once as there are cores.
     regen.env("OPENBLAS_NUM_THREADS", "1");
-    run(&mut regen, "`cargo xtask regen` rewrites what is stale")
+    let mut stale = Vec::new();
+    let status = run_lines(&mut regen, |line| {
+        println!("{line}");
+        stale.extend(line.strip_prefix("STALE ").map(str::to_owned));
+    })?;
+    let hint = format!("`cargo xtask regen` rewrites what is stale: {}", stale.join("; "));
+    check(&regen, status, &hint)
 }
 
 /// What the book depends on: the programs that make its numbers and pages, its text, and what they read.

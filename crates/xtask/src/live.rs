@@ -1,4 +1,4 @@
-//! The book's experiments: built as WebAssembly for the pages to load, and driven in a browser.
+//! The book's experiments: built as WebAssembly for the pages to load, and driven in a browser. And every page, looked at there.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -88,8 +88,8 @@ pub fn inputs() -> Result<Inputs> {
     Ok(inputs)
 }
 
-/// Lints the page's modules, and compares what the pages give in a browser with what the crates give natively. Says why if
-/// it cannot.
+/// Lints the page's modules, looks at every page in a browser, and compares what the experiments give there with what the crates
+/// give natively. Says why if it cannot.
 pub fn check() -> Result<Result<(), String>> {
     let (browser, scripts) = match driver() {
         Ok(found) => found,
@@ -100,6 +100,11 @@ pub fn check() -> Result<Result<(), String>> {
     biome.args(["ci", "page", "browser"]).current_dir(root().join("book/live"));
     run(&mut biome, "biome says above what to mend; `biome check --write` mends most")?;
 
+    let browser = which(browser)?;
+    let mut look = Command::new("node");
+    look.arg(scripts.join("pages.mjs")).arg(html()).arg(target().join("pages")).arg(&browser);
+    run(&mut look, "the lines above say which page; target/pages has a picture of each")?;
+
     let mut answers = cargo();
     answers.args(["build", "--quiet", "--bin", "answers"]);
     run(&mut answers, "mend what is listed above")?;
@@ -107,7 +112,7 @@ pub fn check() -> Result<Result<(), String>> {
     let output = Command::new(program("answers")).output()?;
     std::fs::write(&native, output.stdout)?;
     let mut drive = Command::new("node");
-    drive.arg(scripts.join("drive.mjs")).arg(html()).arg(&native).arg(which(browser)?);
+    drive.arg(scripts.join("drive.mjs")).arg(html()).arg(&native).arg(browser);
     run(&mut drive, "the lines above say which page")?;
     Ok(Ok(()))
 }

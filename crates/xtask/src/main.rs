@@ -3,7 +3,6 @@
 //! `anyhow` is the only dependency: this must be built and running seconds after a clone.
 
 mod book;
-mod cpu;
 mod dependencies;
 mod fences;
 mod gpu;
@@ -13,7 +12,10 @@ mod model;
 mod openblas;
 mod parity;
 mod process;
+mod processor_time;
+mod release;
 mod selftest;
+mod site;
 mod tally;
 mod test;
 mod unchanged;
@@ -37,12 +39,14 @@ Usage: cargo xtask <VERB>
   test [STEP]...      everything CI checks, or only the steps named; --list names them, --all repeats also the
                       expensive ones that nothing has changed since they passed
   book [--open]       build the book into book/book/html; --open shows it and rebuilds on a change
+  site                the book, the crates' documentation and the vectors as static files in target/site
   regen [--check]     rewrite the book's numbers and figures; --check only reports the stale ones
   pretrain [ARGS]     make the embedded tiny model anew from nothing
   parity              run PEFT and transformers live and compare with tests/golden (a venv, minutes)
   gpu-check           a folder that checks and times the GPU path on a machine with a GPU and no Rust
   gpu-report FILE     the rows of such a check as tables, in Markdown
   wheel               build the Python wheel that judges an implementation (a venv, a minute or two)
+  release             the vectors as an archive, wheels for every Linux, and their digests (a venv, minutes)
   ledger [--check]    run other implementations through the oracle, rewrite their table (venvs, minutes)
   doctor              what of the tools and libraries was found here
 
@@ -71,6 +75,10 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "pretrain" => pretrain(rest)?,
         "test" => return test::main(rest),
         "book" => book::main(flag(rest, "--open")?)?,
+        "site" => {
+            no_arguments(rest)?;
+            site::main()?;
+        }
         "regen" => book::regen(flag(rest, "--check")?)?,
         "parity" => {
             no_arguments(rest)?;
@@ -88,6 +96,10 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
         "wheel" => {
             no_arguments(rest)?;
             wheel::main()?;
+        }
+        "release" => {
+            no_arguments(rest)?;
+            release::main()?;
         }
         "doctor" => {
             no_arguments(rest)?;
@@ -107,7 +119,7 @@ fn dispatch(arguments: &[String]) -> Result<ExitCode> {
 fn demo(arguments: &[String]) -> Result<()> {
     openblas::ensure()?;
     let mut command = cargo();
-    command.args(["run", "--release", "--package", "lowrank", "--no-default-features"]);
+    command.args(["run", "--release", "--package", "lowrank-cli", "--no-default-features"]);
     command.args(["--features", "blas", "--", "compare", "--fresh"]).args(arguments);
     if !arguments.iter().any(|argument| argument.starts_with("--seeds")) {
         command.args(["--seeds", "1"]);
@@ -123,7 +135,7 @@ fn demo(arguments: &[String]) -> Result<()> {
 fn pretrain(arguments: &[String]) -> Result<()> {
     openblas::ensure()?;
     let mut command = cargo();
-    command.args(["run", "--release", "--package", "llama", "--features", "blas"]);
+    command.args(["run", "--release", "--package", "lowrank-llama", "--features", "blas"]);
     command.args(["--example", "pretrain", "--"]).args(arguments);
     process::run(
         &mut command,

@@ -49,6 +49,11 @@ pub fn environment() -> Result<String> {
     filled("oracle", &folder_of_python().join("requirements.txt"))
 }
 
+/// Python of `.cache/release`: what builds the wheels of a release and checks them.
+pub fn release_environment() -> Result<String> {
+    filled("release", &folder_of_python().join("requirements-release.txt"))
+}
+
 /// Python of `.cache/ledger/venv`: the implementations of the ledger, the torch of `.cache/venv`, and the wheel.
 pub fn ledger_environment() -> Result<String> {
     let python = filled("ledger/venv", &root().join("tests/ledger/requirements.txt"))?;
@@ -87,24 +92,37 @@ fn build(python: &str, profile: &str) -> Result<PathBuf> {
     if out.exists() {
         std::fs::remove_dir_all(&out).with_context(|| format!("cannot empty {}", out.display()))?;
     }
-    let mut maturin =
-        command(python, ["-m", "maturin", "build", "--locked", "--quiet", "--profile"]);
-    maturin.arg(profile).arg("--out").arg(&out).current_dir(folder_of_python());
-    run(without_cargo(&mut maturin), "its output is above")?;
+    maturin(python, profile, &out, &[])?;
     let found = entries(&out)?;
     found.into_iter().next().with_context(|| format!("maturin left no wheel in {}", out.display()))
+}
+
+/// Builds the wheel of a target into a folder. With zig it runs on every Linux since 2014.
+pub fn release(python: &str, target: &str, zig: bool, out: &Path) -> Result<()> {
+    let linux = ["--zig", "--compatibility", "manylinux2014"];
+    let more = if zig { linux.as_slice() } else { &[] };
+    maturin(python, "release", out, &[&["--target", target], more].concat())
+}
+
+fn maturin(python: &str, profile: &str, out: &Path, more: &[&str]) -> Result<()> {
+    let mut maturin =
+        command(python, ["-m", "maturin", "build", "--locked", "--quiet", "--profile"]);
+    maturin.arg(profile).arg("--out").arg(out).args(more).current_dir(folder_of_python());
+    // Where zig is looked for.
+    maturin.env("CARGO_ZIGBUILD_PYTHON_PATH", python);
+    run(without_cargo(&mut maturin), "its output is above")
 }
 
 /// What the wheel and its tests depend on.
 pub fn inputs() -> Result<Inputs> {
     // As maturin builds it.
     let mut build = cargo();
-    build.args(["build", "--quiet", "--package", "lowrank", "--no-default-features"]);
+    build.args(["build", "--quiet", "--package", "lowrank-cli", "--no-default-features"]);
     run(&mut build, "mend what is listed above")?;
     let mut inputs = Inputs::of("python")?;
     inputs.path(&program("lowrank"))?;
     let requirements = "tests/parity/requirements.txt";
-    inputs.paths(["crates/oracle/python", "tests/vectors", requirements])?;
+    inputs.paths(["crates/oracle/python", "tests/vectors", "README.md", requirements])?;
     inputs.output(&mut command("python3", ["--version"]));
     // Without torch, what needs it is skipped.
     let torch = root().join(".cache/venv/requirements.txt");
@@ -124,20 +142,32 @@ pub fn test(python: &str) -> Result<(Tally, Result<()>)> {
     )?;
 
     let mut tally = Tally::default();
-    let mut examples = vec!["examples/jax_lora.py"];
+    let judge = |arguments: &[&str]| {
+        let mut run = command(python, ["-m", "pytest", "-rs"]);
+        run.args(arguments);
+        run
+    };
+    // JAX compiles anew for each shape: a part of its cases takes seconds, all of them a minute.
+    let mut runs =
+        vec![judge(&["tests"]), judge(&["-k", "exact and not w0", "examples/jax_lora.py"])];
     match torch(python) {
-        Ok(()) => examples.push("examples/torch_lora.py"),
+        Ok(()) => {
+            runs.push(judge(&["examples/torch_lora.py"]));
+            // All cases are the ledger's business; these show that the suite runs.
+            runs.push(judge(&[
+                "-k",
+                "plain and not lora-fa",
+                "--pyargs",
+                "lowrank_oracle.suites.peft",
+            ]));
+        }
         Err(error) => {
             println!("SKIPPED what needs torch: {error:#}");
             tally.skipped += 1;
         }
     }
     let mut outcome = Ok(());
-    let mut tests = command(python, ["-m", "pytest", "-rs", "tests"]);
-    // JAX compiles anew for each shape: a part of its cases takes seconds, all of them a minute.
-    let mut judged =
-        command(python, ["-m", "pytest", "-rs", "-k", "torch_lora or exact and not w0"]);
-    for run in [&mut tests, judged.args(examples)] {
+    for run in &mut runs {
         run.current_dir(folder_of_python());
         let mut counted = None;
         let status = run_lines(run, |line| {

@@ -22,16 +22,16 @@ pub fn program(name: &str) -> PathBuf {
     target().join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
-/// The crates that hold a method: those with a reference implementation in `src/cpu.rs`.
+/// The folders of the crates that hold a method: those with a reference implementation in `src/cpu.rs`.
 pub fn methods() -> Result<Vec<String>> {
     let folders = entries(&root().join("crates"))?;
     let methods = folders.into_iter().filter(|folder| folder.join("src/cpu.rs").is_file());
     Ok(methods.map(|folder| stem(&folder)).collect())
 }
 
-/// The names in `crates/<package>/examples`.
-pub fn examples(package: &str) -> Result<Vec<String>> {
-    let folder = root().join("crates").join(package).join("examples");
+/// The names in `crates/<name>/examples`.
+pub fn examples(name: &str) -> Result<Vec<String>> {
+    let folder = root().join("crates").join(name).join("examples");
     let files = if folder.is_dir() { entries(&folder)? } else { Vec::new() };
     let sources = files.into_iter().filter(|file| file.extension().is_some_and(|e| e == "rs"));
     Ok(sources.map(|file| stem(&file)).collect())

@@ -1,6 +1,7 @@
 //! Tests of the command line. One binary: linking is most of what a test costs.
 
 mod days;
+mod examples;
 mod inspect;
 mod oracle;
 mod verbs;

@@ -192,3 +192,32 @@ fn a_closed_pipe_is_no_error() {
         assert_eq!(text(&output.stderr), "", "{verb:?}");
     }
 }
+
+/// A run that is right, one that is not, and where they part.
+#[test]
+fn a_run_is_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let case = Path::new(&vectors()).join("lora/step/adamw-later-bounded.safetensors");
+    let [right, wrong] = ["right", "wrong"].map(|name| directory.path().join(name));
+    for (folder, factor) in [(&right, 1.0), (&wrong, 1.5)] {
+        std::fs::create_dir_all(folder).unwrap();
+        let mut file = oracle::TensorFile::read(&case).unwrap();
+        file.tensors.retain(|name, _| !name.starts_with("gauge."));
+        let moved = file.tensors["out.lora_B"].to_f64().unwrap() * factor;
+        file.tensors.insert("out.lora_B".into(), oracle::Tensor::f64(&moved));
+        std::fs::write(folder.join("3-step.safetensors"), file.to_bytes().unwrap()).unwrap();
+    }
+    let [right, wrong] = [&right, &wrong].map(|folder| folder.to_str().unwrap());
+    let output = lowrank(&["follow", right]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let output = lowrank(&["follow", right, wrong]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("each of its 1 records is right"), "{shown}");
+    assert!(shown.contains("The first: step 3, update\n  lora_B  FAIL"), "{shown}");
+    assert!(shown.contains("The two part in step 3, update."), "{shown}");
+    assert!(shown.contains(&format!("{right} is right there, {wrong} is wrong there")), "{shown}");
+    let output = lowrank(&["follow", directory.path().join("none").to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("none: "), "{}", text(&output.stderr));
+}

@@ -17,11 +17,6 @@ pub(super) enum Operation {
         length: usize,
         byte: u8,
     },
-    Copy {
-        from: *mut u8,
-        to: *mut u8,
-        length: usize,
-    },
     Multiply(Product),
     Launch {
         source: &'static Source,
@@ -52,7 +47,7 @@ pub(super) struct Recorder {
 impl Operation {
     fn takes(&self) -> Option<Prepared> {
         match self {
-            Self::Fill { .. } | Self::Copy { .. } => None,
+            Self::Fill { .. } => None,
             Self::Launch { source, kind, .. } => Some(Prepared::Module(source.file, *kind)),
             Self::Multiply(Product { m, n, k, a, b, c, input, output, .. }) => {
                 let strides = [a.stride, b.stride, c.stride];
@@ -69,7 +64,6 @@ impl Operation {
         unsafe {
             match self {
                 Self::Fill { to, length, byte } => to.write_bytes(*byte, *length),
-                Self::Copy { from, to, length } => to.copy_from_nonoverlapping(*from, *length),
                 Self::Multiply(product) => multiply::multiply(product),
                 Self::Launch { source, kernel, kind, dimensions, arguments } => {
                     launch(source, kernel, *kind, *dimensions, arguments)?;

@@ -111,18 +111,6 @@ impl Device for Emulator {
         self.carry_out(Operation::Fill { to, length, byte })
     }
 
-    fn copy(
-        &self,
-        from: &Memory,
-        from_offset: usize,
-        to: &mut Memory,
-        to_offset: usize,
-        length: usize,
-    ) -> Result<()> {
-        let (from, to) = (from.range(from_offset, length), to.range(to_offset, length));
-        self.carry_out(Operation::Copy { from, to, length })
-    }
-
     unsafe fn multiply(&self, product: &Product) -> Result<()> {
         self.carry_out(Operation::Multiply(*product))
     }

@@ -87,24 +87,6 @@ impl Device for Gpu {
             .map_err(driver(format!("filling {length} bytes")))
     }
 
-    fn copy(
-        &self,
-        from: &Memory,
-        from_offset: usize,
-        to: &mut Memory,
-        to_offset: usize,
-        length: usize,
-    ) -> Result<()> {
-        if length == 0 {
-            return Ok(());
-        }
-        let (from, to) = (from.at(from_offset, length), to.at(to_offset, length));
-        self.bind()?;
-        // SAFETY: both ranges lie within their memories, which differ since one is borrowed mutably.
-        unsafe { result::memcpy_dtod_async(to, from, length, self.0.stream.cu_stream()) }
-            .map_err(driver(format!("copying {length} bytes on the GPU")))
-    }
-
     unsafe fn multiply(&self, product: &Product) -> Result<()> {
         self.bind()?;
         // SAFETY: the caller's promise is the same.

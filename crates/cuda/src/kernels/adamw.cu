@@ -8,8 +8,11 @@ struct Tensor {
     const M* gradient;
     M* exp_avg;
     M* exp_avg_sq;
-    T* rounded;      // the working copy, or null
+    T* copy;         // what products read, or null
+    uint64 copy_row; // elements from one row of it to the next
+    uint64 columns;
     uint64 count;
+    double scale;    // the copy is the parameter times this: s for B
     double rate;     // times the common learning rate
     double decay;    // the fraction that a step takes away is the tensor's learning rate times this
 };
@@ -45,6 +48,7 @@ extern "C" __global__ void adamw(const Tensor* table, const State* state) {
     M rate = (M)(lr * state->step), root = (M)state->root, eps = (M)state->eps;
     M beta1 = (M)state->beta1, rest1 = (M)(1 - state->beta1);
     M beta2 = (M)state->beta2, rest2 = (M)(1 - state->beta2);
+    M scale = (M)tensor.scale;
 
     size_t threads = (size_t)gridDim.x * blockDim.x;
     for (size_t i = (size_t)blockIdx.x * blockDim.x + threadIdx.x; i < tensor.count; i += threads) {
@@ -56,8 +60,8 @@ extern "C" __global__ void adamw(const Tensor* table, const State* state) {
         tensor.exp_avg[i] = m;
         tensor.exp_avg_sq[i] = v;
         tensor.parameter[i] = p;
-        if (tensor.rounded) {
-            put(&tensor.rounded[i], p);
+        if (tensor.copy) {
+            put(&tensor.copy[i / tensor.columns * tensor.copy_row + i % tensor.columns], scale * p);
         }
     }
 }

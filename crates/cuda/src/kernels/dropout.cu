@@ -28,18 +28,26 @@ extern "C" __global__ void dropout_advance(uint64* step) {
     }
 }
 
-// to = from ⊙ mask/(1 − p). A word below `threshold` = ⌊p 2³²⌋ drops its element. `from` and `to` may be the same.
+// to = from ⊙ mask/(1 − p). A word below `threshold` = ⌊p 2³²⌋ drops its element. `from` and `to` may be the same; `from_row`
+// and `to_row` are the elements from one of their rows to the next.
 // Each thread owns four elements in a row: one counter, four words.
-extern "C" __global__ void dropout_apply(const T* from, T* to, size_t count, unsigned threshold, M keep,
-                                         uint64 seed, unsigned layer, const uint64* step) {
+extern "C" __global__ void dropout_apply(const T* from, size_t from_row, T* to, size_t to_row, size_t count,
+                                         unsigned columns, unsigned threshold, M keep, uint64 seed, unsigned layer,
+                                         const uint64* step) {
     size_t threads = (size_t)gridDim.x * blockDim.x;
     for (size_t four = (size_t)blockIdx.x * blockDim.x + threadIdx.x; four * 4 < count; four += threads) {
         unsigned words[4] = {(unsigned)four, (unsigned)((uint64)four >> 32), layer, (unsigned)*step};
         philox(words, (unsigned)seed, (unsigned)(seed >> 32));
+        // The four may lie in two rows.
+        size_t row = four * 4 / columns, column = four * 4 % columns;
         for (int i = 0; i < 4 && four * 4 + i < count; ++i) {
             // A dropped element is 0 even where x is NaN.
-            size_t at = four * 4 + i;
-            put(&to[at], words[i] < threshold ? (M)0 : get(from[at]) / keep);
+            put(&to[row * to_row + column],
+                words[i] < threshold ? (M)0 : get(from[row * from_row + column]) / keep);
+            if (++column == columns) {
+                column = 0;
+                ++row;
+            }
         }
     }
 }

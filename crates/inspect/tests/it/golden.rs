@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use inspect::{
-    Budget, Folder, ModuleReport, PEFT_DTYPES, combine, extract, inspect, resize, similarity,
-    weights,
+    Budget, Folder, ModuleReport, PEFT_DTYPES, Weights, combine, extract, inspect, resize,
+    similarity,
 };
 use llama::Projection;
 use ndarray::Array2;
 use peft::StorageDtype;
 use serde_json::Value;
 
-use crate::{base, change, golden};
+use crate::{base, change, golden, opened};
 
 fn expected() -> Value {
     serde_json::from_str(&std::fs::read_to_string(golden("golden.json")).unwrap()).unwrap()
@@ -31,8 +31,7 @@ fn near(got: f64, want: f64, what: &str) {
 /// Singular values, norms, ranks, what a merge loses: of all kinds of adapters.
 #[test]
 fn what_is_seen_is_what_numpy_sees() {
-    let (expected, model) = (expected(), base());
-    let weights = weights(&model);
+    let (expected, weights) = (expected(), Weights::new(opened(&base())));
     for (name, kind) in [("one", "Lora"), ("two", "Lora"), ("vectors", "Vera"), ("dora", "Dora")] {
         let folder = Folder::open(&golden(name), Some(&weights)).unwrap();
         assert_eq!(format!("{:?}", folder.kind), kind);
@@ -160,8 +159,9 @@ fn what_was_changed_is_extracted() {
     to.norm *= 1.5;
     let rank = expected["rank"].as_u64().unwrap() as usize;
     let budget = Budget::Rank(rank);
+    let (mut from, mut to) = (opened(&from), opened(&to));
     let (fitted, outside) =
-        extract(&from, &to, &Projection::ALL, budget, StorageDtype::F64, |_| {}).unwrap();
+        extract(&mut from, &mut to, &Projection::ALL, budget, StorageDtype::F64, |_| {}).unwrap();
     let modules = expected["modules"].as_object().unwrap();
     assert_eq!(fitted.modules.keys().collect::<Vec<_>>(), modules.keys().collect::<Vec<_>>());
     assert_eq!(fitted.fits.len(), 14);
@@ -181,7 +181,7 @@ fn what_was_changed_is_extracted() {
 
     // In bf16 rounding adds to it, and the error that is told is that of what is stored.
     let (rounded, _) =
-        extract(&from, &to, &[Projection::Q], budget, StorageDtype::Bf16, |_| {}).unwrap();
+        extract(&mut from, &mut to, &[Projection::Q], budget, StorageDtype::Bf16, |_| {}).unwrap();
     for fit in &rounded.fits {
         let lora = &rounded.modules[&fit.module];
         assert!(lora.a.iter().all(|&number| StorageDtype::Bf16.round(number) == number));
@@ -195,11 +195,15 @@ fn models_that_cannot_be_subtracted_are_refused() {
     let says = |change: fn(&mut llama::Llama<f64>)| {
         let mut to = from.clone();
         change(&mut to);
-        let budget = Budget::Rank(1);
-        let result = extract(&from, &to, &[Projection::Q], budget, StorageDtype::F32, |_| {});
+        let (budget, dtype) = (Budget::Rank(1), StorageDtype::F32);
+        let (mut from, mut to) = (opened(&from), opened(&to));
+        let result = extract(&mut from, &mut to, &[Projection::Q], budget, dtype, |_| {});
         result.unwrap_err().to_string()
     };
-    let text = says(|model| model.config.num_hidden_layers = 1);
+    let text = says(|model| {
+        model.layers.pop();
+        model.config.num_hidden_layers = 1;
+    });
     assert!(
         text.starts_with("num_hidden_layers is 2 in the base and 1 in the tuned model"),
         "{text}"
@@ -215,16 +219,30 @@ fn adapters_of_another_model_are_refused() {
     let mut model = base();
     model.layers.pop();
     model.config.num_hidden_layers = 1;
-    let error = Folder::open(&golden("one"), Some(&weights(&model))).unwrap_err().to_string();
+    let weights = Weights::new(opened(&model));
+    let error = Folder::open(&golden("one"), Some(&weights)).unwrap_err().to_string();
     assert!(error.contains("the model has no model.layers.1.mlp.down_proj"), "{error}");
-    let mut model = base();
-    *model.layers[1].weight_mut(Projection::V) = Array2::zeros((3, 12));
-    let error = Folder::open(&golden("one"), Some(&weights(&model))).unwrap_err();
-    assert_eq!(error.to_string(), "model.layers.1.self_attn.v_proj");
+    let mut config = base().config;
+    config.num_key_value_heads = config.num_attention_heads;
+    let zeros = |_: &str, shape: &[usize]| Ok(vec![0.0; shape.iter().product()]);
+    let weights = Weights::new(opened(&llama::Llama::build(config, zeros).unwrap()));
+    let error = Folder::open(&golden("one"), Some(&weights)).unwrap_err();
+    assert_eq!(error.to_string(), "model.layers.0.self_attn.v_proj");
 
     let dora = Folder::open(&golden("dora"), None).unwrap();
     let error = resize(&dora, Budget::Rank(1), StorageDtype::F32, |_| {}).unwrap_err();
     assert!(error.to_string().contains("a DoRA adapter's ΔW depends on W"), "{error}");
+}
+
+/// PiSSA's start was taken out of W: with the model it is the LoRA of twice the rank that it is on W.
+#[test]
+fn a_start_that_was_taken_out_of_w_is_seen_with_the_model() {
+    let others = Path::new(env!("CARGO_MANIFEST_DIR")).join("../methods/tests/golden");
+    let weights = Weights::new(llama::load::open(others.join("untied")).unwrap());
+    let folder = Folder::open(&others.join("pissa"), Some(&weights)).unwrap();
+    assert!(folder.modules.values().all(|module| module.rank() == 4));
+    let error = Folder::open(&others.join("pissa"), None).unwrap_err().to_string();
+    assert!(error.contains("so W is needed to read it"), "{error}");
 }
 
 /// Folders of PEFT's that hold more than adapters of linear layers: all is seen, and nothing of it lost in another adapter.
@@ -243,8 +261,7 @@ fn what_is_beside_linear_layers_is_named() {
         ("saved_dora", "untied", "model.norm.weight", "model.layers.0.mlp.down_proj"),
         ("decoder", "untied", "norm.weight", "layers.0.mlp.down_proj"),
     ] {
-        let model = llama::load::load::<f64>(others.join(base)).unwrap().model;
-        let weights = weights(&model);
+        let weights = Weights::new(llama::load::open(others.join(base)).unwrap());
         let folder = Folder::open(&others.join(name), Some(&weights)).unwrap();
         assert!(folder.beside.iter().any(|other| other == beside), "{name}: {:?}", folder.beside);
         let reports = inspect(&folder, Some(&weights), |_| {}).unwrap();

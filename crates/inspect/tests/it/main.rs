@@ -16,6 +16,13 @@ fn base() -> llama::Llama<f64> {
     llama::load::load::<f64>(golden("base")).unwrap().model
 }
 
+/// A model as it is found on disk, in `f64`.
+fn opened(model: &llama::Llama<f64>) -> llama::load::Opened {
+    let folder = tempfile::tempdir().unwrap();
+    llama::save::save(model, folder.path()).unwrap();
+    llama::load::open(folder.path()).unwrap()
+}
+
 /// Adds to q_proj and up_proj what golden.py's `change` says: exactly, since both are multiples of 1/1024.
 fn change(model: &mut llama::Llama<f64>) {
     for (layer, weights) in model.layers.iter_mut().enumerate() {

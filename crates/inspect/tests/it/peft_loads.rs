@@ -7,7 +7,7 @@ use inspect::{Budget, Folder, combine, extract, resize};
 use llama::Projection;
 use peft::{LoraConfig, StorageDtype};
 
-use crate::{base, change, golden};
+use crate::{base, change, golden, opened};
 
 /// Needs an interpreter with transformers and PEFT in the environment variable LOWRANK_PYTHON.
 #[test]
@@ -44,7 +44,9 @@ fn write(out: &Path) {
     for (name, dtype) in [("extracted", StorageDtype::F64), ("extracted_bf16", StorageDtype::Bf16)]
     {
         let whole = Budget::Energy(1.0);
-        let (fitted, _) = extract(&from, &to, &Projection::ALL, whole, dtype, |_| {}).unwrap();
+        let (mut from, mut to) = (opened(&from), opened(&to));
+        let (fitted, _) =
+            extract(&mut from, &mut to, &Projection::ALL, whole, dtype, |_| {}).unwrap();
         let config = LoraConfig {
             base_model_name_or_path: Some("base".into()),
             task_type: Some("CAUSAL_LM".into()),

@@ -36,6 +36,12 @@ impl<'a> Fields<'a> {
         self.read(name, "a number", Value::as_f64)
     }
 
+    /// `None` where it is `null`; `absent` where it is not there.
+    pub fn number_or(self, name: &str, absent: f64) -> Result<Option<f64>> {
+        let absent = Some(absent).filter(|_| !self.is_null(name));
+        Ok(self.number(name)?.or(absent))
+    }
+
     pub fn flag(self, name: &str, absent: bool) -> Result<bool> {
         Ok(self.read(name, "true or false", Value::as_bool)?.unwrap_or(absent))
     }

@@ -3,6 +3,7 @@
 mod fields;
 mod read;
 mod read_rope;
+mod read_variant;
 mod rope;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ mod write;
 use serde::{Deserialize, Serialize};
 
 pub use rope::{Llama3Scaling, RopeScaling, YarnScaling};
-pub use variant::{Activation, Architecture, Variant};
+pub use variant::{Activation, Architecture, Norms, QkNorm, Variant};
 
 /// The shape of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +58,11 @@ impl Config {
     /// Does this layer tell places apart by RoPE?
     pub fn rotates(&self, layer: usize) -> bool {
         !self.variant.no_rope_layers.contains(&layer)
+    }
+
+    /// What attention multiplies q kᵀ with.
+    pub fn attention_scale(&self) -> f64 {
+        self.variant.attention_multiplier.unwrap_or(1.0 / (self.head_dim as f64).sqrt())
     }
 
     /// How many numbers of a head RoPE turns: the first ones.

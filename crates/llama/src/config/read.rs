@@ -1,11 +1,9 @@
 //! From a Hugging Face `config.json`.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value};
 
 use super::fields::Fields;
-use super::{Activation, Architecture, Config, Variant};
+use super::{Architecture, Config, Variant};
 use crate::error::refused;
 use crate::{Error, Result};
 
@@ -51,7 +49,7 @@ impl Config {
             num_attention_heads: heads,
             num_key_value_heads: key_heads.unwrap_or(heads),
             head_dim,
-            rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6),
+            rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(absent.rms_norm_eps),
             rope_theta: absent.rope_theta,
             rope_scaling: None,
             max_position_embeddings,
@@ -63,110 +61,18 @@ impl Config {
         config.validate()?;
         Ok(config)
     }
-
-    /// What the architectures differ in.
-    fn read_variant(&mut self, fields: Fields<'_>, absent: Absent) -> Result<()> {
-        use Architecture::{Llama, Ministral, Mistral, Qwen2, Qwen3, SmolLM3};
-        let architecture = self.variant.architecture;
-        if let Some(name) = fields.text("hidden_act")? {
-            let known = Activation::from_name(name);
-            let all = "silu, swish, gelu, gelu_pytorch_tanh, gelu_new and relu";
-            let unknown = || fail(format!("hidden_act {name:?} is unknown: computed are {all}"));
-            self.variant.activation = known.map_or_else(unknown, Ok)?;
-        }
-        if let Llama | Qwen3 | SmolLM3 = architecture {
-            let bias = fields.flag("attention_bias", false)?;
-            (self.variant.qkv_bias, self.variant.o_bias) = (bias, bias);
-        }
-        if let Llama | SmolLM3 = architecture {
-            self.variant.mlp_bias = fields.flag("mlp_bias", false)?;
-        }
-        self.variant.qkv_bias |= architecture == Qwen2;
-        self.variant.qk_norm = architecture == Qwen3;
-        if architecture == SmolLM3 {
-            self.variant.no_rope_layers = self.no_rope_layers(fields)?;
-        }
-        let used = match architecture {
-            Llama => return Ok(()),
-            Mistral | Ministral => true,
-            Qwen2 | Qwen3 | SmolLM3 => fields.flag("use_sliding_window", false)?,
-        };
-        let window = fields.size_or("sliding_window", absent.sliding_window)?.filter(|_| used);
-        let sliding = self.sliding_layers(fields, window.is_some())?;
-        if !sliding.is_empty() {
-            self.variant.sliding_window = window;
-            let layers = 0..self.num_hidden_layers;
-            self.variant.full_attention_layers = layers.filter(|i| !sliding.contains(i)).collect();
-        }
-        Ok(())
-    }
-
-    /// The layers without RoPE: where `no_rope_layers` has a 0, or each fourth.
-    fn no_rope_layers(&self, fields: Fields<'_>) -> Result<BTreeSet<usize>> {
-        let layers = 0..self.num_hidden_layers;
-        if let Some(marks) = fields.sizes("no_rope_layers")? {
-            if marks.len() < self.num_hidden_layers {
-                return fail(format!(
-                    "no_rope_layers has {} entries: one for each of the {} layers is needed",
-                    marks.len(),
-                    self.num_hidden_layers
-                ));
-            }
-            return Ok(layers.filter(|&layer| marks[layer] == 0).collect());
-        }
-        let interval = fields.optional_size("no_rope_layer_interval")?.unwrap_or(4);
-        if interval == 0 {
-            return fail("no_rope_layer_interval is 0: it must be at least 1".into());
-        }
-        Ok(layers.filter(|layer| (layer + 1).is_multiple_of(interval)).collect())
-    }
-
-    /// The layers with a window: what `layer_types` says, or the architecture's own rule.
-    fn sliding_layers(&self, fields: Fields<'_>, window: bool) -> Result<BTreeSet<usize>> {
-        let count = self.num_hidden_layers;
-        let architecture = self.variant.architecture;
-        let types = fields.texts("layer_types")?.filter(|_| architecture != Architecture::Mistral);
-        let Some(types) = types else {
-            let first = fields.optional_size("max_window_layers")?.unwrap_or(28);
-            let rule = |layer: usize| match architecture {
-                Architecture::Qwen2 | Architecture::Qwen3 => layer >= first,
-                Architecture::SmolLM3 => !self.rotates(layer),
-                _ => true,
-            };
-            return Ok((0..count).filter(|&layer| window && rule(layer)).collect());
-        };
-        if types.len() != count {
-            let entries = types.len();
-            return fail(format!(
-                "layer_types has {entries} entries: one for each of the {count} layers is needed"
-            ));
-        }
-        let known = ["full_attention", "sliding_attention"];
-        if let Some(other) = types.iter().find(|kind| !known.contains(kind)) {
-            return fail(format!(
-                "layer_types says {other:?}: only full_attention and sliding_attention are computed"
-            ));
-        }
-        let sliding: BTreeSet<usize> =
-            (0..count).filter(|&layer| types[layer] == "sliding_attention").collect();
-        match sliding.first() {
-            Some(layer) if !window => fail(format!(
-                "layer_types says sliding_attention of layer {layer}, and there is no sliding_window in use"
-            )),
-            _ => Ok(sliding),
-        }
-    }
 }
 
 /// What transformers takes a field to be that is not there.
 #[derive(Clone, Copy)]
-struct Absent {
+pub(super) struct Absent {
     /// `None`: as many as query heads.
     num_key_value_heads: Option<usize>,
     /// `None`: hidden_size / num_attention_heads.
     head_dim: Option<usize>,
-    sliding_window: Option<usize>,
+    pub(super) sliding_window: Option<usize>,
     context: usize,
+    rms_norm_eps: f64,
     rope_theta: f64,
     tied: bool,
 }
@@ -178,6 +84,7 @@ impl Absent {
             head_dim: None,
             sliding_window: None,
             context: 2048,
+            rms_norm_eps: 1e-6,
             rope_theta: 1e4,
             tied: false,
         };
@@ -187,8 +94,14 @@ impl Absent {
             context: 32_768,
             ..llama
         };
+        let gemma = Self { head_dim: Some(256), context: 8192, tied: true, ..llama };
         match architecture {
-            Architecture::Llama => llama,
+            Architecture::Llama | Architecture::Granite => llama,
+            Architecture::Olmo2 => Self { rms_norm_eps: 1e-5, ..llama },
+            Architecture::Gemma => Self { num_key_value_heads: Some(16), ..gemma },
+            Architecture::Gemma2 => {
+                Self { num_key_value_heads: Some(4), sliding_window: Some(4096), ..gemma }
+            }
             Architecture::Mistral | Architecture::Ministral => {
                 Self { num_key_value_heads: Some(8), context: 131_072, ..qwen }
             }

@@ -48,8 +48,8 @@ fn rope_is_read_wherever_it_is() {
 fn what_this_decoder_does_not_have_is_named() {
     for (changes, expected) in [
         (
-            json!({"model_type": "gemma2"}),
-            "model_type \"gemma2\" is unknown: read are \"llama\", \"mistral\"",
+            json!({"model_type": "gemma3"}),
+            "model_type \"gemma3\" is unknown: read are \"llama\", \"mistral\"",
         ),
         (
             json!({"architectures": ["LlamaForSequenceClassification"]}),
@@ -222,7 +222,11 @@ fn what_an_architecture_has_no_words_for_is_refused() {
             "these attention biases are not those of a Llama",
         ),
         (Variant { sliding_window: Some(4), ..llama.clone() }, "sliding windows"),
-        (Variant { qk_norm: true, ..llama.clone() }, "norms of queries and keys"),
+        (Variant { norms: Norms::After, ..llama.clone() }, "places of norms"),
+        (Variant { gains_from_one: true, ..llama.clone() }, "gains of norms"),
+        (Variant { residual_multiplier: Some(0.5), ..llama.clone() }, "multipliers"),
+        (Variant { logits_cap: Some(30.0), ..llama.clone() }, "caps"),
+        (Variant { qk_norm: Some(QkNorm::Head), ..llama.clone() }, "norms of queries and keys"),
         (Variant { no_rope_layers: [0].into(), ..llama.clone() }, "layers without RoPE"),
         (Variant { mlp_bias: true, ..of(Architecture::Mistral) }, "MLP biases"),
         (of(Architecture::Qwen2), "attention biases"),

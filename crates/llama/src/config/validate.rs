@@ -1,6 +1,6 @@
 //! Do the numbers describe a model?
 
-use super::{Architecture, Config, Llama3Scaling, RopeScaling, YarnScaling};
+use super::{Architecture, Config, Llama3Scaling, Norms, QkNorm, RopeScaling, YarnScaling};
 use crate::{Error, Result};
 
 /// The largest width, and the longest vocabulary, that is believed.
@@ -99,28 +99,58 @@ impl Config {
 
     /// What an architecture's configuration has no words for could not be saved.
     fn validate_variant(&self) -> Result<()> {
-        use Architecture::{Llama, Ministral, Mistral, Qwen2, Qwen3, SmolLM3};
-        let v = &self.variant;
-        let all_biases = v.qkv_bias == v.o_bias;
-        let no_biases = !v.qkv_bias && !v.o_bias;
-        let [biases, mlp_bias, norm, window, no_rope] = match v.architecture {
-            Llama => [all_biases, true, !v.qk_norm, v.sliding_window.is_none(), false],
-            Mistral => [no_biases, false, !v.qk_norm, v.full_attention_layers.is_empty(), false],
-            Ministral => [no_biases, false, !v.qk_norm, true, false],
-            Qwen2 => [v.qkv_bias && !v.o_bias, false, !v.qk_norm, true, false],
-            Qwen3 => [all_biases, false, v.qk_norm, true, false],
-            SmolLM3 => [all_biases, true, !v.qk_norm, true, true],
+        use Architecture::{
+            Gemma, Gemma2, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
         };
+        let v = &self.variant;
+        let a = v.architecture;
+        let attention_biases = match a {
+            Mistral | Ministral => !v.qkv_bias && !v.o_bias,
+            Qwen2 => v.qkv_bias && !v.o_bias,
+            Llama | Qwen3 | SmolLM3 | Granite | Olmo2 | Gemma | Gemma2 => v.qkv_bias == v.o_bias,
+        };
+        let windows = match a {
+            Llama | Granite | Olmo2 | Gemma => v.sliding_window.is_none(),
+            Mistral => v.full_attention_layers.is_empty(),
+            Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 => true,
+        };
+        let qk_norm = match a {
+            Qwen3 => Some(QkNorm::Head),
+            Olmo2 => Some(QkNorm::Whole),
+            _ => None,
+        };
+        let norms = match a {
+            Olmo2 => Norms::After,
+            Gemma2 => Norms::Both,
+            _ => Norms::Before,
+        };
+        let gemma = matches!(a, Gemma | Gemma2);
+        let multipliers = [
+            (v.embedding_multiplier, a == Granite || gemma),
+            (v.attention_multiplier, a == Granite || a == Gemma2),
+            (v.residual_multiplier, a == Granite),
+            (v.logits_divisor, a == Granite),
+        ];
         for (fits, what) in [
-            (biases, "attention biases"),
-            (mlp_bias || !v.mlp_bias, "MLP biases"),
-            (norm, "norms of queries and keys"),
-            (window, "sliding windows"),
-            (no_rope || v.no_rope_layers.is_empty(), "layers without RoPE"),
+            (attention_biases, "attention biases"),
+            (!v.mlp_bias || matches!(a, Llama | SmolLM3 | Granite), "MLP biases"),
+            (v.qk_norm == qk_norm, "norms of queries and keys"),
+            (v.norms == norms, "places of norms"),
+            (v.gains_from_one == gemma, "gains of norms"),
+            (windows, "sliding windows"),
+            (v.no_rope_layers.is_empty() || a == SmolLM3, "layers without RoPE"),
+            (multipliers.iter().all(|(number, has)| number.is_some() == *has), "multipliers"),
+            ([v.attention_cap, v.logits_cap] == [None; 2] || a == Gemma2, "caps"),
         ] {
             if !fits {
-                return fail(format!("these {what} are not those of a {:?}", v.architecture));
+                return fail(format!("these {what} are not those of a {a:?}"));
             }
+        }
+        for (number, _) in multipliers.iter().filter(|(number, _)| number.is_some()) {
+            positive("a multiplier", number.unwrap_or_default())?;
+        }
+        for cap in [v.attention_cap, v.logits_cap].into_iter().flatten() {
+            positive("a softcapping", cap)?;
         }
         Ok(())
     }

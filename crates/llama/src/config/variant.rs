@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 /// What differs from a plain Llama. [`Default`] is a plain Llama: no biases, one RMSNorm before each block, every layer
-/// sees all tokens before it and has RoPE on whole heads, SwiGLU.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// sees all tokens before it and has RoPE on whole heads, SwiGLU, nothing multiplied or capped.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Variant {
     /// The name that the configuration goes by.
@@ -19,8 +19,12 @@ pub struct Variant {
     pub o_bias: bool,
     /// Do the MLP's three projections add a bias?
     pub mlp_bias: bool,
-    /// Does each query and key head pass an RMSNorm of its own width before RoPE?
-    pub qk_norm: bool,
+    /// Where the RMSNorms of attention and the MLP are.
+    pub norms: Norms,
+    /// Do queries and keys pass an RMSNorm before RoPE?
+    pub qk_norm: Option<QkNorm>,
+    /// Does an RMSNorm multiply with 1 + its weight, instead of the weight?
+    pub gains_from_one: bool,
     /// How many tokens a token sees, itself included.
     pub sliding_window: Option<usize>,
     /// The layers that see all tokens although there is a window.
@@ -30,6 +34,39 @@ pub struct Variant {
     /// RoPE turns so many numbers of each head, the first ones; `None` for all. `partial_rotary_factor` says so;
     /// transformers 5 does not read it in these architectures.
     pub rotary_dim: Option<usize>,
+    /// What the embedding is multiplied with.
+    pub embedding_multiplier: Option<f64>,
+    /// What q kᵀ is multiplied with, in the place of 1/√head_dim.
+    pub attention_multiplier: Option<f64>,
+    /// What attention and the MLP are multiplied with before they are added to the residual stream.
+    pub residual_multiplier: Option<f64>,
+    /// What the logits are divided by.
+    pub logits_divisor: Option<f64>,
+    /// c, where the scores S of attention become c tanh(S/c).
+    pub attention_cap: Option<f64>,
+    /// c, where the logits z become c tanh(z/c).
+    pub logits_cap: Option<f64>,
+}
+
+/// Where the RMSNorms of attention and the MLP are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Norms {
+    /// On what they read.
+    #[default]
+    Before,
+    /// On what they add to the residual stream.
+    After,
+    /// On both.
+    Both,
+}
+
+/// What an RMSNorm of queries and keys takes together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QkNorm {
+    /// Each head by itself, all with the same weight.
+    Head,
+    /// All heads of a token.
+    Whole,
 }
 
 impl Variant {
@@ -49,12 +86,31 @@ pub enum Architecture {
     Qwen2,
     Qwen3,
     SmolLM3,
+    Granite,
+    Olmo2,
+    Gemma,
+    Gemma2,
 }
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Llama, Self::Mistral, Self::Ministral, Self::Qwen2, Self::Qwen3, Self::SmolLM3];
+    pub const ALL: [Self; 10] = [
+        Self::Llama,
+        Self::Mistral,
+        Self::Ministral,
+        Self::Qwen2,
+        Self::Qwen3,
+        Self::SmolLM3,
+        Self::Granite,
+        Self::Olmo2,
+        Self::Gemma,
+        Self::Gemma2,
+    ];
+
+    /// The field that names the activation.
+    pub(super) fn activation_field(self) -> &'static str {
+        if self == Self::Gemma2 { "hidden_activation" } else { "hidden_act" }
+    }
 
     /// The entry of `architectures`: `LlamaForCausalLM`.
     pub fn name(self) -> String {

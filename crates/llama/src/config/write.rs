@@ -7,7 +7,9 @@ use super::{Architecture, Config};
 impl Config {
     /// The `config.json` that transformers reads, without its `dtype`.
     pub fn to_json(&self) -> Map<String, Value> {
-        use Architecture::{Llama, Ministral, Qwen2, Qwen3, SmolLM3};
+        use Architecture::{
+            Gemma, Gemma2, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
+        };
         let variant = &self.variant;
         let architecture = variant.architecture;
         let json = json!({
@@ -20,7 +22,7 @@ impl Config {
             "num_attention_heads": self.num_attention_heads,
             "num_key_value_heads": self.num_key_value_heads,
             "head_dim": self.head_dim,
-            "hidden_act": variant.activation.name(),
+            architecture.activation_field(): variant.activation.name(),
             "rms_norm_eps": self.rms_norm_eps,
             "rope_theta": self.rope_theta,
             "rope_scaling": self.rope_scaling,
@@ -29,17 +31,29 @@ impl Config {
         });
         let Value::Object(mut json) = json else { unreachable!("an object was written") };
         let mut put = |name: &str, value: Value| drop(json.insert(name.to_owned(), value));
-        if let Llama | Qwen3 | SmolLM3 = architecture {
+        if let Llama | Qwen3 | SmolLM3 | Granite | Olmo2 | Gemma | Gemma2 = architecture {
             put("attention_bias", variant.qkv_bias.into());
         }
-        if let Llama | SmolLM3 = architecture {
+        if let Llama | SmolLM3 | Granite = architecture {
             put("mlp_bias", variant.mlp_bias.into());
         }
-        if architecture != Llama {
+        if let Mistral | Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 = architecture {
             put("sliding_window", json!(variant.sliding_window));
         }
+        if architecture == Granite {
+            put("embedding_multiplier", json!(variant.embedding_multiplier));
+            put("attention_multiplier", json!(variant.attention_multiplier));
+            put("residual_multiplier", json!(variant.residual_multiplier));
+            put("logits_scaling", json!(variant.logits_divisor));
+        }
+        if architecture == Gemma2 {
+            let scalar = self.attention_scale().powi(-2).round();
+            put("query_pre_attn_scalar", json!(scalar as u64));
+            put("attn_logit_softcapping", json!(variant.attention_cap));
+            put("final_logit_softcapping", json!(variant.logits_cap));
+        }
         let layers = 0..self.num_hidden_layers;
-        if let Ministral | Qwen2 | Qwen3 | SmolLM3 = architecture {
+        if let Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 = architecture {
             let kind = |layer| match self.window(layer) {
                 Some(_) => "sliding_attention",
                 None => "full_attention",

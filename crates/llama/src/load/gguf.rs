@@ -10,7 +10,7 @@ mod rope;
 mod source;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use adapter::Real;
 use tensor_file::StorageDtype;
@@ -22,6 +22,7 @@ use self::names::{rotate_halves, stored_name};
 use self::problem::Outcome;
 use super::check_shape;
 use super::dequantise::Format;
+use crate::checkpoint::CONFIG;
 use crate::error::bad;
 use crate::{Config, Result};
 
@@ -32,6 +33,20 @@ pub(super) struct Gguf {
     parts: Vec<Part>,
     metadata: Metadata,
     tensors: Tensors,
+}
+
+/// The one GGUF model of a folder that has no `config.json`: its file, or the first of its parts.
+pub(super) fn only_one_in(folder: &Path) -> Option<PathBuf> {
+    let entries = folder.read_dir().ok().filter(|_| !folder.join(CONFIG).exists())?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut models = names.filter(|name| {
+        let number = name.rsplit_once("-of-").and_then(|(start, _)| start.rsplit_once('-'));
+        // Beside a model that sees, `mmproj` is its eye.
+        let part = number.is_some_and(|(_, number)| number.parse() != Ok(1) && !number.is_empty());
+        name.ends_with(".gguf") && !part && !name.starts_with("mmproj")
+    });
+    let first = models.next()?;
+    models.next().is_none().then(|| folder.join(first))
 }
 
 impl Gguf {
@@ -74,7 +89,7 @@ impl Gguf {
         let mut left: BTreeSet<String> = self.tensors.keys().cloned().collect();
         left.remove(rope::FACTORS);
         config.try_for_each_tensor(|name, shape| {
-            let stored = stored_name(name);
+            let stored = stored_name(name, config.variant.norms);
             left.remove(&stored);
             let tensor = self.find(&stored)?;
             check_shape(&self.parts[tensor.part].path, &stored, &tensor.shape, shape)
@@ -97,8 +112,12 @@ impl Gguf {
             self.architecture().map_err(|problem| problem.at(&self.path))?.interleaved;
         let (heads, key_heads) = (config.num_attention_heads, config.num_key_value_heads);
         let head_dim = config.head_dim;
-        let stored = stored_name(name);
-        let values = self.read(&stored, shape)?;
+        let stored = stored_name(name, config.variant.norms);
+        let mut values: Vec<T> = self.read(&stored, shape)?;
+        // llama.cpp's converter adds the 1.
+        if config.variant.gains_from_one && stored.ends_with("norm.weight") {
+            values.iter_mut().for_each(|value| *value -= T::one());
+        }
         Ok(match stored.rsplit('.').nth(1) {
             Some("attn_q") if interleaved => rotate_halves(&values, heads, head_dim),
             Some("attn_k") if interleaved => rotate_halves(&values, key_heads, head_dim),

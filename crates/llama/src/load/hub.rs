@@ -44,6 +44,7 @@ fn fetch_with(settings: &Settings, id: &str) -> Result<PathBuf> {
         // Without a network, what was downloaded before will do.
         Err(error) => return cached().ok_or_else(|| unreachable_hub(id, error)),
     };
+    check_holds_a_model(&files).map_err(|reason| bad(Path::new(id), reason))?;
     let mut folder = None;
     let wanted: Vec<String> = files.into_iter().filter(|name| is_part_of_a_model(name)).collect();
     // Many repositories hold the same weights twice, whole and in shards.
@@ -118,6 +119,26 @@ impl<P> Progress for Shown<P> {
     fn finish(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// What the repository is instead of a model that is read, and the way out.
+fn check_holds_a_model(files: &[String]) -> Result<(), String> {
+    let first = |wanted: &dyn Fn(&str) -> bool| files.iter().find(|name| wanted(name));
+    if first(&|name| is_part_of_a_model(name) && name.contains(".safetensors")).is_some() {
+        return Ok(());
+    }
+    Err(if first(&|name| name == "adapter_config.json").is_some() {
+        "this is an adapter on the hub: download its folder and give that as --adapter, and its base as --model".into()
+    } else if let Some(name) = first(&|name| name.ends_with(".gguf")) {
+        format!("it has GGUF files on the hub: download one, such as {name}, and give its path")
+    } else if let Some(name) = first(&|name| name.starts_with("pytorch_model")) {
+        format!(
+            "it has no safetensors on the hub but {name}, a pickle, which can run any program and is not read: transformers' \
+             from_pretrained and save_pretrained make safetensors of it"
+        )
+    } else {
+        "it has no config.json and no safetensors on the hub".into()
+    })
 }
 
 fn is_part_of_a_model(name: &str) -> bool {
@@ -246,6 +267,31 @@ mod tests {
         let error = fetch_with(&nobody, "owner/other").unwrap_err().to_string();
         assert!(error.contains("owner/other") && error.contains("give its path"), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    #[test]
+    fn a_repository_without_a_model_is_said_to_be_what_it_is() {
+        for (files, expected) in [
+            (
+                &["adapter_config.json", "adapter_model.safetensors"][..],
+                "this is an adapter on the hub",
+            ),
+            (
+                &["README.md", "m.Q4_K_M.gguf"],
+                "download one, such as m.Q4_K_M.gguf, and give its path",
+            ),
+            (
+                &["config.json", "pytorch_model.bin"],
+                "no safetensors on the hub but pytorch_model.bin",
+            ),
+            (&["README.md"], "it has no config.json and no safetensors on the hub"),
+        ] {
+            let files: Vec<String> = files.iter().map(|name| (*name).to_owned()).collect();
+            let error = check_holds_a_model(&files).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+        let sharded = ["config.json", "model-00001-of-00002.safetensors", "adapter_config.json"];
+        assert_eq!(check_holds_a_model(&sharded.map(str::to_owned)), Ok(()));
     }
 
     /// One that takes a request and says nothing, or stops in the middle of a file.

@@ -20,8 +20,8 @@ pub use self::opened::Opened;
 use crate::error::bad;
 use crate::{Checkpoint, Result};
 
-/// Load a model: a Hugging Face folder, a `.safetensors` file with its `config.json` beside it, a `.gguf` file, or a hub
-/// id `owner/name`. What exists on disk goes before the hub.
+/// Load a model: a Hugging Face folder, a `.safetensors` file with its `config.json` beside it, a `.gguf` file or a folder with
+/// one model in that format and nothing else to load, or a hub id `owner/name`. What exists on disk goes before the hub.
 ///
 /// # Errors
 /// There is no such file; it is cut off or inconsistent; or it needs what this decoder does not have, which is named.
@@ -35,7 +35,8 @@ pub fn load<T: Real>(source: impl AsRef<Path>) -> Result<Checkpoint<T>> {
 /// As [`load`].
 pub fn open(source: impl AsRef<Path>) -> Result<Opened> {
     let source = source.as_ref();
-    Opened::open(&if source.exists() { source.to_owned() } else { fetch(source)? })
+    let path = if source.exists() { source.to_owned() } else { fetch(source)? };
+    Opened::open(&gguf::only_one_in(&path).unwrap_or(path))
 }
 
 /// The folder with the files of a hub id.

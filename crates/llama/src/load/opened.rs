@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use adapter::Real;
-use ndarray::ArrayViewMutD;
+use ndarray::{Array2, ArrayViewMutD};
 use tensor_file::StorageDtype;
 
 use super::gguf::Gguf;
@@ -99,6 +99,16 @@ impl Opened {
         let tensor = tensor.expect("as many numbers as its shape asks for");
         self.changes.apply(name, tensor);
         Ok(numbers.into_iter().map(T::from_f64).collect())
+    }
+
+    /// One of the matrices, \[out, in\], in `f64`. `lm_head.weight` is there in a model that ties it too.
+    ///
+    /// # Errors
+    /// The model has none of this name, or the file cannot be read.
+    pub fn matrix(&mut self, name: &str) -> Result<Array2<f64>> {
+        let shape = self.config.matrix_shape(name)?;
+        let numbers = self.numbers::<f64>(name, &shape)?;
+        Ok(Array2::from_shape_vec(shape, numbers).expect("as many numbers as its shape asks for"))
     }
 
     /// As the file has them.

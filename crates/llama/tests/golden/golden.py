@@ -326,7 +326,17 @@ ARCHITECTURES = {
     },
     "qwen3": {"head_dim": 16},
     "smollm3": {},
-}
+    "granite": {
+        "embedding_multiplier": 3.0, "attention_multiplier": 0.2, "residual_multiplier": 0.6, "logits_scaling": 0.5,
+    },
+    "olmo2": {},
+    "gemma": {"head_dim": 16},
+    # llama.cpp takes the scale of attention from head_dim, and every other layer to have a window.
+    "gemma2": {
+        "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 4, "attn_logit_softcapping": 0.7,
+        "final_logit_softcapping": 1.5,
+    },
+}  # fmt: skip
 
 
 def architecture(name: str, changes: dict) -> dict:
@@ -368,14 +378,25 @@ def architecture(name: str, changes: dict) -> dict:
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     if "sliding_window" in changes:
         writer.add_sliding_window(changes["sliding_window"])
+    if name == "granite":
+        writer.add_embedding_scale(config.embedding_multiplier)
+        writer.add_attention_scale(config.attention_multiplier)
+        writer.add_residual_scale(config.residual_multiplier)
+        writer.add_logit_scale(config.logits_scaling)
+    if name == "gemma2":
+        writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+        writer.add_final_logit_softcapping(config.final_logit_softcapping)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[stored.upper()], config.num_hidden_layers)
     for key, parameter in model.named_parameters():
         values = parameter.detach().numpy()
         heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}.get(key.split(".")[-2])
         # What llama.cpp's converter does to q and k of the architectures that derive from Llama.
-        if heads and stored in ("llama", "smollm3"):
+        if heads and stored in ("llama", "smollm3", "granite"):
             rows = values.reshape(heads, 2, len(values) // heads // 2, -1)
             values = rows.swapaxes(1, 2).reshape(values.shape)
+        # Gemma's norms multiply with 1 + their weight, which the converter adds up.
+        if name.startswith("gemma") and "norm" in key:
+            values = values + 1
         kind = np.float32 if values.ndim == 1 else np.float16
         writer.add_tensor(names.get_name(key, try_suffixes=(".weight", ".bias")), values.astype(kind))
     writer.write_header_to_file()

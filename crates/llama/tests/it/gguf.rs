@@ -38,11 +38,13 @@ fn a_gguf_file_has_the_logits_that_transformers_computes() {
     has_the_logits_of("tiny.json", &golden("tiny.gguf"), StorageDtype::F32);
 }
 
-/// Biases, norms of queries and keys, windows, layers without RoPE, linear scaling and YaRN; rows in llama.cpp's order where
-/// its converter changes it.
+/// Biases, norms of queries and keys, windows, layers without RoPE, linear scaling and YaRN, norms after each block, gains from
+/// one, multipliers and caps; rows in llama.cpp's order where its converter changes it.
 #[test]
 fn every_architecture_has_the_logits_that_transformers_computes() {
-    for name in ["llama", "mistral", "qwen2", "qwen3", "smollm3"] {
+    for name in
+        ["llama", "mistral", "qwen2", "qwen3", "smollm3", "granite", "olmo2", "gemma", "gemma2"]
+    {
         println!("{name}");
         let path = golden(&format!("gguf/{name}.gguf"));
         has_the_logits_of(&format!("gguf/{name}.json"), &path, StorageDtype::F16);
@@ -71,6 +73,19 @@ fn parts(rename: impl Fn(&str) -> Option<String>, change: impl Fn(usize, &mut Ve
         }
     }
     folder
+}
+
+/// Whole or in parts; of two models nobody can say which is meant.
+#[test]
+fn a_folder_with_one_gguf_model_is_that_model() {
+    let folder = parts(|part| Some(part.to_owned()), |_, _| {});
+    let model = load::<f32>(folder.path()).unwrap().model;
+    assert_eq!(tensors(&model), tensors(&load::<f32>(golden(PARTS[0])).unwrap().model));
+    fs::write(folder.path().join("mmproj-mix.gguf"), "sees").unwrap();
+    assert!(load::<f32>(folder.path()).is_ok());
+    fs::copy(golden("tiny.gguf"), folder.path().join("tiny.gguf")).unwrap();
+    let error = error(&folder, "");
+    assert!(error.contains("no config.json in it: give the file itself"), "{error}");
 }
 
 fn error(folder: &TempDir, name: &str) -> String {

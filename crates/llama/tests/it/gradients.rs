@@ -5,8 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use adapter::{Adapter, Dual, Full, Real, Tensors};
 use llama::{
-    Activation, Adapters, Architecture, Batch, Config, Llama, Masks, Projection, RopeScaling,
-    Train, Variant, YarnScaling,
+    Activation, Adapters, Architecture, Batch, Config, Llama, Masks, Norms, Projection, QkNorm,
+    RopeScaling, Train, Variant, YarnScaling,
 };
 use lora::Lora;
 use ndarray::Array2;
@@ -137,7 +137,7 @@ fn everything_with_full_fine_tuning() {
 }
 
 /// Each difference between the architectures, in the middle of three layers where it is not in all of them.
-fn variants() -> [Config; 3] {
+fn variants() -> [Config; 6] {
     let yarn = RopeScaling::Yarn(YarnScaling {
         factor: 4.0,
         beta_fast: 0.5,
@@ -161,10 +161,34 @@ fn variants() -> [Config; 3] {
         Variant {
             architecture: Architecture::Qwen3,
             activation: Activation::GeluTanh,
-            qk_norm: true,
+            qk_norm: Some(QkNorm::Head),
             ..Variant::default()
         },
         Variant { activation: Activation::Relu, rotary_dim: Some(2), ..Variant::default() },
+        Variant {
+            architecture: Architecture::Granite,
+            embedding_multiplier: Some(3.0),
+            attention_multiplier: Some(0.3),
+            residual_multiplier: Some(0.7),
+            logits_divisor: Some(1.5),
+            ..Variant::default()
+        },
+        Variant {
+            architecture: Architecture::Olmo2,
+            norms: Norms::After,
+            qk_norm: Some(QkNorm::Whole),
+            ..Variant::default()
+        },
+        Variant {
+            architecture: Architecture::Gemma2,
+            norms: Norms::Both,
+            gains_from_one: true,
+            embedding_multiplier: Some(2.0),
+            attention_multiplier: Some(0.5),
+            attention_cap: Some(0.8),
+            logits_cap: Some(0.6),
+            ..Variant::default()
+        },
     ]
     .map(|variant| Config { rope_scaling: Some(yarn), variant, ..config(true) })
 }

@@ -7,18 +7,21 @@ Two tiny Llamas with biases in the attention: tied, where the embedding is the o
 moved away from its start by random multiples of 1/64, saved, and loaded on the model as it was.
 
 Three folders are no longer as PEFT saved them: `wrapped` has an adapter's name in its keys and what torch.compile and
-DistributedDataParallel put before them, `bare` lacks PEFT's prefix, and `pickled` is adapter_model.bin.
+DistributedDataParallel put before them, `bare` lacks PEFT's prefix, and `pickled` is adapter_model.bin. `pissa_converted` is
+plain LoRA, as PEFT makes it of a PiSSA adapter with path_initial_model_for_weight_conversion.
 """
 
 import json
 import os
 import shutil
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.lora import layer as lora_layer
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM, modeling_rope_utils
 from transformers.models.llama import modeling_llama
@@ -46,6 +49,13 @@ CASES = {
     "wrapped": (False, {}),
     "bare": (False, {"modules_to_save": ["lm_head"]}),
     "pickled": (False, {"modules_to_save": ["lm_head"]}),
+    "pissa": (False, {"init_lora_weights": "pissa", "use_rslora": True}),
+    "olora": (False, {"init_lora_weights": "olora", "rank_pattern": {"down_proj": 3}, "modules_to_save": ["norm"]}),
+    # Without the output matrix beneath the adapter, which PEFT saves unless it is told not to.
+    "pissa_head": (False, {"init_lora_weights": "pissa", "target_modules": ["q_proj", "lm_head"]}),
+    # With it: what the start left of it.
+    "pissa_base": (False, {"init_lora_weights": "pissa", "target_modules": ["q_proj", "embed_tokens", "lm_head"]}),
+    "pissa_converted": (False, {"init_lora_weights": "pissa"}),
 }
 
 
@@ -95,7 +105,7 @@ def respell(folder, name):
 
 def main():
     warnings.simplefilter("ignore")
-    modeling_llama.torch = modeling_rope_utils.torch = Torch64()
+    modeling_llama.torch = modeling_rope_utils.torch = lora_layer.torch = Torch64()
     torch.set_default_dtype(torch.float64)
     for tied in (False, True):
         base(tied).save_pretrained(HERE / ("tied" if tied else "untied"))
@@ -107,6 +117,13 @@ def main():
         if name == "decoder":
             config.task_type = None
         model = get_peft_model(part(base(tied)), config)
+        options = {"safe_serialization": name != "pickled", "save_embedding_layers": name != "pissa_head" and "auto"}
+        if name == "pissa_converted":
+            start = tempfile.mkdtemp()
+            model.peft_config["default"].init_lora_weights = True
+            model.save_pretrained(start)
+            model.peft_config["default"].init_lora_weights = "pissa"
+            options["path_initial_model_for_weight_conversion"] = start
         for _, parameter in sorted(model.named_parameters()):
             if parameter.requires_grad:
                 move(parameter)
@@ -114,7 +131,7 @@ def main():
             move(model.get_input_embeddings().base_layer.weight)
         folder = HERE / name
         shutil.rmtree(folder, ignore_errors=True)
-        model.save_pretrained(folder, safe_serialization=name != "pickled")
+        model.save_pretrained(folder, **options)
         (folder / "README.md").unlink()
         # Loaded again, on the model as it was.
         whole = base(tied)

@@ -6,13 +6,13 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Map, Value, json};
 
-const METHODS: &[&str] = &["lora", "lora-fa", "vera", "delta-lora", "lora-plus"];
+const METHODS: &[&str] = &["lora", "lora-fa", "vera", "delta-lora", "lora-plus", "dora"];
 const OPS: &[&str] = &["forward", "backward", "step", "trajectory", "merge", "unmerge", "init"];
 const CLASSES: &[&str] = &["exact", "bounded", "residual", "stat", "reject", "acceptable"];
 const FLAGS: &[&str] = &["FTZ", "AnyNonFinite", "InfTimesDropped", "NaNTimesDropped"];
 const DTYPES: &[(&str, usize)] = &[("F16", 2), ("BF16", 2), ("F32", 4), ("F64", 8), ("U8", 1)];
 const PARAMETERS: &[&str] =
-    &["lora_A", "lora_B", "vera_A", "vera_B", "vera_lambda_d", "vera_lambda_b", "weight", "bias"];
+    &["lora_A", "lora_B", "lora_magnitude_vector", "vera_A", "vera_B", "vera_lambda_d", "vera_lambda_b", "weight", "bias"];
 const SIZES: &[u64] =
     &[0, 1, 2, 3, 4, 5, 8, 17, 1 << 29, 1 << 32, 1 << 40, 1 << 62, 1 << 63, u64::MAX];
 const NUMBERS: &[f64] = &[

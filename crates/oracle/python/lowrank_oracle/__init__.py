@@ -14,6 +14,7 @@ comes from the program `lowrank`, in the wheel too. Arrays may be of NumPy, torc
 from ._case import Case, Mismatch
 from ._cases import KINDS, METHODS, OPS, VECTORS, cases, expected_failures, ids, load
 from ._program import OracleError, program
+from ._record import record
 
 __all__ = [
     "KINDS",
@@ -28,4 +29,5 @@ __all__ = [
     "ids",
     "load",
     "program",
+    "record",
 ]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import _arrays, _program, _safetensors
+from . import _arrays, _program, _safetensors, _session
 from ._params import defaults
 
 _PROFILES = ("f64", "f32", "tf32", "bf16", "fp16")
@@ -37,7 +37,7 @@ class Case:
     """
 
     id: str  #: method/op/name
-    method: str  #: lora, lora-fa, vera, delta-lora or lora-plus
+    method: str  #: lora, lora-fa, vera, delta-lora, lora-plus or dora
     op: str  #: forward, backward, step, trajectory, merge, unmerge or init
     kind: str  #: exact, bounded, residual, acceptable, stat or reject
     params: dict[str, Any]  #: as in the README, defaults filled in
@@ -49,6 +49,7 @@ class Case:
 
     def __init__(self, path: Path, digest: str | None = None) -> None:
         self._path, self._digest = path, digest
+        self._kept = False  # its answer, until the session ends
         metadata, tensors = _safetensors.read(path)
         case = json.loads(metadata["case"])
         self.id, self.method, self.op = case["id"], case["method"], case["op"]
@@ -125,7 +126,8 @@ class Case:
     def _judge(self, profile: str | None, error: str | None, tensors: dict[str, tuple[str, np.ndarray]]) -> str:
         __tracebackhide__ = True
         self.verdict = "FAIL"  # until the program says otherwise
-        findings, text = _program.judge(self._path, self.id, profile, error, tensors)
+        with _session.submission(self.id, profile, self._kept) as folder:
+            findings, text = _program.judge(folder, self._path, self.id, profile, error, tensors)
         if self._digest not in (None, findings[0]["digest"]):
             raise _program.OracleError(f"{self._path} is not the case that index.json lists: corrupt")
         if text:
@@ -139,6 +141,6 @@ class Case:
 
 #: Inputs that some case has: None where this one does not.
 _INPUTS = {
-    *("x", "weight", "bias", "grad_y", "dropout_mask", "lora_A", "lora_B"),
+    *("x", "weight", "bias", "grad_y", "dropout_mask", "lora_A", "lora_B", "lora_magnitude_vector"),
     *("vera_A", "vera_B", "vera_lambda_d", "vera_lambda_b"),
 }

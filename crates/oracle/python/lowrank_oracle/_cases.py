@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ._case import Case, Mismatch
+from ._program import VECTORS
 
-#: The shipped cases: `<id>.safetensors`, `index.json`, and the README that says what each op computes.
-VECTORS = Path(__file__).resolve().parent / "vectors"
-
-METHODS = ("lora", "lora-fa", "vera", "delta-lora", "lora-plus")
+METHODS = ("lora", "lora-fa", "vera", "delta-lora", "lora-plus", "dora")
 OPS = ("forward", "backward", "step", "trajectory", "merge", "unmerge", "init")
 KINDS = ("exact", "bounded", "residual", "acceptable", "stat", "reject")
 
@@ -116,6 +114,7 @@ def cases(
         def judged(*args: Any, case: str, **kwargs: Any) -> None:
             __tracebackhide__ = True
             loaded = load(case)
+            loaded._kept = True
             test(*args, case=loaded, **kwargs)
             if loaded.verdict is None:
                 raise RuntimeError(f"{case} was not judged: call case.check(…), check_error(…) or rejects()")

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import warnings
 import xml.etree.ElementTree
 from functools import cache
@@ -18,6 +17,10 @@ from typing import Any
 import numpy as np
 
 from . import _safetensors
+
+
+#: The shipped cases: `<id>.safetensors`, `index.json`, and the README that says what each op computes.
+VECTORS = Path(__file__).resolve().parent / "vectors"
 
 
 class OracleError(Exception):
@@ -50,27 +53,34 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def judge(
-    path: Path, case: str, profile: str | None, error: str | None, tensors: dict[str, tuple[str, np.ndarray]]
+    folder: Path,
+    path: Path,
+    case: str,
+    profile: str | None,
+    error: str | None,
+    tensors: dict[str, tuple[str, np.ndarray]],
 ) -> tuple[list[dict[str, Any]], str]:
-    """The verdict on each tensor of one case, and the text of a failure, the diagnosis first (empty if it is none)."""
-    with tempfile.TemporaryDirectory(prefix="lowrank-") as folder:
-        metadata = {} if error is None else {"error": error}
-        named = {f"out.{name}": tensor for name, tensor in tensors.items()}
-        _safetensors.write(Path(folder) / f"{case}.safetensors", metadata, named)
-        arguments: list[str | Path] = ["check", "--submission", folder, path]
-        arguments += ["--profile", profile] if profile else []
-        done = run(*arguments, "--format", "json")
-        if done.returncode not in (0, 1, 3):
-            raise OracleError(f"{case}: {done.stderr.strip() or f'lowrank check ended with {done.returncode}'}")
-        for line in done.stderr.splitlines():
-            if line.startswith("warning: "):
-                warnings.warn(line.removeprefix("warning: "), stacklevel=4)
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        findings = [line for line in lines if "diagnosis" not in line]
-        if not findings:
-            raise OracleError(f"{case}: lowrank check judged nothing: {done.stderr.strip()}")
-        if done.returncode != 1:
-            return findings, ""
-        suite = xml.etree.ElementTree.fromstring(run(*arguments, "--format", "junit").stdout)
-        failure = suite.findtext("testcase/failure") or "FAIL"
-        return findings, f"{lines[-1]['diagnosis']['text']}\n{failure}"
+    """The verdict on each tensor of one case, and the text of a failure, the diagnosis first (empty if it is none).
+
+    The answer is written into `folder`.
+    """
+    metadata = {} if error is None else {"error": error}
+    named = {f"out.{name}": tensor for name, tensor in tensors.items()}
+    _safetensors.write(folder / f"{case}.safetensors", metadata, named)
+    arguments: list[str | Path] = ["check", "--submission", folder, path]
+    arguments += ["--profile", profile] if profile else []
+    done = run(*arguments, "--format", "json")
+    if done.returncode not in (0, 1, 3):
+        raise OracleError(f"{case}: {done.stderr.strip() or f'lowrank check ended with {done.returncode}'}")
+    for line in done.stderr.splitlines():
+        if line.startswith("warning: "):
+            warnings.warn(line.removeprefix("warning: "), stacklevel=4)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    findings = [line for line in lines if "diagnosis" not in line]
+    if not findings:
+        raise OracleError(f"{case}: lowrank check judged nothing: {done.stderr.strip()}")
+    if done.returncode != 1:
+        return findings, ""
+    suite = xml.etree.ElementTree.fromstring(run(*arguments, "--format", "junit").stdout)
+    failure = suite.findtext("testcase/failure") or "FAIL"
+    return findings, f"{lines[-1]['diagnosis']['text']}\n{failure}"

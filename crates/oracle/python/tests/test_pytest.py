@@ -110,3 +110,60 @@ def test_a_list_is_read(tmp_path):
 def test_unknown_ids_in_a_list():
     with pytest.raises(ValueError, match="no case lora/forward/none"):
         lowrank_oracle.cases("lora", op="forward", expected_failures={"lora/forward/none": "?"})
+
+
+def summary(result):
+    """The lines of the section that the plugin adds."""
+    lines = iter(result.outlines)
+    for line in lines:
+        if line.strip("= ") == "lowrank":
+            break
+    return [line for line in lines if not line.startswith("=") and "short test summary" not in line]
+
+
+SESSION = """
+import lowrank_oracle, numpy, pytest
+known = {known}
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@lowrank_oracle.cases("lora", op="merge", kind="bounded", expected_failures=known)
+def test_merge(case, dtype):
+    fan = case.params["fan_in_fan_out"]
+    W, r = case.weight.T if fan else case.weight, len(case.lora_A)
+    s = case.params["alpha"] / (r**0.5 if case.params["scaling"] == "rslora" else r)
+    s = 1 if dtype == "float32" else s
+    with numpy.errstate(invalid="ignore"):
+        merged = W + s * (case.lora_B @ case.lora_A)
+    case.check(weight=(merged.T if fan else merged).astype(dtype))
+"""
+
+
+def test_a_session_has_one_diagnosis(pytester):
+    pytester.makepyfile(SESSION.format(known=None))
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q")
+    lines = summary(result)
+    ids = lowrank_oracle.ids("lora", "merge", kind="bounded")
+    assert f"float64: PASS: all {len(ids)} cases" in lines
+    (wrong,) = (line for line in lines if line.startswith("float32: FAIL: "))
+    assert wrong.endswith(": s not applied")
+    assert "one mistake explains all" in wrong
+
+
+def test_what_is_known_to_fail_is_not_in_the_diagnosis(pytester):
+    ids = lowrank_oracle.ids("lora", "merge", kind="bounded")
+    source = SESSION.format(known=repr(dict.fromkeys(ids, "s is left out")))
+    pytester.makepyfile(source.replace('["float64", "float32"]', '["float32"]'))
+    assert summary(pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q")) == []
+
+
+def test_the_workers_of_xdist_are_one_session(pytester):
+    pytest.importorskip("xdist")
+    pytester.makepyfile(SESSION.format(known=None))
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-q", "-n", "2")
+    assert len([line for line in summary(result) if "float64: PASS" in line]) == 1
+
+
+def test_without_cases_nothing_is_added(pytester):
+    pytester.makepyfile("def test_other(): pass")
+    lines = pytester.runpytest_subprocess("-p", "no:cacheprovider").outlines
+    assert all(line.strip("= ") != "lowrank" for line in lines)

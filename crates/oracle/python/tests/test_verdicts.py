@@ -93,7 +93,7 @@ def test_bad_arguments_name_the_thing():
     with pytest.raises(AttributeError, match="no `lora_C`; .* are .*lora_A"):
         _ = case.lora_C
     assert case.verdict is None
-    for bad in ({"method": "dora"}, {"op": "backwards"}, {"kind": "close"}, {"only": "Dropout"}):
+    for bad in ({"method": "adalora"}, {"op": "backwards"}, {"kind": "close"}, {"only": "Dropout"}):
         with pytest.raises(ValueError, match=f"unknown .* {next(iter(bad.values()))}: there are"):
             lowrank_oracle.ids(**bad)
     with pytest.raises(ValueError, match="nothing would be judged"):

@@ -1,6 +1,8 @@
 //! How many roundings each output allows: the one place where these numbers stand. `ops/` proves them and computes with
 //! them; `tests/vectors/bounds.json` has them for other languages ([`bounds_json`](crate::bounds_json)).
 
+use crate::case::Method;
+
 use super::count::{Count, NONE, Row, ones, row};
 
 /// 1 − p, and the product with x.
@@ -20,6 +22,8 @@ const N_B: Count = Count { inputs: 1, tokens: 1, ..NONE };
 const N_R_B: Count = Count { inputs: 1, rank: 1, tokens: 1, ..NONE };
 const N_M_B: Count = Count { inputs: 1, outputs: 1, tokens: 1, ..NONE };
 const R: Count = Count { rank: 1, ..NONE };
+const N2_R_B: Count = Count { inputs: 2, rank: 1, tokens: 1, ..NONE };
+const N3_M_R2_B: Count = Count { inputs: 3, outputs: 1, rank: 2, tokens: 1, ..NONE };
 
 // ANCHOR: layer
 /// Passes and merges, by output and term. `ops/pass.rs` and `ops/merge.rs` say which roundings these are.
@@ -44,6 +48,24 @@ pub(crate) const VERA: [(&str, Row); 5] = [
 ];
 // ANCHOR_END: layer
 
+// ANCHOR: dora
+/// DoRA's own: `ops/dora/mod.rs`. `norm` is [`LENGTH`], whatever the output.
+pub(crate) const DORA: [(&str, Row); 10] = [
+    ("y.base", row(N_R, Count { bias: 1, ..masked(8) })),
+    ("y.low_rank", row(N2_R, Count { bias: 1, ..masked(10) })),
+    ("grad_x.base", row(M_R, masked(7))),
+    ("grad_x.low_rank", row(M2_R, masked(10))),
+    ("grad_lora_A.all", row(M_B, masked(8))),
+    ("grad_lora_B.all", row(N_B, masked(8))),
+    ("grad_lora_magnitude_vector.all", row(N2_R_B, Count { bias: 2, ..masked(10) })),
+    ("weight.all", row(R, ones(10))),
+    ("grad_lora_A.through", row(N3_M_R2_B, Count { bias: 2, ..masked(26) })),
+    ("grad_lora_B.through", row(N3_M_R2_B, Count { bias: 2, ..masked(26) })),
+];
+/// The length of a row of W + s B A.
+pub(crate) const LENGTH: Row = row(N_R, ones(8));
+// ANCHOR_END: dora
+
 /// LoRA-FA's linear system, of s² |ĝ| d dᵀ: see `ops/projected_gradient.rs`.
 pub(crate) const PROJECTED_GRADIENT: Row = row(Count { inputs: 1, rank: 3, ..ones(4) }, ones(11));
 
@@ -58,8 +80,12 @@ pub(crate) const MOVE: [Row; 2] =
     [row(Count { rank: 2, ..NONE }, ones(2)), row(Count { rank: 2, ..NONE }, ones(10))];
 
 /// The roundings of an output's term.
-pub(crate) fn layer(vera: bool, term: &str) -> Row {
-    let own: &[(&str, Row)] = if vera { &VERA } else { &[] };
+pub(crate) fn layer(method: Method, term: &str) -> Row {
+    let own: &[(&str, Row)] = match method {
+        Method::Vera => &VERA,
+        Method::Dora => &DORA,
+        _ => &[],
+    };
     let found = own.iter().chain(&LAYER).find(|(name, _)| *name == term);
     found.map(|(_, row)| *row).expect("every term of an output has a row")
 }

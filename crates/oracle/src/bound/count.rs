@@ -74,6 +74,23 @@ impl Count {
             + self.bias * usize::from(sizes.bias)
     }
 
+    pub fn times(self, factor: usize) -> Self {
+        Self {
+            one: self.one * factor,
+            inputs: self.inputs * factor,
+            outputs: self.outputs * factor,
+            rank: self.rank * factor,
+            tokens: self.tokens * factor,
+            dropout: self.dropout * factor,
+            bias: self.bias * factor,
+            rate: self.rate * factor,
+            beta1: self.beta1 * factor,
+            beta2: self.beta2 * factor,
+            bias1: self.bias1 * factor,
+            bias2: self.bias2 * factor,
+        }
+    }
+
     pub fn plus(self, other: Self) -> Self {
         Self {
             one: self.one + other.one,
@@ -111,6 +128,10 @@ impl Count {
 }
 
 impl Row {
+    pub fn times(self, factor: usize) -> Self {
+        row(self.accumulate.times(factor), self.store.times(factor))
+    }
+
     pub fn plus(self, other: Self) -> Self {
         row(self.accumulate.plus(other.accumulate), self.store.plus(other.store))
     }

@@ -8,9 +8,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::constants::{ADAMW, DECAY_LAST, LAYER, MOVE, PROJECTED_GRADIENT, SGD, VERA, layer};
+use super::constants::{
+    ADAMW, DECAY_LAST, DORA, LAYER, LENGTH, MOVE, PROJECTED_GRADIENT, SGD, VERA, layer,
+};
 use super::count::{Count, NONE, Row, ones, row};
 use super::profile::Profile;
+use crate::case::Method;
 
 impl Count {
     fn json(&self) -> Value {
@@ -45,15 +48,15 @@ impl Row {
 pub fn bounds_json() -> String {
     let twice = |row: Row| row.plus(row);
     // A file has one gauge of a merged weight, and W is in it.
-    let merged = |vera| layer(vera, "weight.base").max(layer(vera, "weight.low_rank"));
+    let merged = |method| layer(method, "weight.base").max(layer(method, "weight.low_rank"));
     let mut of_layer: BTreeMap<&str, Row> = LAYER.into_iter().collect();
     let mut of_vera: BTreeMap<&str, Row> = VERA.into_iter().collect();
-    for (rows, vera) in [(&mut of_layer, false), (&mut of_vera, true)] {
+    for (rows, method) in [(&mut of_layer, Method::Lora), (&mut of_vera, Method::Vera)] {
         rows.retain(|name, _| !name.starts_with("weight"));
-        rows.insert("weight.all", merged(vera));
+        rows.insert("weight.all", merged(method));
     }
     // Twice, since a solution that is off is multiplied by the residual's bound itself.
-    let projected = twice(PROJECTED_GRADIENT).plus(layer(false, "grad_lora_B.all"));
+    let projected = twice(PROJECTED_GRADIENT).plus(layer(Method::Lora, "grad_lora_B.all"));
     of_layer.insert("projected_grad_lora_B.all", projected);
 
     let rate = Count { rate: 1, ..NONE };
@@ -68,7 +71,12 @@ pub fn bounds_json() -> String {
     let moved = |p: Row| MOVE[0].max(MOVE[1]).plus(twice(p));
     let gradients = LAYER.iter().chain(&VERA).filter(|(name, _)| name.starts_with("grad_"));
     let gradients = gradients.filter(|(name, _)| name.ends_with(".all"));
-    let carried = gradients.map(|(_, row)| *row).reduce(Row::max).expect("there are gradients");
+    let most = |row: Option<Row>| row.expect("there are gradients");
+    let carried = most(gradients.map(|(_, row)| *row).reduce(Row::max));
+    let of_dora = dora();
+    // A gradient of DoRA has several gauges, whose sum it is that an update has.
+    let of_parameters = of_dora.iter().filter(|(name, _)| name.starts_with("grad_lora"));
+    let carried_dora = most(of_parameters.map(|(_, row)| *row).reduce(Row::max));
 
     let adam = |p: Row| {
         json!({
@@ -81,6 +89,7 @@ pub fn bounds_json() -> String {
             .collect::<Map<_, _>>()
             .into()
     };
+    let of_dora = of_dora.iter().map(|(name, row)| (name.as_str(), *row)).collect();
     let profiles = [Profile::F64, Profile::F32, Profile::Tf32, Profile::Bf16, Profile::Fp16];
     let profile = |profile: Profile| {
         let (kept, flushed) = (profile.units(false), profile.units(true));
@@ -109,6 +118,7 @@ pub fn bounds_json() -> String {
         "profiles": profiles.map(profile).into_iter().collect::<Map<_, _>>(),
         "layer": rows(of_layer),
         "vera": rows(of_vera),
+        "dora": rows(of_dora),
         "update": {
             "sgd": { "p": sgd.json(), "weight": moved(sgd).json() },
             "adamw": adam(adamw),
@@ -117,10 +127,20 @@ pub fn bounds_json() -> String {
         "carried": {
             "times": { "p": 1, "exp_avg": 1, "exp_avg_sq": 2, "weight": 2 },
             "trajectory": carried.json(),
+            "trajectory_dora": carried_dora.json(),
             "projected": twice(PROJECTED_GRADIENT).json(),
         },
     });
     written(&value, 0) + "\n"
+}
+
+/// DoRA's rows for whoever does not ask how far a length is off: 1/(1 − θ) is at most 2, and three of them 8.
+fn dora() -> BTreeMap<String, Row> {
+    let times = |name: &str| if name.ends_with("through") { 8 } else { 2 };
+    let own = DORA.iter().map(|(name, row)| ((*name).to_owned(), row.times(times(name))));
+    let outputs = DORA.iter().filter_map(|(name, _)| name.split('.').next());
+    let lengths = outputs.map(|name| (format!("{name}.norm"), LENGTH.times(2)));
+    own.chain(lengths).collect()
 }
 
 /// Indented, a row of numbers on one line.

@@ -32,7 +32,7 @@ pub(crate) struct Part {
 pub type Bound = Arc<dyn Fn(&Units) -> ArrayD<f64> + Send + Sync>;
 
 /// The gauge is itself a sum in `f64`, of fewer than 2²² terms: it is low by less than this fraction.
-const GAUGE: f64 = 1.0 + 1.0 / (1u64 << 30) as f64;
+pub(crate) const GAUGE: f64 = 1.0 + 1.0 / (1u64 << 30) as f64;
 
 // ANCHOR: bound
 /// Σ over the parts: growth · gauge, and underflow where there is a term at all.

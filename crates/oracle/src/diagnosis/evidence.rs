@@ -6,9 +6,9 @@ use super::kind::{Compared, Kind};
 use super::lineup::{Lineup, Says, Submitted, both};
 use super::mistake::Mistake;
 use crate::bound::Units;
-use crate::case::Class;
+use crate::case::{Class, Method, Op};
 use crate::judge::Bench;
-use crate::mutants::{Mutant, mutants};
+use crate::mutants::{careless, mutants};
 
 /// What a case says of each mistake, and of what is wrong.
 #[derive(Clone, Debug, Default)]
@@ -93,10 +93,8 @@ impl Witness<'_> {
 }
 
 /// Of a case that must be refused and was not.
-pub(crate) fn no_refusal() -> Evidence {
-    let careless = mutants().filter(|mutant| mutant.ignores_errors());
+pub(crate) fn no_refusal(method: Method, op: Op) -> Evidence {
     // It is a fact, no inference from numbers.
-    let says =
-        careless.map(|mutant: &'static Mutant| (Mistake::of(mutant), Says::For(f64::INFINITY)));
-    Evidence { says: says.collect(), kinds: Vec::new() }
+    let says = careless(method, op).map(|mutant| (Mistake::of(mutant), Says::For(f64::INFINITY)));
+    Evidence { says: says.into_iter().collect(), kinds: Vec::new() }
 }

@@ -5,13 +5,14 @@ use std::fmt;
 use crate::mutants::{Mutant, mutants};
 
 /// The results of a backward pass in which a mistake may be made alone, and their symbols.
-pub(crate) const ALONE: [(&str, &str); 7] = [
+pub(crate) const ALONE: [(&str, &str); 8] = [
     ("y", "y"),
     ("grad_x", "∂L/∂x"),
     ("grad_lora_A", "∂L/∂A"),
     ("grad_lora_B", "∂L/∂B"),
     ("grad_vera_lambda_b", "∂L/∂λ_b"),
     ("grad_vera_lambda_d", "∂L/∂λ_d"),
+    ("grad_lora_magnitude_vector", "∂L/∂m"),
     ("projected_grad_lora_B", "the projected ∂L/∂B"),
 ];
 

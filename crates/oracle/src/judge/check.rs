@@ -68,7 +68,8 @@ pub(crate) fn check_case(
         let finding = judge_refusal(submission.metadata.get("error"));
         report.verdict = finding.verdict;
         report.findings.push(finding);
-        report.evidence = (report.verdict == Verdict::Fail).then(no_refusal);
+        report.evidence =
+            (report.verdict == Verdict::Fail).then(|| no_refusal(case.method, case.op));
         return Ok(report);
     }
     let bench = Bench::read(case, file, options)?;

@@ -14,8 +14,8 @@ mod tensor;
 mod verdict;
 
 pub(crate) use bench::Bench;
-pub(crate) use check::check_case;
 pub use check::{Truth, check};
+pub(crate) use check::{ask_case, check_case};
 pub use many::{Tally, check_all};
 pub use report::{json, junit};
 pub(crate) use tensor::Judge;

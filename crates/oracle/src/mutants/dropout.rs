@@ -6,7 +6,7 @@ use ndarray::{ArrayD, Zip};
 
 use super::change::{changed, factor, named, put};
 use super::mutant::Change::{OfOutputs, OfProblem};
-use super::mutant::{MASKED, Mutant, PASS, PASSES};
+use super::mutant::{ADDED_MASKED, MASKED, Mutant, PASS, PASSES};
 use crate::case::Op;
 use crate::error::Result;
 use crate::ops::{Output, Problem};
@@ -70,7 +70,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         OfOutputs(on_output),
     )
     .seen("peft-rs")
-    .of(MASKED)
+    .of(ADDED_MASKED)
     .in_ops(PASS),
     Mutant::new(
         "dropout-on-base",

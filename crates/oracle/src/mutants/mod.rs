@@ -9,6 +9,7 @@
 //! `ratio-missing`; LoRA-FA on embedding targets is `never-trains`).
 
 mod change;
+mod dora;
 mod dropout;
 mod gradients;
 mod init;
@@ -23,6 +24,8 @@ mod vera;
 use mutant::Change;
 pub use mutant::Mutant;
 
+use crate::case::{Method, Op};
+
 /// All of them, in the order in which they are listed.
 pub fn mutants() -> impl Iterator<Item = &'static Mutant> {
     let groups = [
@@ -30,6 +33,7 @@ pub fn mutants() -> impl Iterator<Item = &'static Mutant> {
         dropout::MUTANTS,
         transposed::MUTANTS,
         vera::MUTANTS,
+        dora::MUTANTS,
         moves::MUTANTS,
         projected_gradient::MUTANTS,
         update::MUTANTS,
@@ -38,6 +42,11 @@ pub fn mutants() -> impl Iterator<Item = &'static Mutant> {
         REFUSALS,
     ];
     groups.into_iter().flatten()
+}
+
+/// The mistake of whoever gives numbers where these must be refused.
+pub(crate) fn careless(method: Method, op: Op) -> Option<&'static Mutant> {
+    mutants().find(|mutant| mutant.ignores_errors_of(method, op))
 }
 
 const REFUSALS: &[Mutant] =

@@ -8,9 +8,17 @@ use crate::ops::{Output, Problem, evaluate};
 
 /// The methods with an s.
 pub(super) const SCALED: &[Method] =
-    &[Method::Lora, Method::LoraFa, Method::DeltaLora, Method::LoraPlus];
+    &[Method::Lora, Method::LoraFa, Method::DeltaLora, Method::LoraPlus, Method::Dora];
 /// The methods with dropout.
 pub(super) const MASKED: &[Method] =
+    &[Method::Lora, Method::LoraFa, Method::Vera, Method::LoraPlus, Method::Dora];
+/// The methods that add a term to x Wᵀ: all but DoRA.
+pub(super) const ADDED: &[Method] =
+    &[Method::Lora, Method::LoraFa, Method::Vera, Method::DeltaLora, Method::LoraPlus];
+/// Of these, those with an s, and those with dropout.
+pub(super) const ADDED_SCALED: &[Method] =
+    &[Method::Lora, Method::LoraFa, Method::DeltaLora, Method::LoraPlus];
+pub(super) const ADDED_MASKED: &[Method] =
     &[Method::Lora, Method::LoraFa, Method::Vera, Method::LoraPlus];
 pub(super) const LAYER: &[Op] =
     &[Op::Forward, Op::Backward, Op::Trajectory, Op::Merge, Op::Unmerge];
@@ -91,9 +99,10 @@ impl Mutant {
         self
     }
 
-    /// Does it give numbers where an error is expected?
-    pub(crate) fn ignores_errors(&self) -> bool {
-        matches!(self.change, Change::NoRefusal)
+    /// Does it give numbers where these must be refused?
+    pub(crate) fn ignores_errors_of(&self, method: Method, op: Op) -> bool {
+        let applies = self.methods.contains(&method) && self.ops.contains(&op);
+        applies && matches!(self.change, Change::NoRefusal)
     }
 
     /// What somebody with this mistake computes in the place of the `right` results; `None` where it does not apply, or

@@ -5,7 +5,7 @@ use ndarray::ArrayD;
 
 use super::change::{factor, named, put, scale_of_one, with_value};
 use super::mutant::Change::{OfOutputs, OfProblem};
-use super::mutant::{LAYER, MERGES, Mutant, PASSES, SCALED};
+use super::mutant::{ADDED, ADDED_SCALED, LAYER, MERGES, Mutant, PASSES, SCALED};
 use super::projected_gradient::in_bf16;
 use crate::case::Op;
 
@@ -56,7 +56,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }),
     )
     .seen("candle-lora (loralinear.rs)")
-    .of(SCALED)
+    .of(ADDED_SCALED)
     .in_ops(LAYER),
     Mutant::new(
         "bias-missing",
@@ -88,6 +88,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     .in_ops(LAYER),
     Mutant::new("merged-twice", "ΔW added twice", OfProblem(|problem, _| factor(problem, 2.0)))
         .seen("loralib #34")
+        .of(ADDED)
         .in_ops(MERGES),
     Mutant::new(
         "merged-and-added",
@@ -95,6 +96,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         OfProblem(|problem, _| factor(problem, 2.0)),
     )
     .seen("loralib #61")
+    .of(ADDED)
     .in_ops(&[Op::Forward]),
     Mutant::new(
         "scale-floored",

@@ -6,7 +6,7 @@ use ndarray::ArrayD;
 
 use super::change::named;
 use super::mutant::Change::{OfOutputs, OfProblem};
-use super::mutant::{LAYER, MERGES, Mutant};
+use super::mutant::{ADDED, LAYER, MERGES, Mutant};
 use crate::case::{Op, transposed};
 use crate::ops::{Output, Problem};
 
@@ -36,6 +36,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }),
     )
     .seen("PEFT #3531")
+    .of(ADDED)
     .in_ops(&[Op::Unmerge]),
 ];
 

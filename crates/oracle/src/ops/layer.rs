@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use adapter::{Adapter, Dropout, Optimizer};
 use delta_lora::DeltaLora;
+use dora::Dora;
 use lora::Lora;
 use lora_fa::LoraFa;
 use lora_plus::LoraPlus;
-use ndarray::{ArcArray2, Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMutD};
+use ndarray::{ArcArray2, Array1, Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMutD};
 use vera::Vera;
 
 use crate::error::{Error, Result, wrong};
@@ -16,7 +17,7 @@ use crate::error::{Error, Result, wrong};
 /// Arrays by name.
 pub(crate) type Named = BTreeMap<String, ArrayD<f64>>;
 
-/// An adapter of one of the five methods.
+/// An adapter of one of the methods.
 #[derive(Clone)]
 pub(crate) enum Layer {
     Lora(Lora<f64>),
@@ -24,6 +25,7 @@ pub(crate) enum Layer {
     Vera(Vera<f64>),
     DeltaLora(DeltaLora<f64>),
     LoraPlus(LoraPlus<f64>),
+    Dora(Dora<f64>),
 }
 
 macro_rules! each {
@@ -34,6 +36,7 @@ macro_rules! each {
             Layer::Vera($adapter) => $body,
             Layer::DeltaLora($adapter) => $body,
             Layer::LoraPlus($adapter) => $body,
+            Layer::Dora($adapter) => $body,
         }
     };
 }
@@ -100,6 +103,9 @@ impl Layer {
         gradients: &Named,
         optimizer: &mut dyn Optimizer<f64>,
     ) -> Result<()> {
+        if let Self::Dora(dora) = self {
+            return step_dora(dora, weight, gradients, optimizer);
+        }
         each!(self, adapter => step(adapter, weight, gradients, optimizer))
     }
 }
@@ -120,7 +126,26 @@ fn step<A: Adapter<f64>>(
     let x = ArcArray2::zeros((0, weight.ncols()));
     let (y, saved) = adapter.forward(weight.view(), &x, None)?;
     let (_, mut grads) = adapter.backward(weight.view(), &saved, y.view())?;
-    let fill = |(name, mut gradient): (&'static str, ArrayViewMutD<'_, f64>)| {
+    fill(&mut grads, gradients)?;
+    Ok(adapter.step(weight, &grads, optimizer)?)
+}
+
+/// DoRA's forward needs a weight whose rows it can divide by, which an update does not have.
+fn step_dora(
+    adapter: &mut Dora<f64>,
+    weight: &mut Array2<f64>,
+    gradients: &Named,
+    optimizer: &mut dyn Optimizer<f64>,
+) -> Result<()> {
+    let Dora { lora, magnitude } = &*adapter;
+    let of_lora = lora::Grads { a: Array2::zeros(lora.a.dim()), b: Array2::zeros(lora.b.dim()) };
+    let mut grads = dora::Grads { lora: of_lora, magnitude: Array1::zeros(magnitude.len()) };
+    fill(&mut grads, gradients)?;
+    Ok(adapter.step(weight, &grads, optimizer)?)
+}
+
+fn fill(grads: &mut impl adapter::Tensors<f64>, gradients: &Named) -> Result<()> {
+    let one = |(name, mut gradient): (&'static str, ArrayViewMutD<'_, f64>)| {
         let given = gradients.get(name).ok_or_else(|| wrong(format!("grad_{name} is missing")))?;
         adapter::check_shape(
             format!("grad_{name}"),
@@ -131,6 +156,5 @@ fn step<A: Adapter<f64>>(
         gradient.assign(given);
         Ok::<_, Error>(())
     };
-    adapter::Tensors::tensors_mut(&mut grads).into_iter().try_for_each(fill)?;
-    Ok(adapter.step(weight, &grads, optimizer)?)
+    grads.tensors_mut().into_iter().try_for_each(one)
 }

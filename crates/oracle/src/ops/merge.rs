@@ -8,6 +8,7 @@
 //!
 //! r in sums for W too, because a GEMM may add its products to W one by one.
 
+use super::dora;
 use super::output::Output;
 use super::problem::Problem;
 use crate::bound::{Part, Roundings, Row, Sizes, Underflow, constants, largest};
@@ -16,6 +17,12 @@ use crate::error::Result;
 
 /// W + `sign` ΔW.
 pub(super) fn merge(problem: &Problem, sign: f64) -> Result<Vec<Output>> {
+    if problem.method == Method::Dora {
+        if sign < 0.0 {
+            problem.layer()?.unmerge(&mut problem.weight())?; // an error that says why
+        }
+        return dora::merge(problem);
+    }
     let (mut weight, layer) = (problem.weight(), problem.layer()?);
     let base = weight.mapv(f64::abs).into_dyn();
     if sign > 0.0 {
@@ -28,7 +35,7 @@ pub(super) fn merge(problem: &Problem, sign: f64) -> Result<Vec<Output>> {
     let r = problem.inputs.dims.rank;
     let vera = problem.method == Method::Vera;
     let [of_base, of_low_rank] =
-        ["weight.base", "weight.low_rank"].map(|term| constants::layer(vera, term));
+        ["weight.base", "weight.low_rank"].map(|term| constants::layer(problem.method, term));
     let sizes = Sizes { rank: r, ..Sizes::default() };
     let store = of_low_rank.store.of(sizes);
     let names = ["lora_A", "lora_B", "vera_A", "vera_B", "vera_lambda_d", "vera_lambda_b"];

@@ -1,6 +1,7 @@
 //! The expected values of a case, each with its gauge and its bound. The values come from the method crates; what is
 //! here is how many roundings each output allows.
 
+mod dora;
 mod evaluate;
 mod init;
 mod layer;
@@ -12,6 +13,7 @@ mod projected_gradient;
 mod step;
 mod trajectory;
 
+pub(crate) use dora::{Formula, lengths};
 pub(crate) use evaluate::evaluate;
 pub(crate) use init::{moments, sample_shape, support};
 pub use output::{Output, Residual};

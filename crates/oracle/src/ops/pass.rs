@@ -34,10 +34,11 @@ use std::sync::Arc;
 use adapter::Dropout;
 use ndarray::{Array2, ArrayD};
 
+use super::dora;
 use super::output::Output;
 use super::problem::Problem;
 use super::projected_gradient;
-use crate::bound::constants::{self, MASK};
+use crate::bound::constants;
 use crate::bound::{Part, Roundings, Sizes, Underflow, largest};
 use crate::case::Method;
 use crate::error::{Result, wrong};
@@ -51,16 +52,17 @@ pub(super) struct Pass<'a> {
 
 /// A term of an output: the counts of the tables above, and what underflow needs.
 #[derive(Clone, Copy, Default)]
-struct Term {
+pub(super) struct Term {
     accumulate: usize,
     store: usize,
-    masked: bool,
+    /// What a mask adds to what is stored; 0 where it has none.
+    mask: usize,
     /// How many of its factors are inputs.
-    inputs: usize,
+    pub inputs: usize,
     /// The length of the last sum of results.
-    terms: usize,
+    pub terms: usize,
     /// What an underflow may be multiplied by.
-    factors: &'static [&'static str],
+    pub factors: &'static [&'static str],
 }
 
 impl<'a> Pass<'a> {
@@ -68,19 +70,19 @@ impl<'a> Pass<'a> {
         Self { problem, suffix: String::new() }
     }
 
-    fn matrix(&self, name: &str) -> Result<Array2<f64>> {
+    pub fn matrix(&self, name: &str) -> Result<Array2<f64>> {
         let name = format!("{name}{}", self.suffix);
         self.problem.inputs.matrix(&name).ok_or_else(|| wrong(format!("in.{name} is missing")))
     }
 
-    fn dropout(&self) -> Result<Option<Arc<Dropout>>> {
+    pub fn dropout(&self) -> Result<Option<Arc<Dropout>>> {
         self.problem.inputs.dropout(self.problem.params.dropout_p, &self.suffix)
     }
 
     /// A term with the row of `bound/constants.rs`, in this layer.
-    fn term(&self, name: &str, x: &Array2<f64>) -> Term {
+    pub fn term(&self, name: &str, x: &Array2<f64>) -> Term {
         let (problem, dims) = (self.problem, self.problem.inputs.dims);
-        let row = constants::layer(problem.method == Method::Vera, name);
+        let row = constants::layer(problem.method, name);
         let sizes = Sizes {
             inputs: dims.inputs,
             outputs: dims.outputs,
@@ -91,19 +93,20 @@ impl<'a> Pass<'a> {
         Term {
             accumulate: row.accumulate.of(sizes),
             store: row.store.of(sizes),
-            masked: row.store.dropout > 0,
+            mask: row.store.dropout,
             ..Term::default()
         }
     }
 
     /// The term as a part of an output.
-    fn part(&self, gauge: ArrayD<f64>, term: Term) -> Result<Part> {
-        let masked = term.masked && self.dropout()?.is_some();
-        let Term { accumulate, store, inputs, terms, .. } = term;
-        let roundings = Roundings { accumulate, store: store + MASK * usize::from(masked), inputs };
+    pub fn part(&self, gauge: ArrayD<f64>, term: Term) -> Result<Part> {
+        let masked = term.mask > 0 && self.dropout()?.is_some();
+        let Term { accumulate, store, mask, inputs, terms, .. } = term;
+        let roundings = Roundings { accumulate, store: store + mask * usize::from(masked), inputs };
         let inputs = &self.problem.inputs;
         let named = |factor: &&str| match *factor {
             "A" => ["lora_A", "vera_A", "vera_lambda_d"].map(|name| inputs.get(name)),
+            "m" => [inputs.get("lora_magnitude_vector"), None, None],
             "B" => ["lora_B", "vera_B", "vera_lambda_b"].map(|name| inputs.get(name)),
             "W" => [inputs.get("weight"), None, None],
             passing => [inputs.get(&format!("{passing}{}", self.suffix)), None, None],
@@ -124,6 +127,9 @@ impl<'a> Pass<'a> {
 /// y, with the bias.
 pub(super) fn forward(pass: &Pass<'_>) -> Result<Output> {
     let problem = pass.problem;
+    if problem.method == Method::Dora {
+        return dora::forward(pass);
+    }
     let (weight, x, dropout) = (problem.weight(), pass.matrix("x")?, pass.dropout()?);
     let mut y = problem.layer()?.forward(&weight, &x, dropout.as_ref())?;
     if let Some(bias) = problem.inputs.vector("bias") {
@@ -162,6 +168,9 @@ fn low_rank_factors(method: Method) -> usize {
 /// y, ∂L/∂x, the gradients, and LoRA-FA's projected one.
 pub(super) fn backward(pass: &Pass<'_>) -> Result<Vec<Output>> {
     let problem = pass.problem;
+    if problem.method == Method::Dora {
+        return dora::backward(pass);
+    }
     let (weight, x, dropout) = (problem.weight(), pass.matrix("x")?, pass.dropout()?);
     let grad_y = pass.matrix("grad_y")?;
     let layer = problem.layer()?;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use adapter::{Group, Sgd};
 use delta_lora::DeltaLora;
+use dora::Dora;
 use lora::Lora;
 use lora_fa::{LoraFa, Variant};
 use lora_plus::{Groups, Kind, LoraPlus};
 use ndarray::{Array2, ArrayD};
 use vera::{Projections, Vera};
 
+use super::dora::Formula;
 use super::layer::{Layer, Named};
 use crate::case::{Case, Inputs, Method, Params, transposed};
 use crate::error::{Result, wrong};
@@ -23,12 +25,14 @@ pub(crate) struct Problem {
     pub inputs: Inputs,
     /// A factor on s, 1 unless a mutant is tried.
     pub scale_factor: f64,
+    /// What a mutant makes of DoRA's formula.
+    pub mistake: Option<fn(&mut Formula)>,
 }
 
 impl Problem {
     pub fn read(case: &Case, file: &TensorFile) -> Result<Self> {
         let (params, inputs) = (case.params()?.clone(), Inputs::read(case, file)?);
-        Ok(Self { method: case.method, params, inputs, scale_factor: 1.0 })
+        Ok(Self { method: case.method, params, inputs, scale_factor: 1.0, mistake: None })
     }
 
     /// s; 1 for VeRA, which has none.
@@ -101,6 +105,7 @@ impl Problem {
                 let groups = Groups::new(self.params.optimizer.lr_ratio)?;
                 Layer::LoraPlus(LoraPlus { lora, groups })
             }
+            Method::Dora => Layer::Dora(Dora::new(lora, vector("lora_magnitude_vector")?)?),
             _ => Layer::Lora(lora),
         })
     }

@@ -13,7 +13,7 @@ use crate::bound::Profile;
 use crate::case::{Case, Class, Method};
 use crate::error::Result;
 use crate::judge::{Bench, Judge, Verdict};
-use crate::mutants::{Mutant, mutants};
+use crate::mutants::{Mutant, careless, mutants};
 use crate::ops::Output;
 use crate::tensors::{Tensor, TensorFile};
 
@@ -96,9 +96,9 @@ pub(super) fn row(case: &Case, file: &TensorFile) -> Result<CaseRow> {
 pub(super) fn row_and_trials(case: &Case, file: &TensorFile) -> Result<(CaseRow, Vec<Trial>)> {
     if case.class == Some(Class::Reject) {
         let kill = Kill { killed: true, certain: true, rules: [false; 3] };
-        let careless = mutants().filter(|mutant| mutant.ignores_errors());
-        let cells = careless.map(|mutant| Cell { mutant, kills: [kill; 2] }).collect();
-        return Ok((CaseRow { cells, ..CaseRow::empty(case) }, refusals()));
+        let cells = careless(case.method, case.op).map(|mutant| Cell { mutant, kills: [kill; 2] });
+        let row = CaseRow { cells: cells.into_iter().collect(), ..CaseRow::empty(case) };
+        return Ok((row, refusals(case.method, case.op)));
     }
     let bench = Bench::read(case, file, Default::default())?;
     let right = bench.right();

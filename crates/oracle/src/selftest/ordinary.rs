@@ -33,12 +33,19 @@ pub(super) fn layer(method: Method, op: Op) -> TensorFile {
     file.metadata.insert("case".into(), text);
     let mut add = |name: &str, shape: &[usize], size: f64| {
         let seed = file.tensors.len() as u64 + 1;
-        file.tensors.insert(format!("in.{name}"), drawn(shape, size, seed));
+        // m is near the lengths of W's rows, of 256 numbers of 1/16 · 1/√3.
+        let middle = if name == "lora_magnitude_vector" { 0.6 } else { 0.0 };
+        file.tensors.insert(format!("in.{name}"), drawn(shape, size, seed, middle));
     };
     let root = 1.0 / (SIZE as f64).sqrt();
     let trained: &[(&str, &[usize], f64)] = match method {
         Method::Vera => &[("vera_lambda_b", &[SIZE], 0.01), ("vera_lambda_d", &[RANK], 0.1)],
         Method::LoraFa => &[("lora_B", &[SIZE, RANK], 1e-3)],
+        Method::Dora => &[
+            ("lora_A", &[RANK, SIZE], 1.0 / 16.0),
+            ("lora_B", &[SIZE, RANK], 1e-3),
+            ("lora_magnitude_vector", &[SIZE], 0.05),
+        ],
         _ => &[("lora_A", &[RANK, SIZE], 1.0 / 16.0), ("lora_B", &[SIZE, RANK], 1e-3)],
     };
     for (name, shape, size) in trained {
@@ -71,8 +78,8 @@ pub(super) fn layer(method: Method, op: Op) -> TensorFile {
     file
 }
 
-/// Even in ±size, in bf16, so that every format holds it; moments of squares are positive.
-fn drawn(shape: &[usize], size: f64, seed: u64) -> Tensor {
+/// Even in ±size around the middle, in bf16, so that every format holds it; moments of squares are positive.
+fn drawn(shape: &[usize], size: f64, seed: u64, middle: f64) -> Tensor {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut draw = || {
         // xorshift64
@@ -83,7 +90,7 @@ fn drawn(shape: &[usize], size: f64, seed: u64) -> Tensor {
     };
     let positive = size < 1e-6;
     let number = |at: f64| if positive { size * at } else { size * (2.0 * at - 1.0) };
-    let array = ArrayD::from_shape_simple_fn(IxDyn(shape), || number(draw()));
+    let array = ArrayD::from_shape_simple_fn(IxDyn(shape), || middle + number(draw()));
     Tensor::rounded(&array, Dtype::BF16)
 }
 

@@ -33,7 +33,8 @@ pub fn submission(
         if mutant.is_none() {
             made.metadata.insert("error".into(), "refused".into());
         }
-        return Ok(mutant.is_none_or(Mutant::ignores_errors).then_some(made));
+        let careless = mutant.is_none_or(|mutant| mutant.ignores_errors_of(case.method, case.op));
+        return Ok(careless.then_some(made));
     }
     let bench = Bench::read(&case, file, Default::default())?;
     let outputs = match mutant {

@@ -34,7 +34,7 @@ fn what_a_case_says() {
     let good = text("lora", "forward", "");
     for (from, to, names) in [
         ("lowrank-case/1", "lowrank-case/2", &["schema", "lowrank-case/2", "lowrank-case/1"][..]),
-        ("\"method\":\"lora\"", "\"method\":\"dora\"", &["dora", "lora-fa", "delta-lora"]),
+        ("\"method\":\"lora\"", "\"method\":\"ia3\"", &["ia3", "lora-fa", "delta-lora"]),
         ("\"op\":\"forward\"", "\"op\":\"foward\"", &["foward", "trajectory"]),
         ("lora/forward/x", "lora/forward/../x", &["id", "lora/forward/../x"]),
         ("lora/forward/x", "../../etc/passwd", &["id", "../../etc/passwd"]),

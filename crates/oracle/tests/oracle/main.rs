@@ -9,6 +9,8 @@ mod counts;
 mod counts_of_updates;
 mod diagnosis;
 mod distributions;
+mod dora;
+mod follow;
 mod free;
 mod honest;
 mod hostile;

@@ -204,7 +204,8 @@ fn the_usual_tolerances_miss_mutants_or_fail_right_results() {
     let [f32, bf16] = contrast().unwrap();
     // By the bound, and by allclose(1e-3), allclose(1e-4), torch.testing's defaults.
     assert_eq!(f32.refused[0] + bf16.refused[0], 0);
-    assert!(f32.missed[0].is_empty(), "{:?}", f32.missed[0]);
+    // 10⁻⁶ is less than what a norm of 0.6 may be off; cases with short rows show it.
+    assert_eq!(f32.missed[0], ["norm-with-epsilon"]);
     assert!((1..4).all(|rule| !f32.missed[rule].is_empty()), "{:?}", f32.missed);
     assert!((1..4).all(|rule| !bf16.missed[rule].is_empty() || bf16.refused[rule] > 0));
 }

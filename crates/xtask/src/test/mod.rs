@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use crate::tally::Tally;
 use crate::unchanged::Inputs;
-use crate::{cpu, openblas, wheel};
+use crate::{openblas, processor_time, wheel};
 use steps::STEPS;
 
 pub use steps::has;
@@ -57,13 +57,13 @@ pub fn main(arguments: &[String]) -> Result<ExitCode> {
 }
 
 fn run_steps(steps: &[&Step], anew: bool) -> ExitCode {
-    let (start, cpu_start) = (Instant::now(), cpu::seconds());
+    let (start, cpu_start) = (Instant::now(), processor_time::seconds());
     let (mut total, mut table) = (Tally::default(), Vec::new());
     let header =
         format!("{:<13} {:>9}{}", "step", "wall s", cpu_start.map_or("", |_| "     CPU s"));
     for (index, step) in steps.iter().enumerate() {
         println!("\n[{}/{}] {}: {}", index + 1, steps.len(), step.name, step.what);
-        let (start, cpu_start) = (Instant::now(), cpu::seconds());
+        let (start, cpu_start) = (Instant::now(), processor_time::seconds());
         let (tally, verdict) = judge(run_step(step, anew));
         total += tally;
         let row = format!("{}  {verdict}", row(step.name, start, cpu_start));
@@ -77,7 +77,8 @@ fn run_steps(steps: &[&Step], anew: bool) -> ExitCode {
 
 /// A name, and the seconds since the start: by the clock, and of the processor where it can be told.
 fn row(name: &str, start: Instant, cpu_start: Option<f64>) -> String {
-    let cpu = cpu::seconds().zip(cpu_start).map(|(now, then)| format!(" {:>9.1}", now - then));
+    let cpu =
+        processor_time::seconds().zip(cpu_start).map(|(now, then)| format!(" {:>9.1}", now - then));
     format!("{name:<13} {:>9.1}{}", start.elapsed().as_secs_f64(), cpu.unwrap_or_default())
 }
 

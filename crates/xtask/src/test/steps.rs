@@ -53,7 +53,7 @@ pub const STEPS: [Step; 16] = [
     },
     Step {
         name: "live",
-        what: "the pages' experiments give the native numbers in a headless browser",
+        what: "in a headless browser every page is well, and the experiments give the native numbers",
         run: experiments,
         inputs: Some(live::inputs),
     },
@@ -109,7 +109,7 @@ fn with_methods<const N: usize>(others: [&str; N]) -> Result<Vec<String>> {
 
 fn packages<'a>(command: &'a mut Command, names: &[String]) -> &'a mut Command {
     for name in names {
-        command.args(["--package", name]);
+        command.args(["--package", &format!("lowrank-{name}")]);
     }
     command
 }

@@ -2,7 +2,7 @@
 
 use super::Gguf;
 use super::problem::{Outcome, wrong};
-use crate::{Architecture, Config, Variant};
+use crate::{Activation, Architecture, Config, Norms, QkNorm, Variant};
 
 /// An architecture that a file can name.
 pub struct Stored {
@@ -18,11 +18,15 @@ pub struct Stored {
 }
 
 #[rustfmt::skip]
-const ARCHITECTURES: [Stored; 4] = [
+const ARCHITECTURES: [Stored; 8] = [
     Stored { name: "llama",   architecture: Architecture::Llama,   interleaved: true,  no_rope: None },
     Stored { name: "qwen2",   architecture: Architecture::Qwen2,   interleaved: false, no_rope: None },
     Stored { name: "qwen3",   architecture: Architecture::Qwen3,   interleaved: false, no_rope: None },
     Stored { name: "smollm3", architecture: Architecture::SmolLM3, interleaved: true,  no_rope: Some(4) },
+    Stored { name: "granite", architecture: Architecture::Granite, interleaved: true,  no_rope: None },
+    Stored { name: "olmo2",   architecture: Architecture::Olmo2,   interleaved: false, no_rope: None },
+    Stored { name: "gemma",   architecture: Architecture::Gemma,   interleaved: false, no_rope: None },
+    Stored { name: "gemma2",  architecture: Architecture::Gemma2,  interleaved: false, no_rope: None },
 ];
 
 impl Gguf {
@@ -91,7 +95,7 @@ impl Gguf {
             .tensors
             .get("token_embd.weight")
             .ok_or("the tensor token_embd.weight is missing")?;
-        Ok(Config {
+        let mut config = Config {
             vocab_size: *embedding.shape.first().ok_or("token_embd.weight is a single number")?,
             hidden_size,
             intermediate_size: size("feed_forward_length")?,
@@ -106,7 +110,48 @@ impl Gguf {
             max_position_embeddings,
             tie_word_embeddings: !self.tensors.contains_key("output.weight"),
             variant: self.variant(stored, num_hidden_layers)?,
-        })
+        };
+        match stored.architecture {
+            Architecture::Granite => self.granite(prefix, &mut config)?,
+            Architecture::Gemma | Architecture::Gemma2 => self.gemma(prefix, &mut config)?,
+            _ => {}
+        }
+        Ok(config)
+    }
+
+    /// Granite's multipliers. llama.cpp takes 0 to be none.
+    fn granite(&self, prefix: &str, config: &mut Config) -> Outcome<()> {
+        let float = |name: &str| -> Outcome<Option<f64>> {
+            Ok(self.metadata.float(&format!("{prefix}.{name}"))?.filter(|number| *number != 0.0))
+        };
+        let scale = config.attention_scale();
+        let variant = &mut config.variant;
+        variant.embedding_multiplier = Some(float("embedding_scale")?.unwrap_or(1.0));
+        variant.residual_multiplier = Some(float("residual_scale")?.unwrap_or(1.0));
+        variant.attention_multiplier = Some(float("attention.scale")?.unwrap_or(scale));
+        variant.logits_divisor = Some(float("logit_scale")?.unwrap_or(1.0));
+        Ok(())
+    }
+
+    /// What llama.cpp knows of Gemma and the file does not say.
+    fn gemma(&self, prefix: &str, config: &mut Config) -> Outcome<()> {
+        let float = |name: &str| self.metadata.float(&format!("{prefix}.{name}"));
+        let (hidden, heads) = (config.hidden_size as f64, config.num_attention_heads as f64);
+        let (head_dim, layers) = (config.head_dim as f64, config.num_hidden_layers);
+        let variant = &mut config.variant;
+        variant.gains_from_one = true;
+        variant.activation = Activation::GeluTanh;
+        variant.embedding_multiplier = Some(hidden.sqrt());
+        if variant.architecture == Architecture::Gemma2 {
+            // The model of 27 billion numbers, which has 46 layers, is the exception.
+            let scalar = if layers == 46 { hidden / heads } else { head_dim };
+            variant.attention_multiplier = Some(scalar.powf(-0.5));
+            variant.attention_cap = float("attn_logit_softcapping")?;
+            variant.logits_cap = float("final_logit_softcapping")?;
+            let layers = layers.min(self.tensors.len());
+            variant.full_attention_layers = (0..layers).filter(|layer| layer % 2 == 1).collect();
+        }
+        Ok(())
     }
 
     /// What differs from a plain Llama. Biases and norms of queries and keys are there if their tensors are.
@@ -120,6 +165,11 @@ impl Gguf {
         };
         let is_without_rope =
             |layer: &usize| stored.no_rope.is_some_and(|of| (layer + 1).is_multiple_of(of));
+        let (qk_norm, norms) = match stored.architecture {
+            Architecture::Olmo2 => (QkNorm::Whole, Norms::After),
+            Architecture::Gemma2 => (QkNorm::Head, Norms::Both),
+            _ => (QkNorm::Head, Norms::Before),
+        };
         // A file that lies about its layers has no tensors for them either.
         let layers = layers.min(self.tensors.len());
         Ok(Variant {
@@ -127,7 +177,8 @@ impl Gguf {
             qkv_bias: has("attn_q.bias"),
             o_bias: has("attn_output.bias"),
             mlp_bias: has("ffn_gate.bias"),
-            qk_norm: has("attn_q_norm.weight"),
+            norms,
+            qk_norm: has("attn_q_norm.weight").then_some(qk_norm),
             sliding_window,
             no_rope_layers: (0..layers).filter(is_without_rope).collect(),
             ..Variant::default()

@@ -1,8 +1,10 @@
 //! Where llama.cpp has what Hugging Face's checkpoints have: the tensors' names, and the order of rows.
 
+use crate::Norms;
+
 /// llama.cpp's name for a weight or a bias, from Hugging Face's.
-pub fn stored_name(name: &str) -> String {
-    const MODULES: [(&str, &str); 14] = [
+pub fn stored_name(name: &str, norms: Norms) -> String {
+    const MODULES: [(&str, &str); 16] = [
         ("model.embed_tokens", "token_embd"),
         ("model.norm", "output_norm"),
         ("lm_head", "output"),
@@ -13,7 +15,9 @@ pub fn stored_name(name: &str) -> String {
         ("self_attn.o_proj", "attn_output"),
         ("self_attn.q_norm", "attn_q_norm"),
         ("self_attn.k_norm", "attn_k_norm"),
-        ("post_attention_layernorm", "ffn_norm"),
+        ("post_attention_layernorm", "post_attention_norm"),
+        ("pre_feedforward_layernorm", "ffn_norm"),
+        ("post_feedforward_layernorm", "post_ffw_norm"),
         ("mlp.gate_proj", "ffn_gate"),
         ("mlp.up_proj", "ffn_up"),
         ("mlp.down_proj", "ffn_down"),
@@ -23,6 +27,11 @@ pub fn stored_name(name: &str) -> String {
     {
         Some((layer, module)) => (format!("blk.{layer}."), module),
         None => (String::new(), module),
+    };
+    let module = match (module, norms) {
+        // By this name it is the norm before the MLP, unless there are norms after attention.
+        ("post_attention_layernorm", Norms::Before) => "pre_feedforward_layernorm",
+        _ => module,
     };
     let stored =
         MODULES.iter().find(|(theirs, _)| *theirs == module).map_or(module, |(_, ours)| ours);

@@ -46,7 +46,7 @@ fn axes_of(name: &str) -> Vec<Axis> {
         "lora_A" | "vera_A" => vec![Axis::Rank, Axis::In],
         "lora_B" | "vera_B" => vec![Axis::Out, Axis::Rank],
         "vera_lambda_d" => vec![Axis::Rank],
-        "vera_lambda_b" | "bias" => vec![Axis::Out],
+        "vera_lambda_b" | "bias" | "lora_magnitude_vector" => vec![Axis::Out],
         _ => vec![Axis::Out, Axis::In],
     }
 }

@@ -48,7 +48,8 @@ impl InitScheme {
             Method::Vera => &[Self::KaimingUniform, Self::KaimingNormal],
             // A stays as it was drawn, so it cannot be zero.
             Method::LoraFa => &[Self::KaimingUniformA5, Self::Gaussian],
-            Method::Lora | Method::DeltaLora | Method::LoraPlus => {
+            // m is no draw: it is ‖W + s B A‖, row by row.
+            Method::Lora | Method::DeltaLora | Method::LoraPlus | Method::Dora => {
                 &[Self::KaimingUniformA5, Self::Gaussian, Self::KaimingUniformB, Self::Embedding]
             }
         }

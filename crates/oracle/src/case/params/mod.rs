@@ -32,6 +32,8 @@ pub struct Params {
     pub dropout_p: f64,
     /// LoRA-FA's: whether B follows its gradient or the projection of it.
     pub variant: Variant,
+    /// DoRA's: whether gradients take ‖V‖ for a constant.
+    pub detach_norm: bool,
     /// Delta-LoRA's: when W moves, and how far.
     pub delta: Settings,
     /// How the tensors move.
@@ -55,6 +57,7 @@ struct ParamsJson {
     fan_in_fan_out: Option<bool>,
     dropout_p: Option<f64>,
     variant: Option<VariantJson>,
+    detach_norm: Option<bool>,
     lambda: Option<f64>,
     start_step: Option<u64>,
     include_scale: Option<bool>,
@@ -122,6 +125,7 @@ impl Params {
                 None | Some(VariantJson::Plain) => Variant::Plain,
                 Some(VariantJson::Projected) => Variant::Projected,
             },
+            detach_norm: json.detach_norm.unwrap_or(true),
             delta: Settings {
                 lambda: json.lambda.unwrap_or(2.0),
                 start_step: json.start_step.unwrap_or(0),
@@ -161,6 +165,9 @@ fn allowed(method: Method, op: Op) -> Vec<&'static str> {
     }
     if method == Method::LoraFa {
         keys.push("variant");
+    }
+    if method == Method::Dora {
+        keys.push("detach_norm");
     }
     match op {
         Op::Step => keys.extend(["optimizer", "start"]),

@@ -3,11 +3,11 @@
 use ndarray::ArrayD;
 
 use super::fault::{FAULTS, PAIRS};
-use crate::case::{Case, Class};
+use crate::case::{Case, Class, Method, Op};
 use crate::diagnosis::{ALONE, Lineup, Mistake, Says, Submitted, Witness, both};
 use crate::error::Result;
 use crate::judge::{Bench, Finding, Verdict};
-use crate::mutants::{Mutant, mutants};
+use crate::mutants::{Mutant, careless, mutants};
 use crate::ops::Output;
 use crate::selftest::matrix::DTYPES;
 use crate::tensors::{Tensor, TensorFile};
@@ -32,7 +32,7 @@ pub(in crate::selftest) struct Trial {
     against: [u64; WORDS],
 }
 
-/// A mistake of the catalogue in all tensors, or in one of seven alone.
+/// A mistake of the catalogue in all tensors, or in one alone.
 const WAYS: usize = ALONE.len() + 1;
 /// Bits for 128 mistakes.
 const WORDS: usize = 128 * WAYS / 64;
@@ -114,9 +114,11 @@ pub(in crate::selftest) fn trials(
 }
 
 /// What a case that must be refused says: it is there for one mistake only.
-pub(in crate::selftest) fn refusals() -> Vec<Trial> {
-    let careless = mutants().enumerate().filter(|(_, mutant)| mutant.ignores_errors());
+pub(in crate::selftest) fn refusals(method: Method, op: Op) -> Vec<Trial> {
+    let place = |careless: &Mutant| mutants().position(|mutant| mutant.name == careless.name);
+    let careless = careless(method, op).and_then(|mutant| Some((place(mutant)?, mutant)));
     careless
+        .into_iter()
         .flat_map(|(at, mutant)| {
             let says = [(Mistake::of(mutant), Says::For(f64::INFINITY))];
             [0, 1].map(|precision| Trial::new(Tried::Mutant(at), precision, true, &says))

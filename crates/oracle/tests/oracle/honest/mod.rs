@@ -3,6 +3,7 @@
 //! factor. proptest tries to break the constants. Each test prints the largest ρ it met: a bound that no honest
 //! implementation comes near is too loose, and `bounds_are_not_idle` asserts that they do.
 
+mod dora;
 mod machine;
 mod passes;
 mod steps;

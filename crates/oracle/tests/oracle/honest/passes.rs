@@ -12,23 +12,23 @@ use super::machine::{Machine, ORDERS, matrix};
 use super::{Named, case, judge, merge};
 
 /// A layer and what passes through it.
-struct Layer {
-    x: Array2<f64>,
-    g: Array2<f64>,
-    weight: Array2<f64>,
-    bias: Option<Array2<f64>>,
-    a: Array2<f64>,
-    b: Array2<f64>,
+pub(super) struct Layer {
+    pub x: Array2<f64>,
+    pub g: Array2<f64>,
+    pub weight: Array2<f64>,
+    pub bias: Option<Array2<f64>>,
+    pub a: Array2<f64>,
+    pub b: Array2<f64>,
     /// VeRA's d and b, as rows.
     lambdas: Option<[Array2<f64>; 2]>,
-    mask: Option<Array2<u8>>,
-    p: f64,
-    alpha: f64,
-    stabilised: bool,
+    pub mask: Option<Array2<u8>>,
+    pub p: f64,
+    pub alpha: f64,
+    pub stabilised: bool,
 }
 
 impl Layer {
-    fn random(
+    pub fn random(
         [tokens, outputs, inputs, rank]: [usize; 4],
         vera: bool,
         rng: &mut ChaCha8Rng,
@@ -56,7 +56,7 @@ impl Layer {
         }
     }
 
-    fn inputs(&self) -> Named {
+    pub fn inputs(&self) -> Named {
         let mut inputs = Named::new();
         let mut put = |name: &str, tensor: &Array2<f64>| {
             inputs.insert(name.into(), tensor.clone().into_dyn());
@@ -98,7 +98,7 @@ impl Layer {
         )
     }
 
-    fn scale(&self, machine: &Machine) -> f64 {
+    pub fn scale(&self, machine: &Machine) -> f64 {
         match self.lambdas {
             Some(_) => 1.0,
             None => machine.scale(self.alpha, self.a.nrows(), self.stabilised),
@@ -221,7 +221,7 @@ impl Layer {
         out
     }
 
-    fn merged(&self, machine: &mut Machine, sign: f64) -> Array2<f64> {
+    pub fn merged(&self, machine: &mut Machine, sign: f64) -> Array2<f64> {
         let t = |a: &Array2<f64>| a.t().to_owned();
         let (mut b, mut after) = (self.b.clone(), 1.0);
         match &self.lambdas {

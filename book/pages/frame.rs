@@ -1,0 +1,78 @@
+//! What every chapter has: a question at its beginning, and at its end what to remember. And the glossary's own rules.
+
+use mdbook_driver::MDBook;
+use mdbook_driver::book::BookItem;
+
+/// What is missing, a sentence each.
+pub fn problems(book: &MDBook) -> Vec<String> {
+    let mut problems = Vec::new();
+    for item in book.iter() {
+        let BookItem::Chapter(chapter) = item else { continue };
+        let name = &chapter.name;
+        if chapter.number.is_some() {
+            if !opens_with_a_question(&chapter.content) {
+                problems.push(format!(
+                    "{name}: begins without its question ---> HINT: *…?*, a paragraph below the title"
+                ));
+            }
+            if !chapter.content.contains("\n## What to remember\n") {
+                problems.push(format!("{name}: has no section `## What to remember`"));
+            }
+        }
+        if chapter.path.as_ref().is_some_and(|path| path.ends_with("glossary.md")) {
+            problems.extend(wrong_terms(&chapter.content));
+        }
+    }
+    problems
+}
+
+/// Below the title, a paragraph in italics that ends with a question mark.
+fn opens_with_a_question(chapter: &str) -> bool {
+    let mut paragraphs =
+        chapter.split("\n\n").map(str::trim).skip_while(|text| text.starts_with("# "));
+    let first = paragraphs.next().unwrap_or_default();
+    first.starts_with('*') && !first.starts_with("**") && first.ends_with("?*")
+}
+
+/// Terms that stand out of order, and those without a link to the place that explains them.
+fn wrong_terms(glossary: &str) -> Vec<String> {
+    let entries = glossary.split("\n\n").filter_map(|entry| entry.trim().split_once("\n: "));
+    let terms: Vec<(&str, &str)> = entries.collect();
+    let mut problems: Vec<String> = terms
+        .windows(2)
+        .filter(|pair| pair[0].0.to_lowercase() >= pair[1].0.to_lowercase())
+        .map(|pair| format!("glossary.md: `{}` stands before `{}`", pair[0].0, pair[1].0))
+        .collect();
+    let without = terms.iter().filter(|(_, meaning)| !meaning.contains(".md"));
+    problems.extend(without.map(|(term, _)| format!("glossary.md: `{term}` leads to no chapter")));
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chapter_begins_with_its_question() {
+        assert!(opens_with_a_question(
+            "# Rank\n\n*How many patterns\nare in a matrix?*\n\nText.\n"
+        ));
+        assert!(!opens_with_a_question("# Rank\n\nHow many patterns are in a matrix?\n"));
+        assert!(!opens_with_a_question("# Rank\n\n*A statement.*\n"));
+        assert!(!opens_with_a_question("# Rank\n"));
+    }
+
+    #[test]
+    fn terms_are_sorted_and_lead_somewhere() {
+        let right = "# Glossary\n\nadapter\n: What is trained. [LoRA](lora.md)\n\nRank\n: [Rank](rank.md)\n";
+        assert!(wrong_terms(right).is_empty());
+        let wrong = "rank\n: A number.\n\nadapter\n: [LoRA](lora.md)\n";
+        assert_eq!(
+            wrong_terms(wrong),
+            [
+                "glossary.md: `rank` stands before `adapter`",
+                "glossary.md: `rank` leads to no chapter"
+            ]
+        );
+    }
+}

@@ -1,0 +1,1 @@
+"""Implementations of others, run through the cases: `pytest --pyargs lowrank_oracle.suites.peft`."""
