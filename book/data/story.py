@@ -12,7 +12,6 @@ import datetime
 import json
 import pathlib
 import platform
-import resource
 import subprocess
 import sys
 
@@ -74,7 +73,6 @@ def main():
         before, after = lowrank(*ask).strip(), lowrank(*ask, "--adapter", adapter).strip()
         lines.append({"answer": {"system": system, "text": text, "before": before, "after": after}})
 
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     about = {
         "date": datetime.date.today().isoformat(),
         "processor": processor(),
@@ -82,7 +80,6 @@ def main():
         "steps": STEPS,
         "rows": len(DATA.read_text().splitlines()),
         "lora_lr": lora["lr"],
-        "cpu_seconds": round(used.ru_utime + used.ru_stime),
     }
     kept = HERE.parent / "src/generated/story.jsonl"
     kept.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in [{"about": about}, *lines]))

@@ -31,7 +31,6 @@ struct About {
     steps: usize,
     rows: usize,
     lora_lr: f64,
-    cpu_seconds: u64,
 }
 
 #[derive(Deserialize)]
@@ -84,11 +83,10 @@ pub fn pages() -> Result<Vec<Page>> {
 }
 
 fn said(about: &About) -> String {
-    let About { date, processor, steps, rows, lora_lr, cpu_seconds } = about;
-    let minutes = cpu_seconds / 60;
+    let About { date, processor, steps, rows, lora_lr } = about;
     format!(
-        "The runs were recorded on {date}, on one core of an {processor}: {steps} steps each, one of {} rows a step, in {minutes} \
-         minutes of that core's time for all of them together. The answers above are those of LoRA at a rate of {lora_lr}.\n",
+        "The runs were recorded on {date}, on one core of an {processor}: {steps} steps each, one of {} rows a step. The answers above \
+         are those of LoRA at a rate of {lora_lr}.\n",
         rows - 2 * (rows / 10),
     )
 }
