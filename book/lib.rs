@@ -29,6 +29,7 @@ chapters! {
     LoraPlus = "src/lora-plus.md";
     Dora = "src/dora.md";
     SideBySide = "src/side-by-side.md";
+    Story = "src/story.md";
     Practice = "src/practice.md";
     Wrong = "src/wrong.md";
     Claims = "src/claims.md";

@@ -6,20 +6,24 @@ use anyhow::{Context, Result};
 use ndarray::Array2;
 use oracle::selftest::RULES;
 use oracle::{Options, Tensor, TensorFile, check, emit, mutants};
-use picture::{Bars, Panel, figure};
+use picture::{Bars, Chart, Line, Panel, figure};
 use serde_json::Value;
 
 use book::Page;
 
 pub fn pages() -> Result<Vec<Page>> {
     let report = report()?;
+    let rho = sizes()?;
+    let confusion = confusion(&report)?;
     Ok(vec![
-        Page::rounded("kills-rho.md", sizes()?),
+        Page::rounded("kills-rho.svg.html", sizes_figure(&rho)),
+        Page::rounded("kills-rho.md", sizes_table(&rho)?),
         Page::exact("kills-contrast.md", tolerances(&report)?),
         Page::exact("kills-contrast.svg.html", tolerances_figure(&report)?),
         Page::exact("kills-missed.md", missed(&report)?),
         Page::exact("kills.md", matrix(&report)?),
-        Page::exact("confusion.md", confusion(&report)?),
+        Page::exact("confusion.svg.html", confusion_figure(&confusion)),
+        Page::exact("confusion.md", confusion),
         Page::exact("confusion-others.md", others(&report)?),
     ])
 }
@@ -86,6 +90,36 @@ fn confusion(report: &[Value]) -> Result<String> {
         table += " |\n";
     }
     Ok(table)
+}
+
+/// How often it is called what, by method.
+fn confusion_figure(table: &str) -> String {
+    let methods = ["LoRA", "LoRA-FA", "VeRA", "Delta-LoRA", "LoRA+"];
+    let called = [
+        ("called by its name", "✓"),
+        ("one of several that cannot be told apart", "(✓)"),
+        ("called by no name", "–"),
+        ("called by another name", "✗"),
+    ];
+    let count = |mark: &str, column: usize| {
+        let cells = table.lines().skip(2).filter_map(|line| line.split('|').nth(column + 2));
+        cells.flat_map(str::split_whitespace).filter(|cell| *cell == mark).count()
+    };
+    let panel = |(title, mark): (&str, &str)| Panel {
+        title: title.into(),
+        values: (0..methods.len())
+            .map(|column| count(mark, column))
+            .map(|count| (count as f64, count.to_string()))
+            .collect(),
+    };
+    let bars = Bars {
+        title: "What a submitted mistake is called".into(),
+        names: methods.map(str::to_owned).into(),
+        panels: called.map(panel).into(),
+    };
+    let caption = "The table below, counted: mistakes submitted in f32 and in bf16. The last panel is what must not happen. Each panel has its own scale. Drawn by \
+                   <code>cargo xtask regen</code>.";
+    figure("charts", &[bars.draw("confusion")], caption)
 }
 
 /// What it calls two mistakes at once, and faults that are in no catalogue.
@@ -177,9 +211,38 @@ fn missed(report: &[Value]) -> Result<String> {
     Ok(names.iter().filter_map(what).map(|what| format!("- {what}\n")).collect())
 }
 
-/// y in f32, summed from the left, for ever wider layers: ρ, and ρ with √k.
-fn sizes() -> Result<String> {
+/// Inputs, ρ, and ρ with √k.
+type Size = (usize, f64, f64);
+
+fn sizes_table(sizes: &[Size]) -> Result<String> {
     let mut table = String::from("| in | ρ | ρ with √k |\n|--:|--:|--:|\n");
+    for (inputs, rho, rho_sqrt) in sizes {
+        writeln!(table, "| {inputs} | {rho:.5} | {rho_sqrt:.4} |")?;
+    }
+    Ok(table)
+}
+
+fn sizes_figure(sizes: &[Size]) -> String {
+    let line = |name: &str, of: fn(&Size) -> f64| Line {
+        name: name.into(),
+        points: sizes.iter().map(|size| ((size.0 as f64).log2(), of(size))).collect(),
+    };
+    let chart = Chart {
+        title: "Honest code in ever wider layers".into(),
+        axes: ["log₂ of the inputs".into(), "share of the bound".into()],
+        ranges: [4.0..12.0, 1e-5..1.0],
+        log: true,
+        square: false,
+        lines: vec![line("ρ", |size| size.1), line("ρ with √k", |size| size.2)],
+    };
+    let caption = "The error of an honest sum in f32, as a share of the bound for the worst case and of the bound by √k. The wider the layer, the more room the worst \
+                   case leaves; 1 is where a result fails. Drawn by <code>cargo xtask regen</code>.";
+    crate::figure::figure("kills-rho", caption, &[chart])
+}
+
+/// y in f32, summed from the left, for ever wider layers.
+fn sizes() -> Result<Vec<Size>> {
+    let mut sizes = Vec::new();
     for inputs in [16, 64, 256, 1024, 4096] {
         let case = emit(&layer(inputs))?;
         let read = |name: &str| -> Result<Array2<f64>> {
@@ -199,9 +262,9 @@ fn sizes() -> Result<String> {
         made.tensors.insert("out.y".into(), Tensor::f32(&y.mapv(f64::from).into_dyn()));
         let report = check(&case, Some(&made), Options::default())?;
         let finding = report.findings.first().context("y was judged")?;
-        writeln!(table, "| {inputs} | {:.5} | {:.4} |", finding.rho, finding.rho_sqrt)?;
+        sizes.push((inputs, finding.rho, finding.rho_sqrt));
     }
-    Ok(table)
+    Ok(sizes)
 }
 
 /// 8 tokens, 16 outputs, rank 4, α = 8; f32 holds every number.

@@ -9,8 +9,10 @@ mod adapters;
 mod bordered;
 mod claims;
 mod examples;
+mod faults;
 mod figure;
 mod gpu;
+mod judged;
 mod kills;
 mod layer;
 mod moving;
@@ -28,8 +30,10 @@ mod scene;
 mod shapes;
 mod side_by_side;
 mod sketch;
+mod sorting;
 mod spectra;
 mod steps;
+mod story;
 mod training;
 mod weights;
 mod wrong;
@@ -53,7 +57,7 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 27] = [
+const SOURCES: [(&str, Source); 31] = [
     ("drawing: all the methods", Source::Anywhere(panorama::pages)),
     ("drawing: the marks", Source::Anywhere(notation::pages)),
     ("drawing: a sum of outer products", Source::Anywhere(rank_picture::pages)),
@@ -70,6 +74,8 @@ const SOURCES: [(&str, Source); 27] = [
     ("the GPU path, emulated", Source::Emulator(gpu::emulated)),
     ("which mistakes the vectors fail", Source::Anywhere(kills::pages)),
     ("how adapters go wrong", Source::Anywhere(wrong::pages)),
+    ("a case judged", Source::Anywhere(judged::pages)),
+    ("mistakes made on purpose", Source::Anywhere(faults::pages)),
     ("the embedded model's weights", Source::Anywhere(weights::embedded)),
     ("SmolLM2's weights", Source::SmolLm2(|path, _| weights::smollm2(path))),
     ("SmolLM2's singular values", Source::SmolLm2(|path, _| spectra::pages(path))),
@@ -82,6 +88,9 @@ const SOURCES: [(&str, Source); 27] = [
     ("what to choose in practice", Source::Recorded(practice::pages)),
     ("bytes of a step of each method", Source::Anywhere(side_by_side::memory)),
     ("all methods side by side", Source::Recorded(side_by_side::pages)),
+    ("problems to sort", Source::Anywhere(sorting::problems)),
+    ("how far each method sorts", Source::Anywhere(sorting::methods)),
+    ("the real model", Source::Anywhere(story::pages)),
 ];
 
 fn main() -> Result<ExitCode> {

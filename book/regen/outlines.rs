@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 
 use anyhow::Result;
-use ndarray::{Array1, array};
+use ndarray::{Array1, Array2, array};
 
 use crate::figure::{Chart, Line, figure};
 use book::Page;
@@ -48,5 +48,47 @@ pub fn pages() -> Result<Vec<Page>> {
          Drawn by <code>cargo xtask regen</code>.",
         svd.s[0], svd.s[1]
     );
-    Ok(vec![Page::rounded("circle.svg.html", figure("circle", &caption, &charts))])
+    Ok(vec![
+        Page::rounded("circle.svg.html", figure("circle", &caption, &charts)),
+        Page::rounded("svd-steps.svg.html", steps(&a)?),
+    ])
+}
+
+/// x, Vᵀx, ΣVᵀx and UΣVᵀx of the circle and of the two directions that stay at right angles.
+fn steps(a: &Array2<f64>) -> Result<String> {
+    let svd = rank::svd(a.view())?;
+    let matrices = [
+        Array2::eye(2),
+        svd.vt.clone(),
+        Array2::from_diag(&svd.s).dot(&svd.vt),
+        a.clone(),
+    ];
+    let titles = ["1. x", "2. turned: Vᵀx", "3. stretched: ΣVᵀx", "4. turned again: UΣVᵀx = Ax"];
+    let circle: Vec<Array1<f64>> =
+        (0..=90).map(|i| TAU * f64::from(i) / 90.0).map(|t| array![t.cos(), t.sin()]).collect();
+    let chart = |(title, matrix): (&str, &Array2<f64>)| {
+        let points = |tips: &[Array1<f64>]| -> Vec<(f64, f64)> {
+            tips.iter().map(|tip| matrix.dot(tip)).map(|tip| (tip[0], tip[1])).collect()
+        };
+        let to = |i| points(&[array![0.0, 0.0], svd.vt.row(i).to_owned()]);
+        Chart {
+            title: title.into(),
+            axes: ["".into(), "".into()],
+            ranges: [-2.1..2.1, -1.5..1.5],
+            log: false,
+            square: true,
+            lines: vec![
+                Line { name: "all x".into(), points: points(&circle) },
+                Line { name: "v₁".into(), points: to(0) },
+                Line { name: "v₂".into(), points: to(1) },
+            ],
+        }
+    };
+    let charts: Vec<Chart> = titles.into_iter().zip(&matrices).map(chart).collect();
+    let caption = format!(
+        "The same matrix in three steps. The first turn brings v₁ and v₂ onto the axes; the stretch makes the one {:.3} and the other {:.3} long; the second turn brings \
+         them to their places. They are at right angles in all four pictures. Drawn by <code>cargo xtask regen</code>.",
+        svd.s[0], svd.s[1]
+    );
+    Ok(figure("svd-steps", &caption, &charts))
 }

@@ -7,9 +7,11 @@ use finetune::{Data, Plan, Spread};
 use indicatif::{HumanCount, ProgressBar};
 use llama::tiny;
 use methods::Method;
+use picture::{Bars, Panel};
 use serde::{Deserialize, Serialize};
 
 use crate::recorded::{self, Again};
+use crate::figure::{Chart, Line, figure};
 use book::{Page, parallel};
 
 const RUNS: &str = "practice.jsonl";
@@ -102,6 +104,8 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
         Page::rounded("practice-targets.md", targets(&runs)?),
         Page::rounded("practice-alpha.md", alphas(&runs)?),
         Page::rounded("practice-dropout.md", dropouts(&runs)?),
+        Page::rounded("practice-targets.svg.html", targets_figure(&runs)?),
+        Page::rounded("practice-alpha.svg.html", alpha_figure(&runs)?),
         Page::rounded(RUNS, recorded::text(&runs)?),
     ])
 }
@@ -219,4 +223,49 @@ fn dropouts(runs: &[Run]) -> Result<String> {
         writeln!(table, "| {dropout} | {} |", over_seeds(runs.iter().filter(of))?)?;
     }
     Ok(table)
+}
+
+fn targets_figure(runs: &[Run]) -> Result<String> {
+    let (mut names, mut wrong, mut trained) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, targets, rank) in TARGETS {
+        let of = |run: &&Run| {
+            !run.choosing && run.targets == targets && run.rank == rank && run.dropout == "0"
+        };
+        let runs: Vec<&Run> = runs.iter().filter(of).collect();
+        let answers = Spread::of(runs.iter().map(|run| 100.0 * (1.0 - run.exact)));
+        let median = answers.context("every setting has its seeds")?.median;
+        names.push(format!("{name}, r = {rank}"));
+        wrong.push((median, format!("{median:.1}%")));
+        let numbers = runs[0].trainable;
+        trained.push((numbers as f64, HumanCount(numbers as u64).to_string()));
+    }
+    let panels = [("answers that are wrong", wrong), ("numbers trained", trained)];
+    let panels = panels.map(|(title, values)| Panel { title: title.into(), values }).into();
+    let bars = Bars { title: "Where to put the adapters".into(), names, panels };
+    let caption = "At nearly the same count of trained numbers, adapters on all seven projections leave the fewest wrong answers. The last row trains four times as many. \
+                   Drawn by <code>cargo xtask regen</code>.";
+    Ok(picture::figure("charts", &[bars.draw("practice-targets")], caption))
+}
+
+fn alpha_figure(runs: &[Run]) -> Result<String> {
+    let (_, targets, rank) = TARGETS[0];
+    let line = |alpha: &&str| {
+        let of = |run: &&Run| {
+            run.choosing && run.targets == targets && run.rank == rank && run.alpha == **alpha
+        };
+        let mut tried: Vec<&Run> = runs.iter().filter(of).collect();
+        tried.sort_by(|a, b| a.lr.total_cmp(&b.lr));
+        let points = tried.iter().map(|run| (run.lr.log10(), run.held_out_loss)).collect();
+        Line { name: format!("α = {alpha}"), points }
+    };
+    let chart = Chart {
+        title: "The best rate depends on α".into(),
+        axes: ["log₁₀ of the rate".into(), "held-out loss".into()],
+        ranges: [-2.6..-1.5, 0.03..1.0],
+        log: true,
+        square: false,
+        lines: ALPHAS.iter().map(line).collect(),
+    };
+    let caption = "The larger α, the lower the rate with the lowest loss. The lowest points of the three curves are of one size. Drawn by <code>cargo xtask regen</code>.";
+    Ok(figure("practice-alpha", caption, &[chart]))
 }

@@ -9,7 +9,7 @@ use llama::load::{block_types, load};
 use llama::{Llama, Projection};
 use lowrank_tests::eight_steps;
 use lowrank_tests::quantise::{FileType, quantise};
-use picture::{Bars, Panel, figure};
+use picture::{Bars, Chart, Line, Panel, figure};
 use serde::{Deserialize, Serialize};
 
 use crate::recorded::{self, Again};
@@ -55,7 +55,33 @@ pub fn types() -> Result<Vec<Page>> {
     Ok(vec![
         Page::exact("quantised-types.md", table),
         Page::exact("quantised-types.svg.html", figure("charts", &[bars.draw("types")], caption)),
+        Page::rounded("quantised-block.svg.html", block()),
     ])
+}
+
+/// The chapter's eight numbers, and what is read back of them.
+fn block() -> String {
+    let x = [0.31, -1.2, 0.7, 0.0, 2.1, -0.4, 1.0, -2.4_f64];
+    let d = -2.4 / -8.0;
+    let read = x.map(|x| d * (x / d).round());
+    // Three times as fine a step for the same bits, if the largest number were not there.
+    let smaller = 0.1;
+    let near = x.map(|x| (smaller * (x / smaller).round()).clamp(-8.0 * smaller, 7.0 * smaller));
+    let line = |name: &str, numbers: [f64; 8]| Line {
+        name: name.into(),
+        points: numbers.iter().enumerate().map(|(i, x)| (i as f64 + 1.0, *x)).collect(),
+    };
+    let chart = Chart {
+        title: "Eight numbers in four bits each".into(),
+        axes: ["place in the block".into(), "value".into()],
+        ranges: [1.0..8.0, -2.6..2.4],
+        log: false,
+        square: false,
+        lines: vec![line("x", x), line("read back", read), line("smaller d", near)],
+    };
+    let caption = "The numbers, what is read back with d = 0.3, and what would be read back with d = 0.1. The smaller step is nearer for small numbers and cuts off the large \
+                   ones: the largest number of a block decides for all. Drawn by <code>cargo xtask regen</code>.";
+    crate::figure::figure("quantised-block", caption, &[chart])
 }
 
 /// The runs, a line each.
@@ -71,6 +97,8 @@ struct Run {
     distance: f64,
     first_loss: f64,
     last_loss: f64,
+}
+
 }
 
 /// A check makes one of the files again.

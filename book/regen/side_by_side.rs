@@ -22,17 +22,18 @@ const MODULE: &str = "model.layers.1.self_attn.q_proj";
 /// Whose change is decomposed.
 const COMPARED: [Projection; 2] = [Projection::Q, Projection::V];
 
-const RUNS: &str = "side-by-side.jsonl";
+pub const RUNS: &str = "side-by-side.jsonl";
 
 /// What the pages show of a run, to six digits.
 #[derive(Clone, Serialize, Deserialize)]
-struct Run {
-    method: String,
+pub struct Run {
+    /// Its row's label.
+    pub method: String,
     seed: u64,
     lr: f64,
-    trainable: usize,
-    held_out_loss: f64,
-    exact: f64,
+    pub trainable: usize,
+    pub held_out_loss: f64,
+    pub exact: f64,
     effective_rank: f64,
     /// Before each update.
     losses: Vec<f64>,
@@ -100,7 +101,7 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
     ])
 }
 
-fn sweep_table(sweep: &Sweep, rows: &[Row]) -> Result<String> {
+pub fn sweep_table(sweep: &Sweep, rows: &[Row]) -> Result<String> {
     let mut lines = sweep.table(rows, |loss, best| match best {
         true => format!("**{loss:.3}**"),
         false => format!("{loss:.3}"),

@@ -9,6 +9,7 @@
 //! Without the feature the same tests run on `src/answers`, which the book shows on its page of solutions.
 
 pub mod answers;
+pub mod looks;
 pub mod yours;
 
 #[cfg(not(feature = "yours"))]
@@ -35,17 +36,33 @@ mod tests {
         alike! {
             costs::lora_parameters: fn(&[[usize; 2]], usize) -> usize;
             costs::training_bytes: fn(usize, usize) -> usize;
+            costs::adam: fn(f64, &[f64], f64) -> f64;
+            costs::multiplications: fn(usize, [usize; 2], usize) -> [usize; 2];
             matrices::linear: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> Array2<f64>;
             matrices::parameters: fn(&Config) -> usize;
+            matrices::key_rows: fn(&Config, usize) -> std::ops::Range<usize>;
+            matrices::fold: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> Array2<f64>;
             rank::outer: fn(ArrayView1<'_, f64>, ArrayView1<'_, f64>) -> Array2<f64>;
             rank::rank: fn(ArrayView2<'_, f64>, f64) -> usize;
+            rank::stack: fn(&[(Array1<f64>, Array1<f64>)]) -> (Array2<f64>, Array2<f64>);
+            rank::factor: fn(ArrayView2<'_, f64>, f64) -> (Array2<f64>, Array2<f64>);
             svd::leading: fn(ArrayView2<'_, f64>, usize) -> (f64, Array1<f64>, Array1<f64>);
             svd::rank_needed: fn(&[f64], f64) -> usize;
+            svd::best: fn(ArrayView2<'_, f64>, usize, usize) -> Array2<f64>;
+            svd::similarity: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> f64;
             linear::backward: fn(
                 ArrayView2<'_, f64>,
                 ArrayView2<'_, f64>,
                 ArrayView2<'_, f64>,
             ) -> (Array2<f64>, Array2<f64>, Array1<f64>);
+            linear::two_layers: fn(
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+            ) -> (Array2<f64>, Array2<f64>);
+            linear::central: fn(&dyn Fn(f64) -> f64, f64, f64) -> f64;
+            linear::cross_entropy: fn(ArrayView1<'_, f64>, usize) -> (f64, Array1<f64>);
             lora::backward: fn(
                 ArrayView2<'_, f64>,
                 ArrayView2<'_, f64>,
@@ -58,6 +75,10 @@ mod tests {
                 (ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64),
             ) -> (Array2<f64>, Array2<f64>);
             lora::extract: fn(ArrayView2<'_, f64>, usize) -> (Array2<f64>, Array2<f64>);
+            lora::beside: fn(
+                (ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64),
+                (ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64),
+            ) -> (Array2<f64>, Array2<f64>);
             delta_lora::step: fn(
                 ArrayView2<'_, f64>,
                 f64,
@@ -71,9 +92,11 @@ mod tests {
                 (ArrayView2<'_, f64>, ArrayView2<'_, f64>),
             ) -> Array2<f64>;
             delta_lora::sgd_twin: fn(f64, [f64; 3]) -> [f64; 3];
+            delta_lora::moved: fn(&[(Array2<f64>, Array2<f64>)], f64, usize) -> Array2<f64>;
             lora_plus::rates: fn(&str, usize, f64, f64, f64) -> (f64, f64);
             lora_plus::parts: fn(ArrayView1<'_, f64>, f64, ArrayView1<'_, f64>, f64, [f64; 2]) -> [f64; 3];
             lora_plus::invariant: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>, [f64; 2]) -> Array2<f64>;
+            lora_plus::fair: fn(f64, f64) -> [f64; 2];
             lora_fa::backward: fn(
                 ArrayView2<'_, f64>,
                 ArrayView2<'_, f64>,
@@ -83,6 +106,7 @@ mod tests {
             ) -> (Array2<f64>, Array2<f64>);
             lora_fa::project: fn(ArrayView2<'_, f64>, f64, ArrayView2<'_, f64>) -> Array2<f64>;
             lora_fa::kept: fn(usize, usize, usize, usize) -> [usize; 2];
+            lora_fa::reachable: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> Array2<f64>;
             vera::backward: fn(
                 ArrayView2<'_, f64>,
                 ArrayView1<'_, f64>,
@@ -97,6 +121,17 @@ mod tests {
                 ArrayView1<'_, f64>,
             ) -> (Array2<f64>, Array2<f64>);
             vera::numbers: fn(&[[usize; 2]], usize) -> [usize; 2];
+            vera::delta: fn(
+                [usize; 2],
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView1<'_, f64>,
+                ArrayView1<'_, f64>,
+            ) -> Array2<f64>;
+            dora::merged: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>, ArrayView1<'_, f64>) -> Array2<f64>;
+            dora::grad_magnitude: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> Array1<f64>;
+            dora::grad_direction: fn(ArrayView2<'_, f64>, ArrayView1<'_, f64>, ArrayView2<'_, f64>) -> Array2<f64>;
+            dora::norms: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64) -> Array1<f64>;
         }
     }
 }

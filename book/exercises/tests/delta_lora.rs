@@ -3,7 +3,8 @@
 use adapter::{Adapter, Group, Sgd};
 use approx::assert_abs_diff_eq;
 use delta_lora::{DeltaLora, Settings};
-use exercises::work::delta_lora::{restore, sgd_twin, step};
+use exercises::looks::right;
+use exercises::work::delta_lora::{moved, restore, sgd_twin, step};
 use lora::{Grads, Lora};
 use ndarray::{Array2, ArrayView2};
 use rand::SeedableRng;
@@ -41,8 +42,18 @@ fn moves_of_the_crate_delta_lora() {
         let (old_weight, old) = (weight.clone(), delta.lora.clone());
         delta.step(&mut weight, &grads, &mut sgd).unwrap();
         let f = LAMBDA * SCALE;
-        assert_eq!(step(old_weight.view(), f, factors(&old), factors(&delta.lora)), weight);
-        assert_eq!(restore(weight.view(), f, factors(&start), factors(&delta.lora)), initial);
+        let [was, is] = [factors(&old), factors(&delta.lora)];
+        let (both, way) = ((&is.1 - &was.1).dot(&(&is.0 - &was.0)), &weight - &old_weight);
+        let mistakes = [
+            ("it is the product of the differences", &old_weight + &(both * f)),
+            ("λ s is missing", &old_weight + &(&way / f)),
+            ("it goes the other way", &old_weight - &way),
+            ("it is the move alone, without W", way.clone()),
+        ];
+        right("W", &step(old_weight.view(), f, was, is), &weight, &mistakes);
+        let back = restore(weight.view(), f, factors(&start), is);
+        let mistakes = [("it takes back the last move only", old_weight.clone())];
+        right("W₀", &back, &initial, &mistakes);
     }
 }
 
@@ -76,4 +87,37 @@ fn lora_that_takes_the_same_path() {
     // 30 updates, each some tens of roundings of numbers near 1; a decay that is not scaled shows at 1e-3.
     let (want, got) = (train(delta, lr, weight_decay), train(lora, twin_lr, twin_decay));
     assert_abs_diff_eq!(got, want, epsilon = 1e-12);
+}
+
+#[test]
+fn when_w_begins_to_move() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let (out, inputs, rank, updates) = (5, 7, 2, 5);
+    for start_step in [0, 1, 3, 7] {
+        let start = Lora::new(integers(rank, inputs, &mut rng), integers(out, rank, &mut rng), SCALE);
+        let settings = Settings { lambda: LAMBDA, start_step, include_scale: true };
+        let mut delta = DeltaLora::new(start.unwrap(), settings).unwrap();
+        let mut weight = Array2::zeros((out, inputs));
+        let mut sgd = Sgd { group: Group { lr: 1.0, weight_decay: 0.0 } };
+        let mut history = vec![(delta.lora.a.clone(), delta.lora.b.clone())];
+        for _ in 0..updates {
+            let grads =
+                Grads { a: integers(rank, inputs, &mut rng), b: integers(out, rank, &mut rng) };
+            delta.step(&mut weight, &grads, &mut sgd).unwrap();
+            history.push((delta.lora.a.clone(), delta.lora.b.clone()));
+        }
+        let f = LAMBDA * SCALE;
+        let from = |k: usize| {
+            let product = |(a, b): &(Array2<f64>, Array2<f64>)| b.dot(a);
+            (product(&history[updates]) - product(&history[k.min(updates)])) * f
+        };
+        let mistakes = [
+            ("W moves one update late", from(start_step + 1)),
+            ("W moves one update early", from(start_step.saturating_sub(1))),
+            ("W moves from the first update on", from(0)),
+            ("W never moves", Array2::zeros((out, inputs))),
+            ("λ s is missing", &weight / f),
+        ];
+        right(&format!("W_T − W₀ with K = {start_step}"), &moved(&history, f, start_step), &weight, &mistakes);
+    }
 }

@@ -1,8 +1,8 @@
 //! LoRA: are the answers right?
 
 use adapter::Adapter;
-use approx::assert_relative_eq;
-use exercises::work::lora::{add, backward, extract};
+use exercises::looks::right;
+use exercises::work::lora::{add, backward, beside, extract};
 use lora::Lora;
 use ndarray::Array2;
 use rand::SeedableRng;
@@ -24,8 +24,16 @@ fn gradients_of_the_crate_lora() {
     let (_, saved) = lora.forward(weight.view(), &x.clone().into_shared(), None).unwrap();
     let (_, want) = lora.backward(weight.view(), &saved, grad_y.view()).unwrap();
     let (grad_a, grad_b) = backward(a.view(), b.view(), 3.0, x.view(), grad_y.view());
-    assert_relative_eq!(grad_a, want.a, max_relative = 1e-12, epsilon = 1e-12);
-    assert_relative_eq!(grad_b, want.b, max_relative = 1e-12, epsilon = 1e-12);
+    let mistakes = |want: &Array2<f64>| {
+        [
+            ("s is missing", want / 3.0),
+            ("s is there twice", want * 3.0),
+            ("it is transposed", want.t().to_owned()),
+            ("it is a mean over the tokens", want / tokens as f64),
+        ]
+    };
+    right("∂L/∂A", &grad_a, &want.a, &mistakes(&want.a));
+    right("∂L/∂B", &grad_b, &want.b, &mistakes(&want.b));
 }
 
 #[test]
@@ -35,8 +43,12 @@ fn two_adapters_as_one() {
     let (a2, b2) = (gaussian(3, 7, &mut rng), gaussian(5, 3, &mut rng));
     let want = b1.dot(&a1) * 2.0 + b2.dot(&a2) * 0.5;
     let (a, b) = add((a1.view(), b1.view(), 2.0), (a2.view(), b2.view(), 0.5));
-    assert_eq!((a.dim(), b.dim()), ((5, 7), (5, 5)));
-    assert_relative_eq!(b.dot(&a), want, max_relative = 1e-12, epsilon = 1e-12);
+    assert_eq!((a.dim(), b.dim()), ((5, 7), (5, 5)), "the ranks add up");
+    let mistakes = [
+        ("the scales are missing", b1.dot(&a1) + b2.dot(&a2)),
+        ("the scales are in both factors", b1.dot(&a1) * 4.0 + b2.dot(&a2) * 0.25),
+    ];
+    right("ΔW", &b.dot(&a), &want, &mistakes);
 }
 
 #[test]
@@ -50,4 +62,22 @@ fn nearest_adapter_of_a_change() {
         let best = rank::svd(delta.view()).unwrap().truncate(rank).unwrap().frobenius_error;
         assert!((error - best).abs() <= 1e-12 * 8.0, "rank {rank}: {error}, best {best}");
     }
+}
+
+#[test]
+fn adapters_of_queries_and_values_as_one() {
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let (a1, b1) = (gaussian(2, 7, &mut rng), gaussian(5, 2, &mut rng));
+    let (a2, b2) = (gaussian(3, 7, &mut rng), gaussian(4, 3, &mut rng));
+    let (a, b) = beside((a1.view(), b1.view(), 2.0), (a2.view(), b2.view(), 0.5));
+    assert_eq!((a.dim(), b.dim()), ((5, 7), (9, 5)));
+    let below = |first: Array2<f64>, second: Array2<f64>| {
+        ndarray::concatenate(ndarray::Axis(0), &[first.view(), second.view()]).unwrap()
+    };
+    let want = below(b1.dot(&a1) * 2.0, b2.dot(&a2) * 0.5);
+    let mistakes = [
+        ("the scales are missing", below(b1.dot(&a1), b2.dot(&a2))),
+        ("the scales are exchanged", below(b1.dot(&a1) * 0.5, b2.dot(&a2) * 2.0)),
+    ];
+    right("ΔW", &b.dot(&a), &want, &mistakes);
 }

@@ -1,7 +1,8 @@
 //! LoRA+: are the answers right?
 
 use adapter::{Adapter, Group, Sgd};
-use exercises::work::lora_plus::{invariant, parts, rates};
+use exercises::looks::right;
+use exercises::work::lora_plus::{fair, invariant, parts, rates};
 use lora::Lora;
 use lora_plus::{Groups, Kind, LoraPlus};
 use ndarray::{Array2, array};
@@ -68,4 +69,23 @@ fn what_training_conserves() {
     };
     let ratio = drift(1e-3, 100) / drift(1e-4, 1000);
     assert!((8.0..12.0).contains(&ratio), "{ratio}");
+}
+
+/// Near the edge the update is a linear map of (h, b) with eigenvalues 1 ± U √(η_A η_B) ‖x‖: they must be LoRA's.
+#[test]
+fn two_rates_as_near_to_the_edge_as_one() {
+    let eigenvalue = |lr_a: f64, lr_b: f64| 1.0 + 0.3 * (lr_a * lr_b).sqrt() * 5.0;
+    for (lr, ratio) in [(0.01, 16.0), (2.0, 1.0), (3e-4, 2.5)] {
+        let [lr_a, lr_b] = fair(lr, ratio);
+        let root = f64::sqrt(ratio);
+        let mistakes = [
+            ("A has LoRA's rate, so that the product is λ times as large", array![lr, lr * ratio]),
+            ("B has LoRA's rate", array![lr / ratio, lr]),
+            ("the ratio is λ² and not λ", array![lr / ratio, lr * ratio]),
+            ("A and B are exchanged", array![lr * root, lr / root]),
+        ];
+        right("[η_A, η_B]", &array![lr_a, lr_b], &array![lr / root, lr * root], &mistakes);
+        assert!((lr_b / lr_a / ratio - 1.0).abs() < 1e-12);
+        assert!((eigenvalue(lr_a, lr_b) - eigenvalue(lr, lr)).abs() < 1e-12);
+    }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use adapter::{Adapter, Ledger, tensors};
 use approx::assert_relative_eq;
-use exercises::work::vera::{as_lora, backward, numbers};
+use exercises::looks::{right, right_counts};
+use exercises::work::vera::{as_lora, backward, delta, numbers};
 use lora::Lora;
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, ArrayView1, s};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -34,8 +35,14 @@ fn gradients_of_the_crate_vera() {
     let u = x.dot(&vera.a().t());
     let (lambda_b, lambda_d) = (vera.lambda_b.view(), vera.lambda_d.view());
     let (grad_b, grad_d) = backward(vera.b(), lambda_b, lambda_d, u.view(), grad_y.view());
-    assert_relative_eq!(grad_b, want.lambda_b, max_relative = 1e-12, epsilon = 1e-12);
-    assert_relative_eq!(grad_d, want.lambda_d, max_relative = 1e-12, epsilon = 1e-12);
+    let mistakes = |want: &Array1<f64>, own: ArrayView1<'_, f64>| {
+        [
+            ("it is multiplied by the vector whose gradient it is", want * &own),
+            ("it is a mean over the tokens", want / 5.0),
+        ]
+    };
+    right("∂L/∂b", &grad_b, &want.lambda_b, &mistakes(&want.lambda_b, lambda_b));
+    right("∂L/∂d", &grad_d, &want.lambda_d, &mistakes(&want.lambda_d, lambda_d));
 }
 
 #[test]
@@ -58,6 +65,31 @@ fn trained_and_frozen() {
         let layers: Vec<_> = shapes.iter().map(layer).collect();
         let trained: usize = layers.iter().map(tensors::count).sum();
         let frozen = Ledger::of(&layers[..]) / 8 - trained;
-        assert_eq!(numbers(&shapes, 4), [trained, frozen]);
+        let each = |of: fn(&[usize; 2]) -> usize| shapes.iter().map(of).sum::<usize>();
+        let mistakes = [
+            ("A and B are counted for each layer", [trained, each(|[out, inputs]| 4 * (out + inputs))]),
+            ("b has the length of the input", [each(|[_, inputs]| inputs + 4), frozen]),
+            ("d is shared by the layers", [each(|[out, _]| *out) + 4, frozen]),
+        ];
+        right_counts("[trained, frozen]", numbers(&shapes, 4), [trained, frozen], &mistakes);
     }
+}
+
+#[test]
+fn a_layer_takes_its_part_of_what_is_shared() {
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    let vera = layer(&mut rng);
+    let projections = vera.projections();
+    let (a, b) = (projections.a(), projections.b());
+    assert_eq!((a.dim(), b.dim()), ((3, 9), (6, 3)), "larger than the layer");
+    let (lambda_b, lambda_d) = (vera.lambda_b.view(), vera.lambda_d.view());
+    let want = vera.delta_weight(Array2::zeros((4, 7)).view()).unwrap();
+    let last = b.slice(s![2.., ..]);
+    let (last_a, last_b) = as_lora(a.slice(s![.., 2..]), last, lambda_b, lambda_d);
+    let mistakes = [
+        ("the vectors are missing", b.slice(s![..4, ..]).dot(&a.slice(s![.., ..7]))),
+        ("it takes the last rows and columns", last_b.dot(&last_a)),
+        ("it is transposed", want.t().to_owned()),
+    ];
+    right("ΔW", &delta([4, 7], a, b, lambda_b, lambda_d), &want, &mistakes);
 }

@@ -35,3 +35,13 @@ pub fn sgd_twin(lambda: f64, [scale, lr, weight_decay]: [f64; 3]) -> [f64; 3] {
     [c * scale, lr / c, weight_decay * c]
 }
 // ANCHOR_END: sgd_twin
+
+// ANCHOR: moved
+/// W_T − W₀ in f for λ s, from the factors (A, B) after 0, 1, …, T updates. W moves from update K + 1 on.
+pub fn moved(history: &[(Array2<f64>, Array2<f64>)], f: f64, k: usize) -> Array2<f64> {
+    let product = |(a, b): &(Array2<f64>, Array2<f64>)| b.dot(a);
+    let last = history.len() - 1;
+    // With fewer than K updates W has not moved: then K and T are the same.
+    (product(&history[last]) - product(&history[k.min(last)])) * f
+}
+// ANCHOR_END: moved

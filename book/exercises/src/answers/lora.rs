@@ -42,3 +42,19 @@ pub fn extract(delta: ArrayView2<'_, f64>, rank: usize) -> (Array2<f64>, Array2<
     (a, b)
 }
 // ANCHOR_END: extract
+
+// ANCHOR: beside
+/// Two adapters (A, B, s) of two weights that read the same x, as one adapter (A, B) with scale 1 of the weight in which
+/// the second lies below the first, as when queries and values are one matrix.
+pub fn beside(
+    (a1, b1, scale1): (ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64),
+    (a2, b2, scale2): (ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64),
+) -> (Array2<f64>, Array2<f64>) {
+    let a = concatenate![Axis(0), a1, a2]; // [r₁ + r₂, in]
+    // [s₁B₁ 0; 0 s₂B₂]: the first outputs see the first h only.
+    let mut b = Array2::zeros((b1.nrows() + b2.nrows(), b1.ncols() + b2.ncols()));
+    b.slice_mut(s![..b1.nrows(), ..b1.ncols()]).assign(&(&b1 * scale1));
+    b.slice_mut(s![b1.nrows().., b1.ncols()..]).assign(&(&b2 * scale2));
+    (a, b)
+}
+// ANCHOR_END: beside

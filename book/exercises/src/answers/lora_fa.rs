@@ -34,3 +34,12 @@ pub fn kept(tokens: usize, inputs: usize, rank: usize, layers: usize) -> [usize;
     [tokens * inputs + low_rank, low_rank] // one x serves all
 }
 // ANCHOR_END: kept
+
+// ANCHOR: reachable
+/// The part of a change C \[out, in\] that LoRA-FA can learn with this A: the nearest matrix whose rows are sums of A's rows.
+pub fn reachable(change: ArrayView2<'_, f64>, a: ArrayView2<'_, f64>) -> Array2<f64> {
+    // C P with P = Aᵀ (A Aᵀ)⁻¹ A. C Aᵀ is what `project` is given, with s = 1.
+    let along = change.dot(&a.t()); // [out, in]·[in, r] → [out, r]
+    project(a, 1.0, along.view()).dot(&a) // [out, r]·[r, in] → [out, in]
+}
+// ANCHOR_END: reachable

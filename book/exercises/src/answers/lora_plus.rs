@@ -37,3 +37,11 @@ pub fn invariant(
     a.dot(&a.t()) / lr_a - b.t().dot(&b) / lr_b
 }
 // ANCHOR_END: invariant
+
+// ANCHOR: fair
+/// Rates \[of A, of B\] whose ratio is λ and whose product is that of LoRA at one rate: as near to the edge at which training
+/// diverges.
+pub fn fair(lr: f64, ratio: f64) -> [f64; 2] {
+    [lr / ratio.sqrt(), lr * ratio.sqrt()]
+}
+// ANCHOR_END: fair

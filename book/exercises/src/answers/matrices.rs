@@ -1,5 +1,7 @@
 //! Weights are matrices.
 
+use std::ops::Range;
+
 use llama::{Config, Projection};
 use ndarray::{Array2, ArrayView2};
 
@@ -26,3 +28,22 @@ pub fn parameters(config: &Config) -> usize {
     vocabulary + config.num_hidden_layers * layer + config.hidden_size + head
 }
 // ANCHOR_END: parameters
+
+// ANCHOR: key_rows
+/// The rows of `k_proj` that query head `head` compares itself with.
+pub fn key_rows(config: &Config, head: usize) -> Range<usize> {
+    // So many query heads share one head of keys.
+    let shared_by = config.num_attention_heads / config.num_key_value_heads;
+    let first = head / shared_by * config.head_dim;
+    first..first + config.head_dim
+}
+// ANCHOR_END: key_rows
+
+// ANCHOR: fold
+/// One weight that does what two do one after the other, with nothing in between: `first` \[hidden, in\], then `second`
+/// \[out, hidden\].
+pub fn fold(first: ArrayView2<'_, f64>, second: ArrayView2<'_, f64>) -> Array2<f64> {
+    // (x W₁ᵀ) W₂ᵀ = x (W₂ W₁)ᵀ
+    second.dot(&first) // [out, hidden]·[hidden, in] → [out, in]
+}
+// ANCHOR_END: fold

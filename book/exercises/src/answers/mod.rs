@@ -2,6 +2,7 @@
 
 pub mod costs;
 pub mod delta_lora;
+pub mod dora;
 pub mod linear;
 pub mod lora;
 pub mod lora_fa;

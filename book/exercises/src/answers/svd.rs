@@ -1,6 +1,6 @@
 //! SVD and the best approximation.
 
-use ndarray::{Array1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 // ANCHOR: leading
 /// (σ₁, u₁, v₁) by `iterations` rounds of power iteration: v ← AᵀA v, brought back to length 1.
@@ -29,3 +29,25 @@ pub fn rank_needed(sigma: &[f64], error: f64) -> usize {
     (0..sigma.len()).find(|&k| squares(&sigma[k..]) <= allowed).unwrap_or(sigma.len())
 }
 // ANCHOR_END: rank_needed
+
+// ANCHOR: best
+/// The best approximation of rank k, by finding the largest triplet, subtracting it, and beginning again.
+pub fn best(matrix: ArrayView2<'_, f64>, k: usize, iterations: usize) -> Array2<f64> {
+    let mut sum = Array2::zeros(matrix.dim());
+    for _ in 0..k {
+        // What is left has σ₂, σ₃, … as its singular values: the first is gone.
+        let (sigma, u, v) = leading((&matrix - &sum).view(), iterations);
+        sum += &(u.insert_axis(Axis(1)).dot(&v.insert_axis(Axis(0))) * sigma);
+    }
+    sum
+}
+// ANCHOR_END: best
+
+// ANCHOR: similarity
+/// φ of two subspaces, given by orthonormal columns: between 0, at right angles, and 1, one inside the other.
+pub fn similarity(u: ArrayView2<'_, f64>, v: ArrayView2<'_, f64>) -> f64 {
+    let cosines = u.t().dot(&v); // [i, D]·[D, j] → [i, j]
+    let squares: f64 = cosines.iter().map(|c| c * c).sum();
+    squares / u.ncols().min(v.ncols()) as f64
+}
+// ANCHOR_END: similarity

@@ -1,6 +1,6 @@
 //! VeRA.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, s};
 
 // ANCHOR: backward
 /// (∂L/∂b, ∂L/∂d) of y = x Wᵀ + ((u ⊙ d) Bᵀ) ⊙ b, where u = x Aᵀ.
@@ -39,3 +39,19 @@ pub fn numbers(shapes: &[[usize; 2]], rank: usize) -> [usize; 2] {
     [trained, rank * (largest(0) + largest(1))]
 }
 // ANCHOR_END: numbers
+
+// ANCHOR: delta
+/// ΔW \[out, in\] of a layer that takes what it needs of the shared A and B: the first columns of A and the first rows of B.
+/// `shape` is \[out, in\].
+pub fn delta(
+    shape: [usize; 2],
+    a: ArrayView2<'_, f64>,
+    b: ArrayView2<'_, f64>,
+    lambda_b: ArrayView1<'_, f64>,
+    lambda_d: ArrayView1<'_, f64>,
+) -> Array2<f64> {
+    let [out, inputs] = shape;
+    let (a, b) = as_lora(a.slice(s![.., ..inputs]), b.slice(s![..out, ..]), lambda_b, lambda_d);
+    b.dot(&a) // [out, r]·[r, in] → [out, in]
+}
+// ANCHOR_END: delta

@@ -26,3 +26,8 @@ pub fn restore(
 pub fn sgd_twin(lambda: f64, [scale, lr, weight_decay]: [f64; 3]) -> [f64; 3] {
     todo!()
 }
+
+/// W_T − W₀ in f for λ s, from the factors (A, B) after 0, 1, …, T updates. W moves from update K + 1 on.
+pub fn moved(history: &[(Array2<f64>, Array2<f64>)], f: f64, k: usize) -> Array2<f64> {
+    todo!()
+}

@@ -26,3 +26,12 @@ pub fn add(
 pub fn extract(delta: ArrayView2<'_, f64>, rank: usize) -> (Array2<f64>, Array2<f64>) {
     todo!()
 }
+
+/// Two adapters (A, B, s) of two weights that read the same x, as one adapter (A, B) with scale 1 of the weight in which
+/// the second lies below the first, as when queries and values are one matrix.
+pub fn beside(
+    (a1, b1, scale1): (ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64),
+    (a2, b2, scale2): (ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64),
+) -> (Array2<f64>, Array2<f64>) {
+    todo!()
+}

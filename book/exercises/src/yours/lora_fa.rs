@@ -22,3 +22,8 @@ pub fn project(a: ArrayView2<'_, f64>, scale: f64, grad_b: ArrayView2<'_, f64>) 
 pub fn kept(tokens: usize, inputs: usize, rank: usize, layers: usize) -> [usize; 2] {
     todo!()
 }
+
+/// The part of a change C \[out, in\] that LoRA-FA can learn with this A: the nearest matrix whose rows are sums of A's rows.
+pub fn reachable(change: ArrayView2<'_, f64>, a: ArrayView2<'_, f64>) -> Array2<f64> {
+    todo!()
+}

@@ -27,3 +27,9 @@ pub fn invariant(
 ) -> Array2<f64> {
     todo!()
 }
+
+/// Rates \[of A, of B\] whose ratio is λ and whose product is that of LoRA at one rate: as near to the edge at which training
+/// diverges.
+pub fn fair(lr: f64, ratio: f64) -> [f64; 2] {
+    todo!()
+}

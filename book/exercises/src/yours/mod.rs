@@ -3,6 +3,7 @@
 #![allow(clippy::todo, unused_variables)]
 pub mod costs;
 pub mod delta_lora;
+pub mod dora;
 pub mod linear;
 pub mod lora;
 pub mod lora_fa;

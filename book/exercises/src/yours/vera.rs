@@ -27,3 +27,15 @@ pub fn as_lora(
 pub fn numbers(shapes: &[[usize; 2]], rank: usize) -> [usize; 2] {
     todo!()
 }
+
+/// ΔW \[out, in\] of a layer that takes what it needs of the shared A and B: the first columns of A and the first rows of B.
+/// `shape` is \[out, in\].
+pub fn delta(
+    shape: [usize; 2],
+    a: ArrayView2<'_, f64>,
+    b: ArrayView2<'_, f64>,
+    lambda_b: ArrayView1<'_, f64>,
+    lambda_d: ArrayView1<'_, f64>,
+) -> Array2<f64> {
+    todo!()
+}
