@@ -79,19 +79,25 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "∂L/∂B is wrong: number 1 is 2, and should be 4. It looks like this mistake: s is missing.")]
+    #[should_panic(
+        expected = "∂L/∂B is wrong: number 1 is 2, and should be 4. It looks like this mistake: s is missing."
+    )]
     fn a_mistake_has_a_name() {
         right("∂L/∂B", &array![1.0, 2.0], &array![2.0, 4.0], &[("s is missing", array![1.0, 2.0])]);
     }
 
     #[test]
-    #[should_panic(expected = "number 0 is NaN, and should be 2. It looks like none of the usual mistakes.")]
+    #[should_panic(
+        expected = "number 0 is NaN, and should be 2. It looks like none of the usual mistakes."
+    )]
     fn nan_is_not_right() {
         right_number("x", f64::NAN, 2.0, &[("NaN", f64::NAN)]);
     }
 
     #[test]
-    #[should_panic(expected = "has the shape [1, 2], and should have [2, 1]. It looks like this mistake: transposed.")]
+    #[should_panic(
+        expected = "has the shape [1, 2], and should have [2, 1]. It looks like this mistake: transposed."
+    )]
     fn a_shape_is_named() {
         let want = array![[1.0], [2.0]];
         right("x", &want.t().to_owned(), &want, &[("transposed", want.t().to_owned())]);

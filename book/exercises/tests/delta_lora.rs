@@ -94,7 +94,8 @@ fn when_w_begins_to_move() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let (out, inputs, rank, updates) = (5, 7, 2, 5);
     for start_step in [0, 1, 3, 7] {
-        let start = Lora::new(integers(rank, inputs, &mut rng), integers(out, rank, &mut rng), SCALE);
+        let start =
+            Lora::new(integers(rank, inputs, &mut rng), integers(out, rank, &mut rng), SCALE);
         let settings = Settings { lambda: LAMBDA, start_step, include_scale: true };
         let mut delta = DeltaLora::new(start.unwrap(), settings).unwrap();
         let mut weight = Array2::zeros((out, inputs));
@@ -118,6 +119,11 @@ fn when_w_begins_to_move() {
             ("W never moves", Array2::zeros((out, inputs))),
             ("λ s is missing", &weight / f),
         ];
-        right(&format!("W_T − W₀ with K = {start_step}"), &moved(&history, f, start_step), &weight, &mistakes);
+        right(
+            &format!("W_T − W₀ with K = {start_step}"),
+            &moved(&history, f, start_step),
+            &weight,
+            &mistakes,
+        );
     }
 }

@@ -92,7 +92,10 @@ fn gradient_of_the_directions() {
             loss(&moved)
         };
         let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
-        assert!((difference - slope).abs() < 1e-7, "{place:?}: {slope}, by differences {difference}");
+        assert!(
+            (difference - slope).abs() < 1e-7,
+            "{place:?}: {slope}, by differences {difference}"
+        );
     }
 }
 

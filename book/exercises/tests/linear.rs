@@ -34,7 +34,10 @@ fn gradients_are_differences() {
         "∂L/∂W",
         &grad_weight,
         &grad_y.t().dot(&x),
-        &[("it is transposed", x.t().dot(&grad_y)), ("y is in the place of ∂L/∂y", forward.t().dot(&x))],
+        &[
+            ("it is transposed", x.t().dot(&grad_y)),
+            ("y is in the place of ∂L/∂y", forward.t().dot(&x)),
+        ],
     );
     right(
         "∂L/∂bias",
@@ -124,10 +127,8 @@ fn the_loss_of_a_softmax() {
         let slopes = Array1::from_shape_fn(4, |i| want(i, class).tangent);
         let mut p = slopes.clone();
         p[class] += 1.0;
-        let mistakes = [
-            ("1 is not subtracted for the right class", p),
-            ("the sign is reversed", -&slopes),
-        ];
+        let mistakes =
+            [("1 is not subtracted for the right class", p), ("the sign is reversed", -&slopes)];
         right("∂L/∂logits", &gradient, &slopes, &mistakes);
     }
     let (loss, gradient) = cross_entropy(array![1000.0, 0.0].view(), 0);

@@ -62,10 +62,8 @@ fn two_layers_are_one() {
     let x = array![[1.0, 0.0, 2.0], [4.0, 1.0, -1.0]];
     let one = fold(first.view(), second.view());
     let want = second.dot(&first);
-    let mistakes = [
-        ("the order is reversed", first.dot(&second)),
-        ("it is transposed", want.t().to_owned()),
-    ];
+    let mistakes =
+        [("the order is reversed", first.dot(&second)), ("it is transposed", want.t().to_owned())];
     right("the weight", &one, &want, &mistakes);
     assert_eq!(x.dot(&one.t()), x.dot(&first.t()).dot(&second.t()));
 }

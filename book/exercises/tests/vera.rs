@@ -67,7 +67,10 @@ fn trained_and_frozen() {
         let frozen = Ledger::of(&layers[..]) / 8 - trained;
         let each = |of: fn(&[usize; 2]) -> usize| shapes.iter().map(of).sum::<usize>();
         let mistakes = [
-            ("A and B are counted for each layer", [trained, each(|[out, inputs]| 4 * (out + inputs))]),
+            (
+                "A and B are counted for each layer",
+                [trained, each(|[out, inputs]| 4 * (out + inputs))],
+            ),
             ("b has the length of the input", [each(|[_, inputs]| inputs + 4), frozen]),
             ("d is shared by the layers", [each(|[out, _]| *out) + 4, frozen]),
         ];
