@@ -35,14 +35,8 @@ fn train(scale: f64, mistake: fn(&mut lora::Grads<f64>)) -> Result<Vec<f64>> {
     let change = gaussian(WIDTH, 4, &mut rng).dot(&gaussian(4, WIDTH, &mut rng)) / WIDTH as f64;
     let x = gaussian(64, WIDTH, &mut rng).into_shared();
     let wanted = x.dot(&(&weight + &change).t());
-    let fresh = Lora::init(
-        [WIDTH, WIDTH],
-        RANK,
-        ALPHA,
-        Scaling::AlphaOverR,
-        Init::default(),
-        &mut rng,
-    )?;
+    let fresh =
+        Lora::init([WIDTH, WIDTH], RANK, ALPHA, Scaling::AlphaOverR, Init::default(), &mut rng)?;
     let mut lora = Lora::new(fresh.a, fresh.b, scale)?;
     let group = Group { lr: 0.01, weight_decay: 0.0 };
     let mut adamw = AdamW::new(group, AdamVariant::Torch);
@@ -64,10 +58,13 @@ fn losses() -> Result<String> {
     let runs = [
         ("right", train(scale, |_| {})?),
         ("α for α/r", train(ALPHA, |_| {})?),
-        ("gradients without s", train(scale, |grads| {
-            grads.a /= 2.0;
-            grads.b /= 2.0;
-        })?),
+        (
+            "gradients without s",
+            train(scale, |grads| {
+                grads.a /= 2.0;
+                grads.b /= 2.0;
+            })?,
+        ),
         ("A never trained", train(scale, |grads| grads.a.fill(0.0))?),
     ];
     let line = |(name, losses): &(&str, Vec<f64>)| Line {

@@ -32,7 +32,10 @@ pub fn pages() -> Result<Vec<Page>> {
     };
     let caption = "The error in units of the bound, in f64. With the wrong s every tensor is off by a huge multiple; with the right one the bound is kept, and a bar has no \
                    length. Drawn by <code>cargo xtask regen</code>.";
-    Ok(vec![Page::rounded("judge-rho.svg.html", figure("charts", &[bars.draw("judge-rho")], caption))])
+    Ok(vec![Page::rounded(
+        "judge-rho.svg.html",
+        figure("charts", &[bars.draw("judge-rho")], caption),
+    )])
 }
 
 fn matrix(file: &TensorFile, name: &str) -> Result<Array2<f64>> {

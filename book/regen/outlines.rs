@@ -57,12 +57,8 @@ pub fn pages() -> Result<Vec<Page>> {
 /// x, Vᵀx, ΣVᵀx and UΣVᵀx of the circle and of the two directions that stay at right angles.
 fn steps(a: &Array2<f64>) -> Result<String> {
     let svd = rank::svd(a.view())?;
-    let matrices = [
-        Array2::eye(2),
-        svd.vt.clone(),
-        Array2::from_diag(&svd.s).dot(&svd.vt),
-        a.clone(),
-    ];
+    let matrices =
+        [Array2::eye(2), svd.vt.clone(), Array2::from_diag(&svd.s).dot(&svd.vt), a.clone()];
     let titles = ["1. x", "2. turned: Vᵀx", "3. stretched: ΣVᵀx", "4. turned again: UΣVᵀx = Ax"];
     let circle: Vec<Array1<f64>> =
         (0..=90).map(|i| TAU * f64::from(i) / 90.0).map(|t| array![t.cos(), t.sin()]).collect();

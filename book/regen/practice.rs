@@ -10,8 +10,8 @@ use methods::Method;
 use picture::{Bars, Panel};
 use serde::{Deserialize, Serialize};
 
-use crate::recorded::{self, Again};
 use crate::figure::{Chart, Line, figure};
+use crate::recorded::{self, Again};
 use book::{Page, parallel};
 
 const RUNS: &str = "practice.jsonl";

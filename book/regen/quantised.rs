@@ -99,8 +99,6 @@ struct Run {
     last_loss: f64,
 }
 
-}
-
 /// A check makes one of the files again.
 pub fn runs(source: &Path, again: Again) -> Result<Vec<Page>> {
     let types = match again {

@@ -23,8 +23,9 @@ const PROBLEMS: usize = 3;
 pub fn problems() -> Result<Vec<Page>> {
     let model = tiny::model::<f32>()?;
     let (none, sampling) = (Adapters::<Full>::none(), Sampling::greedy(DIGITS, Vec::new()));
-    let mut table =
-        String::from("| given | the model answers | after fine-tuning it is to answer |\n|---|---|---|\n");
+    let mut table = String::from(
+        "| given | the model answers | after fine-tuning it is to answer |\n|---|---|---|\n",
+    );
     for Example { tokens, .. } in
         Task::Descending.examples(PROBLEMS, &mut random(0, Purpose::Problems, 2))
     {

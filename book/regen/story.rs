@@ -161,11 +161,11 @@ const WINDOW: usize = 4;
 fn losses(rows: &[Row], runs: &[Run], steps: usize) -> String {
     let line = |row: &Row| {
         let runs = of(row, runs);
-        let mean = |step: usize| {
-            runs.iter().map(|run| run.losses[step]).sum::<f64>() / runs.len() as f64
-        };
+        let mean =
+            |step: usize| runs.iter().map(|run| run.losses[step]).sum::<f64>() / runs.len() as f64;
         let losses: Vec<f64> = (0..steps).map(mean).collect();
-        let smooth = losses.windows(WINDOW).map(|window| window.iter().sum::<f64>() / WINDOW as f64);
+        let smooth =
+            losses.windows(WINDOW).map(|window| window.iter().sum::<f64>() / WINDOW as f64);
         let points = smooth.enumerate().map(|(i, loss)| ((i + WINDOW) as f64, loss)).collect();
         Line { name: row.label.into(), points }
     };

@@ -93,10 +93,10 @@ fn lora_that_takes_the_same_path() {
 fn when_w_begins_to_move() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     let (out, inputs, rank, updates) = (5, 7, 2, 5);
-    for start_step in [0, 1, 3, 7] {
+    for k in [0, 1, 3, 7] {
         let start =
             Lora::new(integers(rank, inputs, &mut rng), integers(out, rank, &mut rng), SCALE);
-        let settings = Settings { lambda: LAMBDA, start_step, include_scale: true };
+        let settings = Settings { lambda: LAMBDA, start_step: k as u64, include_scale: true };
         let mut delta = DeltaLora::new(start.unwrap(), settings).unwrap();
         let mut weight = Array2::zeros((out, inputs));
         let mut sgd = Sgd { group: Group { lr: 1.0, weight_decay: 0.0 } };
@@ -113,17 +113,12 @@ fn when_w_begins_to_move() {
             (product(&history[updates]) - product(&history[k.min(updates)])) * f
         };
         let mistakes = [
-            ("W moves one update late", from(start_step + 1)),
-            ("W moves one update early", from(start_step.saturating_sub(1))),
+            ("W moves one update late", from(k + 1)),
+            ("W moves one update early", from(k.saturating_sub(1))),
             ("W moves from the first update on", from(0)),
             ("W never moves", Array2::zeros((out, inputs))),
             ("λ s is missing", &weight / f),
         ];
-        right(
-            &format!("W_T − W₀ with K = {start_step}"),
-            &moved(&history, f, start_step),
-            &weight,
-            &mistakes,
-        );
+        right(&format!("W_T − W₀ with K = {k}"), &moved(&history, f, k), &weight, &mistakes);
     }
 }

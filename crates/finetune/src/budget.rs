@@ -1,6 +1,6 @@
 //! What a run holds in memory, from shapes alone: for a model that need not be there.
 
-use llama::{Config, Projection, Train};
+use llama::{Config, Norms, Projection, QkNorm, Train, Variant};
 use methods::{Method, Options, SiteNeeds, Tunable, Visitor};
 
 use crate::{Error, OptimizerKind, Plan, Result};
@@ -61,7 +61,7 @@ pub struct Budget {
 impl Budget {
     /// Of a run by `plan`, whose batch is one sequence of each of `lengths`.
     ///
-    /// The layers are those of Llama, with biases and norms of heads where the model has them.
+    /// The layers are those of Llama, with the biases and norms that the model has.
     ///
     /// # Errors
     /// An option makes no sense, or the method changes weights that are stored in few bits.
@@ -126,6 +126,8 @@ impl Visitor<f32> for Count<'_> {
             OptimizerKind::Sgd => 0,
             OptimizerKind::AdamW(_) => 2,
         };
+        // A cap on the logits is differentiated with a copy of them.
+        let logits = 1 + u64::from(config.variant.logits_cap.is_some());
         let predictions: u64 = self.lengths.iter().map(|length| length.saturating_sub(1)).sum();
         Ok(Budget {
             parameters,
@@ -138,7 +140,7 @@ impl Visitor<f32> for Count<'_> {
             layers: self.saved_by_layers() * precision.saved,
             attention: self.probabilities() * precision.saved,
             adapters: layers * self.saved_by_adapters(&needs.sites, options.dropout() > 0.0),
-            logits: predictions * config.vocab_size as u64 * precision.saved,
+            logits: logits * predictions * config.vocab_size as u64 * precision.saved,
         })
     }
 }
@@ -153,12 +155,22 @@ impl Count<'_> {
     fn saved_by_layers(&self) -> u64 {
         let width = |projection: Projection| projection.shape(self.config)[0] as u64;
         let (queries, keys) = (width(Projection::Q), width(Projection::K));
-        // The input of a norm and its 1/rms.
-        let norm = self.config.hidden_size as u64 + 1;
+        let (hidden, Variant { norms, qk_norm, .. }) =
+            (self.config.hidden_size as u64, &self.config.variant);
+        // What went into attention or the MLP, or into the norm after it, and 1/rms of each norm.
+        let branch = match norms {
+            Norms::Before => hidden + 1,
+            Norms::After => 2 * hidden + 1,
+            Norms::Both => 2 * (hidden + 1),
+        };
         let heads = self.config.num_attention_heads + self.config.num_key_value_heads;
-        let qk_norms = if self.config.variant.qk_norm { queries + keys + heads as u64 } else { 0 };
-        let layer = 2 * norm + qk_norms + queries + 2 * keys + 2 * width(Projection::Gate);
-        self.tokens() * (self.config.num_hidden_layers as u64 * layer + norm)
+        let qk_norms = match qk_norm {
+            None => 0,
+            Some(QkNorm::Head) => queries + keys + heads as u64,
+            Some(QkNorm::Whole) => queries + keys + 2,
+        };
+        let layer = 2 * branch + qk_norms + queries + 2 * keys + 2 * width(Projection::Gate);
+        self.tokens() * (self.config.num_hidden_layers as u64 * layer + hidden + 1)
     }
 
     fn probabilities(&self) -> u64 {

@@ -50,7 +50,10 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
             self.data.training().iter().map(Example::predictions).collect();
         predictions.sort_unstable_by_key(|&count| Reverse(count));
         let rows: usize = predictions.iter().cycle().take(plan.batch).sum();
-        let logits = size_of::<T>() * rows * self.trainer.model.config.vocab_size;
+        let config = &self.trainer.model.config;
+        // A cap on the logits is differentiated with a copy of them.
+        let copies = 1 + usize::from(config.variant.logits_cap.is_some());
+        let logits = copies * size_of::<T>() * rows * config.vocab_size;
         Ok(Estimate { held, logits })
     }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use finetune::{Budget, Data, OptimizerKind, Plan, Precision, Session};
 use llama::data::Example;
-use llama::{Architecture, Config, Llama, Variant, tiny};
+use llama::{Architecture, Config, Llama, Norms, QkNorm, Variant, tiny};
 use methods::{Method, Tunable, Visitor};
 
 /// No two sizes are equal, and none divides another's place.
@@ -89,11 +89,24 @@ fn what_a_method_can_be_told() {
 }
 
 #[test]
-fn biases_norms_of_heads_and_a_tied_output() {
+fn biases_more_norms_a_cap_and_a_tied_output() {
     let biases = Variant { qkv_bias: true, o_bias: true, ..Variant::default() };
     let llama = Variant { mlp_bias: true, ..biases.clone() };
-    let qwen3 = Variant { architecture: Architecture::Qwen3, qk_norm: true, ..biases };
-    for variant in [llama, qwen3] {
+    let qwen3 =
+        Variant { architecture: Architecture::Qwen3, qk_norm: Some(QkNorm::Head), ..biases };
+    let olmo2 = Variant {
+        architecture: Architecture::Olmo2,
+        norms: Norms::After,
+        qk_norm: Some(QkNorm::Whole),
+        ..Variant::default()
+    };
+    let gemma2 = Variant {
+        architecture: Architecture::Gemma2,
+        norms: Norms::Both,
+        logits_cap: Some(30.0),
+        ..Variant::default()
+    };
+    for variant in [llama, qwen3, olmo2, gemma2] {
         for method in [Method::Full, Method::Lora] {
             let variant = variant.clone();
             step(method, &[], Config { variant, tie_word_embeddings: true, ..config() });
