@@ -53,9 +53,9 @@ fn verdicts(claims: &[Claim]) -> String {
         names: papers.iter().map(|paper| paper.label().to_owned()).collect(),
         panels: all.map(panel).into(),
     };
-    let caption = "Most claims agree, to the last digit or rounded. Those that differ are listed below, with the reason where we know it. Drawn by \
+    let caption = "Most claims agree, to the last digit or rounded. Those that differ are listed below, with the reason where we know it. All bars have one scale. Drawn by \
                    <code>cargo xtask regen</code>.";
-    picture::figure("charts", &[bars.draw("claims")], caption)
+    picture::figure("charts", &[bars.draw_counts("claims")], caption)
 }
 
 /// Claim 31: by how much the second update of LoRA+'s toy model f = b aᵀx changes f through B, at one rate and at two.

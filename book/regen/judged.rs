@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use ndarray::{Array2, Ix2};
+use ndarray::{Array2, ArrayD, Ix2};
 use oracle::{Options, Tensor, TensorFile, check, read_case};
 use picture::{Bars, Panel, figure};
 
@@ -17,21 +17,22 @@ pub fn pages() -> Result<Vec<Page>> {
     let (case, file) = read_case(&folder.join("lora/backward/plain-bounded.safetensors"))?;
     let alpha = case.params()?.alpha;
     let rank = matrix(&file, "lora_A")?.nrows() as f64;
-    let panel = |title: &str, scale| -> Result<Panel> {
-        let values = rhos(&file, scale)?.map(|rho| match rho {
-            0.0 => (0.0, "0".to_owned()),
-            // A power of ten is as long as its exponent.
-            rho => (rho.log10().max(0.0), format!("10 to the power {:.0}", rho.log10())),
-        });
-        Ok(Panel { title: title.into(), values: values.into() })
+    let panel = |title: &str, rhos: [f64; 4], shown: fn(f64) -> (f64, String)| Panel {
+        title: title.into(),
+        values: rhos.map(shown).into(),
     };
+    let wrong = rhos(&file, alpha, Tensor::f64)?;
+    let right = rhos(&file, alpha / rank, Tensor::f32)?;
     let bars = Bars {
         title: "ρ of one case".into(),
         names: OUTPUTS.map(|(_, name)| name.to_owned()).into(),
-        panels: vec![panel("s = α", alpha)?, panel("s = α/r", alpha / rank)?],
+        panels: vec![
+            panel("s = α, in f64", wrong, |rho| (rho.log10(), power_of_ten(rho))),
+            panel("s = α/r, rounded to f32", right, |rho| (rho, format!("{rho:.2}"))),
+        ],
     };
-    let caption = "The error in units of the bound, in f64. With the wrong s every tensor is off by a huge multiple; with the right one the bound is kept, and a bar has no \
-                   length. Drawn by <code>cargo xtask regen</code>.";
+    let caption = "The error in units of the bound. With the wrong s every tensor is off by a huge multiple, and a bar is as long as the exponent. With the right one \
+                   ρ is what rounding to f32 leaves, and 1 would still pass. Drawn by <code>cargo xtask regen</code>.";
     Ok(vec![Page::rounded(
         "judge-rho.svg.html",
         figure("charts", &[bars.draw("judge-rho")], caption),
@@ -43,8 +44,16 @@ fn matrix(file: &TensorFile, name: &str) -> Result<Array2<f64>> {
     Ok(tensor.to_f64()?.into_dimensionality::<Ix2>()?)
 }
 
-/// ρ of LoRA's outputs, computed with this s.
-fn rhos(file: &TensorFile, s: f64) -> Result<[f64; 4]> {
+/// The nearest power of ten.
+fn power_of_ten(number: f64) -> String {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let exponent = format!("{:.0}", number.log10().max(0.0));
+    let raised = exponent.chars().filter_map(|digit| digit.to_digit(10));
+    "10".chars().chain(raised.map(|digit| RAISED[digit as usize])).collect()
+}
+
+/// ρ of LoRA's outputs, computed with this s and stored `as_type`.
+fn rhos(file: &TensorFile, s: f64, as_type: fn(&ArrayD<f64>) -> Tensor) -> Result<[f64; 4]> {
     let [x, w, a, b, g] = [
         matrix(file, "x")?,
         matrix(file, "weight")?,
@@ -61,7 +70,7 @@ fn rhos(file: &TensorFile, s: f64) -> Result<[f64; 4]> {
     ];
     let mut submission = TensorFile::default();
     for ((name, _), array) in OUTPUTS.iter().zip(results) {
-        submission.tensors.insert(format!("out.{name}"), Tensor::f64(&array.into_dyn()));
+        submission.tensors.insert(format!("out.{name}"), as_type(&array.into_dyn()));
     }
     let report = check(file, Some(&submission), Options::default())?;
     let mut rhos = [0.0; 4];

@@ -94,7 +94,7 @@ fn confusion(report: &[Value]) -> Result<String> {
 
 /// How often it is called what, by method.
 fn confusion_figure(table: &str) -> String {
-    let methods = ["LoRA", "LoRA-FA", "VeRA", "Delta-LoRA", "LoRA+"];
+    let methods = ["LoRA", "LoRA-FA", "VeRA", "Delta-LoRA", "LoRA+", "DoRA"];
     let called = [
         ("called by its name", "✓"),
         ("one of several that cannot be told apart", "(✓)"),
@@ -117,9 +117,9 @@ fn confusion_figure(table: &str) -> String {
         names: methods.map(str::to_owned).into(),
         panels: called.map(panel).into(),
     };
-    let caption = "The table below, counted: mistakes submitted in f32 and in bf16. The last panel is what must not happen. Each panel has its own scale. Drawn by \
+    let caption = "The table below, counted: mistakes submitted in f32 and in bf16. The last panel is what must not happen. All bars have one scale. Drawn by \
                    <code>cargo xtask regen</code>.";
-    figure("charts", &[bars.draw("confusion")], caption)
+    figure("charts", &[bars.draw_counts("confusion")], caption)
 }
 
 /// What it calls two mistakes at once, and faults that are in no catalogue.

@@ -56,7 +56,7 @@ pub fn pages() -> Result<Vec<Page>> {
 
 /// x, Vᵀx, ΣVᵀx and UΣVᵀx of the circle and of the two directions that stay at right angles.
 fn steps(a: &Array2<f64>) -> Result<String> {
-    let svd = rank::svd(a.view())?;
+    let svd = turns(rank::svd(a.view())?);
     let matrices =
         [Array2::eye(2), svd.vt.clone(), Array2::from_diag(&svd.s).dot(&svd.vt), a.clone()];
     let titles = ["1. x", "2. turned: Vᵀx", "3. stretched: ΣVᵀx", "4. turned again: UΣVᵀx = Ax"];
@@ -67,6 +67,8 @@ fn steps(a: &Array2<f64>) -> Result<String> {
             tips.iter().map(|tip| matrix.dot(tip)).map(|tip| (tip[0], tip[1])).collect()
         };
         let to = |i| points(&[array![0.0, 0.0], svd.vt.row(i).to_owned()]);
+        let [first, second] =
+            if title.ends_with("Ax") { ["σ₁ u₁", "σ₂ u₂"] } else { ["v₁", "v₂"] };
         Chart {
             title: title.into(),
             axes: ["".into(), "".into()],
@@ -75,16 +77,31 @@ fn steps(a: &Array2<f64>) -> Result<String> {
             square: true,
             lines: vec![
                 Line { name: "all x".into(), points: points(&circle) },
-                Line { name: "v₁".into(), points: to(0) },
-                Line { name: "v₂".into(), points: to(1) },
+                Line { name: first.into(), points: to(0) },
+                Line { name: second.into(), points: to(1) },
             ],
         }
     };
     let charts: Vec<Chart> = titles.into_iter().zip(&matrices).map(chart).collect();
     let caption = format!(
-        "The same matrix in three steps. The first turn brings v₁ and v₂ onto the axes; the stretch makes the one {:.3} and the other {:.3} long; the second turn brings \
+        "A = [[1.6, 0.6], [0.2, 0.9]] in three steps. The first turn brings v₁ and v₂ onto the axes; the stretch makes the one {:.3} and the other {:.3} long; the second turn brings \
          them to their places. They are at right angles in all four pictures. Drawn by <code>cargo xtask regen</code>.",
         svd.s[0], svd.s[1]
     );
     Ok(figure("svd-steps", &caption, &charts))
+}
+
+/// With signs by which V and U are turns, and no reflections, and v₁ points up. Of a matrix whose determinant is positive.
+fn turns(mut svd: rank::Svd) -> rank::Svd {
+    let v = &svd.vt;
+    let down = v[[0, 1]] < 0.0;
+    let reflects = v[[0, 0]] * v[[1, 1]] - v[[0, 1]] * v[[1, 0]] < 0.0;
+    // To turn one of the two round makes a reflection of a turn, and the reverse.
+    for (i, round) in [down, reflects != down].into_iter().enumerate() {
+        if round {
+            svd.vt.row_mut(i).mapv_inplace(|x| -x);
+            svd.u.column_mut(i).mapv_inplace(|x| -x);
+        }
+    }
+    svd
 }

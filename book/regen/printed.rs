@@ -105,8 +105,8 @@ fn rates(text: &str) -> Result<String> {
         }
     }
     let caption = format!(
-        "The first table as a picture: the stronger the colour, the lower the loss. On the diagonal, in a border, both rates are the same, which is LoRA. The strongest \
-         cells lie to the right of it: there B is faster than A. {DRAWN}"
+        "The first table as a picture: the stronger the colour, the lower the loss. On the diagonal, in a border, both rates are the same, which is LoRA. The lowest \
+         loss lies to the right of it, where B is faster than A; some cells on the other side are below the best single rate too. {DRAWN}"
     );
     Ok(figure("charts", &[svg], &caption))
 }

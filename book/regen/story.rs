@@ -85,8 +85,8 @@ pub fn pages() -> Result<Vec<Page>> {
 fn said(about: &About) -> String {
     let About { date, processor, steps, rows, lora_lr } = about;
     format!(
-        "The runs were recorded on {date}, on one core of an {processor}: {steps} steps each, one of {} rows a step. The answers above \
-         are those of LoRA at a rate of {lora_lr}.\n",
+        "The runs were recorded on {date}, on one core of an {processor}: {steps} steps of one row each, so that a run \
+         sees {steps} of the {} rows for training. The answers above are those of LoRA at a rate of {lora_lr}.\n",
         rows - 2 * (rows / 10),
     )
 }
@@ -150,7 +150,7 @@ fn exact(rows: &[Row], runs: &[Run]) -> Result<String> {
         names: rows.iter().map(|row| row.label.into()).collect(),
         panels: panels.map(|(title, values)| Panel { title: title.into(), values }).into(),
     };
-    let caption = "The share of held-out sentences whose date is right in every character, and how many numbers were trained for it. A bar with a cut is longer than \
+    let caption = "The share of held-out sentences whose date is right in every character, and how many numbers were trained for it: medians of three seeds. One sentence of the 20 is five points. A bar with a cut is longer than \
                    the panel. Drawn by <code>cargo xtask regen</code> from recorded runs.";
     Ok(picture::figure("charts", &[bars.draw("story-exact")], caption))
 }
@@ -177,7 +177,7 @@ fn losses(rows: &[Row], runs: &[Run], steps: usize) -> String {
         square: false,
         lines: rows.iter().map(line).collect(),
     };
-    let caption = "Each method at the best rate of its own sweep: the form of a date is learned within a few rows. Drawn by <code>cargo xtask regen</code> from \
+    let caption = "Each method at the best rate of its own sweep. A step is one row, and some rows are harder than others. Drawn by <code>cargo xtask regen</code> from \
                    recorded runs.";
     figure("story-losses", caption, &[chart])
 }

@@ -49,7 +49,7 @@ pub fn main(args: &Args) -> Result<()> {
     };
     args.result.write(fitted, &config)?;
     if !outside.is_empty() {
-        eprintln!("note: these differ too and are not in the adapter: {}", named(&outside));
+        tell!("note: these differ too and are not in the adapter: {}", named(&outside));
     }
     Ok(())
 }

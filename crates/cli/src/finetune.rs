@@ -206,7 +206,7 @@ fn catch_interrupt() -> Result<Arc<AtomicBool>> {
         if seen.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("stopping after this step (again to stop at once)");
+        tell!("stopping after this step (again to stop at once)");
     })
     .context("signals cannot be caught")?;
     Ok(flag)

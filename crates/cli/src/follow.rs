@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use oracle::{Followed, Options, Parting, Profile, Run, Verdict};
+use serde_json::{Value, json};
 
 use crate::oracle::print;
-use crate::output;
+use crate::output::{self, Format};
 
 /// The options of `lowrank follow`.
 #[derive(clap::Args, Clone, Debug)]
@@ -22,28 +23,83 @@ pub struct Args {
     /// Every step that is wrong, in full: without it the first one
     #[arg(long)]
     verbose: bool,
+    /// How to report: a text, or JSON lines
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
 }
 
 /// `lowrank follow`: 0 every step is right, 1 one is not, 2 unreadable input.
 pub fn main(args: &Args) -> Result<ExitCode> {
     let options = Options { profile: args.profile };
-    let (mut text, mut judged) = (String::new(), Vec::new());
+    let mut judged = Vec::new();
     for folder in [Some(&args.run), args.other.as_ref()].into_iter().flatten() {
         let run = Run::open(folder)?;
         let followed = oracle::follow(&run, options)?;
-        let name = folder.display().to_string();
-        text += &verdict(&name, &followed, args.verbose);
-        judged.push((name, run, followed));
+        judged.push((folder.display().to_string(), run, followed));
     }
-    if let [first, second] = judged.as_slice() {
-        text += &match oracle::part(&first.1, &second.1)? {
-            None => "\nThe two never differ by more than rounding explains in one step.\n".into(),
-            Some(parting) => parted(&parting, [(&first.0, &first.2), (&second.0, &second.2)]),
-        };
-    }
+    let parting = match judged.as_slice() {
+        [first, second] => Some(oracle::part(&first.1, &second.1)?),
+        _ => None,
+    };
+    let text = match args.format {
+        Format::Table => table(&judged, parting.as_ref(), args.verbose),
+        Format::Json => json(&judged, parting.as_ref()),
+    };
     print(&text)?;
     let right = judged.iter().all(|(_, _, followed)| followed.first_wrong().is_none());
     Ok(ExitCode::from(u8::from(!right)))
+}
+
+/// A run's name, what was recorded, and the verdict on it.
+type Judged = (String, Run, Followed);
+
+fn table(judged: &[Judged], parting: Option<&Option<Parting>>, verbose: bool) -> String {
+    let mut text: String =
+        judged.iter().map(|(name, _, followed)| verdict(name, followed, verbose)).collect();
+    match (parting, judged) {
+        (Some(Some(parting)), [first, second]) => {
+            text += &parted(parting, [(&first.0, &first.2), (&second.0, &second.2)]);
+        }
+        (Some(None), _) => {
+            text += "\nThe two never differ by more than rounding explains in one step.\n";
+        }
+        _ => {}
+    }
+    text
+}
+
+/// Lines of JSON: of each record those that `check` has of a case, with the run, the record and what it broke with; of each
+/// run its diagnosis; and of two runs where they part.
+fn json(judged: &[Judged], parting: Option<&Option<Parting>>) -> String {
+    let mut lines = Vec::new();
+    for (name, _, followed) in judged {
+        for step in &followed.steps {
+            for mut line in oracle::json(&step.report) {
+                line["run"] = json!(name);
+                line["record"] = json!(step.id.to_string());
+                line["breaks"] = json!(step.breaks);
+                lines.push(line);
+            }
+        }
+        let first = followed.first_wrong().map(|step| step.id.to_string());
+        let diagnosis = followed.diagnosis.json();
+        lines.push(json!({ "run": name, "first_wrong": first, "diagnosis": diagnosis }));
+    }
+    if let Some(parting) = parting {
+        let parting = parting.as_ref().map(|parting| {
+            let named = |(name, first, second): &(String, Value, Value)| {
+                json!({ "name": name, "first": first, "second": second })
+            };
+            json!({
+                "record": parting.id.to_string(),
+                "output": parting.output.as_ref().map(|(name, ratio)| json!({ "tensor": name, "bounds": ratio })),
+                "params": parting.params.iter().map(named).collect::<Vec<_>>(),
+                "inputs": parting.inputs.iter().map(|(name, far)| json!({ "tensor": name, "relative": far })).collect::<Vec<_>>(),
+            })
+        });
+        lines.push(json!({ "parting": parting }));
+    }
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// The verdict on a run, and the first step that is wrong.

@@ -112,7 +112,7 @@ impl AdapterUser<f32> for Generate<'_> {
         say!("");
         let (length, context) = (prompt.len() + tokens.len(), model.config.max_position_embeddings);
         if length > context {
-            eprintln!(
+            tell!(
                 "warning: prompt and answer have {length} tokens, more than the model's context of {context}: what comes after \
                  it means little"
             );

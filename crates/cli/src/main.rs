@@ -88,7 +88,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| {
-        eprintln!("error: {}", one_line(&error));
+        tell!("error: {}", one_line(&error));
         ExitCode::from(2)
     })
 }

@@ -112,16 +112,16 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     }
     for report in &tally.reports {
         let case = &report.case;
-        report.warnings.iter().for_each(|warning| eprintln!("warning: {case}: {warning}"));
+        report.warnings.iter().for_each(|warning| tell!("warning: {case}: {warning}"));
     }
-    tally.errors.iter().for_each(|error| eprintln!("error: {error}"));
+    tally.errors.iter().for_each(|error| tell!("error: {error}"));
     for path in &tally.corrupt {
-        eprintln!("error: {}: not the case that index.json lists: corrupt", path.display());
+        tell!("error: {}: not the case that index.json lists: corrupt", path.display());
     }
     let code = tally.exit_code(args.min_cases);
     if code == 3 {
         let (judged, least) = (judged(&tally), args.min_cases.max(1));
-        eprintln!("error: {judged} cases were judged where at least {least} were to be");
+        tell!("error: {judged} cases were judged where at least {least} were to be");
     }
     Ok(ExitCode::from(code))
 }

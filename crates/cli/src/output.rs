@@ -15,10 +15,18 @@ macro_rules! say {
     };
 }
 
+/// `eprintln!`, but nobody listening is no reason to die.
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 /// On standard output. Where nobody reads any more (`| head`) the work goes on: it may be writing files.
 pub fn say(text: fmt::Arguments<'_>) {
     if let Err(error) = print(text) {
-        eprintln!("error: standard output: {error}");
+        tell!("error: standard output: {error}");
     }
 }
 
@@ -95,7 +103,7 @@ pub fn be_quiet() {
 /// A remark that stops nothing, on standard error.
 pub fn note(text: fmt::Arguments<'_>) {
     if !QUIET.load(Ordering::Relaxed) {
-        eprintln!("{text}");
+        tell!("{text}");
     }
 }
 
@@ -138,7 +146,7 @@ impl Progress {
         if self.lines && now >= self.said.load(Ordering::Relaxed) + PAUSE {
             self.said.store(now, Ordering::Relaxed);
             let (all, left) = (self.bar.length().unwrap_or(0), self.bar.eta().as_secs());
-            eprintln!("{}: {done} of {all}, {left} s left. {message}", self.bar.prefix());
+            tell!("{}: {done} of {all}, {left} s left. {message}", self.bar.prefix());
         }
         self.bar.set_message(message);
     }

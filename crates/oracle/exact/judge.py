@@ -5,7 +5,8 @@
 A case has its class, and for each term of each output the row of `growth` that its gauge is multiplied by: how many
 roundings of the accumulator and of what is stored a term goes through, counted by tests/vectors/bounds.json for the sizes
 of this case, and what they come to in each type, those of the expected value added. `underflow` is by which number of
-`tiny` an operation is off at most, and how many there are. A case of random draws has, by type, the range of their least,
+`tiny` an operation is off at most, and how many there are; `slack` is what is allowed of the number itself where a gauge is
+NaN. A case of random draws has, by type, the range of their least,
 of their largest, and of the means of p, p², p⁴.
 """
 
@@ -140,10 +141,11 @@ def text():
             cases[entry["id"]] = of_draws(file) if entry["class"] == "stat" else of_passes(file, growth)
     profiles = {kind: BOUNDS["profiles"][profile] for kind, profile in TYPES.items()}
     tiny = {what: {kind: profiles[kind][f"smallest_{what}"] for kind in TYPES} for what in ("normal", "subnormal")}
+    slack = {kind: 16 * profiles[kind]["u_s"] for kind in TYPES}
     written = functools.partial(json.dumps, separators=(",", ":"))
     rows = ",\n".join(written(row) for _, row in growth.values())
     lines = ",\n".join(f"{written(id)}:{written(case)}" for id, case in cases.items())
-    return f'{{"schema":"lowrank-judge/1",\n"tiny":{written(tiny)},\n"growth":[\n{rows}\n],\n"cases":{{\n{lines}\n}}}}\n'
+    return f'{{"schema":"lowrank-judge/1",\n"tiny":{written(tiny)},"slack":{written(slack)},\n"growth":[\n{rows}\n],\n"cases":{{\n{lines}\n}}}}\n'
 
 
 def main():

@@ -18,7 +18,7 @@ pub struct Bars {
     pub title: String,
     /// Of the bars: a method's name gives it that method's colour.
     pub names: Vec<String>,
-    /// Each with a scale of its own. A bar that would be more than four times as long as the middle one is cut.
+    /// Each with a scale of its own, unless they are counts. A bar that would be more than four times as long as the middle one is cut.
     pub panels: Vec<Panel>,
 }
 
@@ -47,6 +47,18 @@ impl Bars {
     /// The drawing. `id` is unique in its page.
     #[must_use]
     pub fn draw(&self, id: &str) -> Svg {
+        self.drawn(id, Panel::most)
+    }
+
+    /// The drawing of counts: one scale for all panels, and no bar is cut.
+    #[must_use]
+    pub fn draw_counts(&self, id: &str) -> Svg {
+        let values = self.panels.iter().flat_map(|panel| &panel.values);
+        let most = values.map(|(value, _)| *value).fold(1.0, f64::max);
+        self.drawn(id, |_| most)
+    }
+
+    fn drawn(&self, id: &str, most: impl Fn(&Panel) -> f64) -> Svg {
         let longest_name = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
         let above = longest_name > BESIDE;
         let row_height = if above { 2.0 * ROW } else { ROW };
@@ -66,7 +78,7 @@ impl Bars {
         for (i, panel) in self.panels.iter().enumerate() {
             let top = 34.0 + panel_height * i as f64;
             svg.text("strong", [left, top + 20.0], Anchor::Start, &panel.title);
-            let most = panel.most();
+            let most = most(panel);
             for (row, (name, (value, text))) in self.names.iter().zip(&panel.values).enumerate() {
                 let y = top + titles - 4.0 + row_height * row as f64 + row_height - ROW;
                 let length = room * (value / most).min(1.0);

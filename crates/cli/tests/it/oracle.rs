@@ -191,6 +191,12 @@ fn a_closed_pipe_is_no_error() {
         assert_eq!(output.status.code(), Some(0), "{verb:?}: {}", text(&output.stderr));
         assert_eq!(text(&output.stderr), "", "{verb:?}");
     }
+    // Nor one that has closed standard error: the exit status still says what happened.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lowrank"));
+    let output = command.args(["show", "none", "--cases", &vectors()]).stderr(writer).output();
+    assert_eq!(output.unwrap().status.code(), Some(2));
 }
 
 /// A run that is right, one that is not, and where they part.
@@ -217,6 +223,20 @@ fn a_run_is_followed() {
     assert!(shown.contains("The first: step 3, update\n  lora_B  FAIL"), "{shown}");
     assert!(shown.contains("The two part in step 3, update."), "{shown}");
     assert!(shown.contains(&format!("{right} is right there, {wrong} is wrong there")), "{shown}");
+    let output = lowrank(&["follow", right, wrong, "--format", "json"]);
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = &lines[lines.len() - 1]["parting"];
+    assert_eq!(
+        (&last["record"], &last["output"]["tensor"]),
+        (&"step 3, update".into(), &"lora_B".into())
+    );
+    let diagnosed: Vec<_> = lines.iter().filter(|line| line.get("diagnosis").is_some()).collect();
+    assert_eq!(diagnosed.iter().map(|line| &line["run"]).collect::<Vec<_>>(), [right, wrong]);
+    assert!(diagnosed[0]["first_wrong"].is_null());
+    assert_eq!(diagnosed[1]["first_wrong"], "step 3, update");
+    let failed = |line: &&Value| line["verdict"] == "FAIL";
+    assert_eq!(lines.iter().find(failed).unwrap()["run"], wrong);
     let output = lowrank(&["follow", directory.path().join("none").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("none: "), "{}", text(&output.stderr));

@@ -103,6 +103,7 @@ fn biases_more_norms_a_cap_and_a_tied_output() {
     let gemma2 = Variant {
         architecture: Architecture::Gemma2,
         norms: Norms::Both,
+        gains_from_one: true,
         logits_cap: Some(30.0),
         ..Variant::default()
     };

@@ -35,7 +35,7 @@ pub(super) enum Kind {
     RowsFrom,
     /// All columns from one on.
     ColumnsFrom,
-    /// Too large and too small, by at most this many bounds.
+    /// Too large and too small, by at most this many bounds and little beside the numbers themselves.
     Noise(f64),
     /// Nothing that is said here.
     Other(f64),
@@ -102,7 +102,14 @@ impl Compared<'_> {
         }
         let rho = wrong().map(|[got, want, bound]| (got - want).abs() / bound).fold(0.0, f64::max);
         let signs = |sign: f64| wrong().any(|[got, want, _]| (got - want) * sign > 0.0);
-        if signs(1.0) && signs(-1.0) { Kind::Noise(rho) } else { Kind::Other(rho) }
+        let error = wrong().map(|[got, want, _]| (got - want).abs()).fold(0.0, f64::max);
+        let largest = self
+            .want
+            .iter()
+            .filter(|want| want.is_finite())
+            .fold(0.0, |most: f64, want| most.max(want.abs()));
+        let small = error <= largest / 4.0;
+        if small && signs(1.0) && signs(-1.0) { Kind::Noise(rho) } else { Kind::Other(rho) }
     }
 
     /// Each row holds the one before it, or each the one after it.
