@@ -87,7 +87,10 @@ fn pages(folder: &Path) -> Result<Vec<(PathBuf, String)>> {
         for entry in std::fs::read_dir(&next).with_context(|| next.display().to_string())? {
             let path = entry?.path();
             if path.is_dir() {
-                folders.push(path);
+                // Parts that chapters include are no pages: their links count from the chapter.
+                if path.file_name().is_none_or(|name| name != "generated") {
+                    folders.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "html") {
                 let html =
                     std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
