@@ -53,7 +53,10 @@ function overflow(tallest) {
     }
   }
   for (const row of document.querySelectorAll("main tbody tr")) {
-    const lines = row.offsetHeight / Number.parseFloat(getComputedStyle(row).lineHeight);
+    const { lineHeight, fontSize } = getComputedStyle(row);
+    // Where it is "normal".
+    const line = Number.parseFloat(lineHeight) || 1.2 * Number.parseFloat(fontSize);
+    const lines = row.offsetHeight / line;
     lines <= tallest || found.push(`a row of a table has ${lines.toFixed(0)} lines: ${row.textContent.slice(0, 60)}`);
   }
   return found;

@@ -17,7 +17,10 @@ startable(ID, (place, address) => {
   const loss = plot({ title: "loss; dashed: LoRA, (1 + λ)s", x: 200, y: LOSSES, xLabel: "update" });
   const values = plot({ title: "singular values of W − W₀", x: 12, y: DECADES, log: true, xLabel: "k" });
   const lines = code();
-  lines.show([["crates/delta-lora/src/cpu.rs", "step"]], "cargo run -p lowrank-delta-lora --example delta-lora-spectrum");
+  lines.show(
+    [["crates/delta-lora/src/cpu.rs", "step"]],
+    "cargo run -p lowrank-delta-lora --example delta-lora-spectrum",
+  );
   const fail = (message) => {
     status.textContent = `${message}.`;
   };

@@ -135,7 +135,17 @@ const SHOWN: usize = 3;
 
 /// The diagnosis, the smallest cases that fail, and the counts by method and op.
 fn table(tally: &Tally, verbose: bool) -> String {
-    let mut text = format!("{}\n", tally.diagnosis);
+    let missing = tally.reports.iter().filter(|report| !report.submitted()).count();
+    let missing = match missing {
+        0 => String::new(),
+        1 => "one case was not submitted".to_owned(),
+        more => format!("{} cases were not submitted", output::count(more)),
+    };
+    let mut text = match tally.diagnosis.failed {
+        // Who reads PASS reads no further.
+        0 if !missing.is_empty() => format!("{}; {missing}\n", tally.diagnosis),
+        _ => format!("{}\n", tally.diagnosis),
+    };
     for left in &tally.diagnosis.left {
         text += &format!("  {:>6} {}, as in {}\n", left.cases, left.kind, left.example);
     }
@@ -147,7 +157,11 @@ fn table(tally: &Tally, verbose: bool) -> String {
         text += &format!("\n{report}\n");
     }
     if shown < failed.len() {
-        text += &format!("\n{} more cases fail: --verbose shows them\n", failed.len() - shown);
+        let more = match failed.len() - shown {
+            1 => "One more case fails".to_owned(),
+            more => format!("{} more cases fail", output::count(more)),
+        };
+        text += &format!("\n{more}: --verbose shows all\n");
     }
 
     let mut groups = BTreeMap::<String, Vec<&Report>>::new();
@@ -155,7 +169,6 @@ fn table(tally: &Tally, verbose: bool) -> String {
         let group = report.case.rsplit_once('/').map_or("", |(group, _)| group);
         groups.entry(group.to_owned()).or_default().push(report);
     }
-    let missing = tally.reports.iter().filter(|report| !report.submitted()).count();
     let mut rows = Vec::new();
     for (group, reports) in groups {
         let count = |verdict| {
@@ -171,8 +184,8 @@ fn table(tally: &Tally, verbose: bool) -> String {
         let header = ["", "PASS", "FAIL", "NOT_RUN", "largest finite rho"];
         text += &format!("\n{}\n", output::table(&header, &rows));
     }
-    if missing > 0 {
-        text += &format!("{} cases were not submitted\n", output::count(missing));
+    if tally.diagnosis.failed > 0 && !missing.is_empty() {
+        text += &format!("{missing}\n");
     }
     text
 }

@@ -93,7 +93,8 @@ def train_step(folder, step, layer, optimizer, set_rates, target):
     optimizer.step()
 
     grads = {f"grad_{name}": parameter.grad for name, parameter in layer.named_parameters()}
-    passes = {"x": x, "grad_y": y.grad, "weight": layer.weight, "lora_A": given["lora_A"], "lora_B": given["lora_B"]}
+    passes = {"x": x, "grad_y": y.grad, "weight": layer.weight}
+    passes |= {name: given[name] for name in ("lora_A", "lora_B")}
     meant = {"name": "adamw", "lr": RATE * factor(step), "lr_ratio": RATIO, "weight_decay": DECAY}
     settings = {"alpha": ALPHA, "optimizer": meant, "start": step}
     lowrank_oracle.record(folder, step, "backward", "lora-plus", {"alpha": ALPHA}, passes, {"y": y, **grads})

@@ -180,8 +180,8 @@ impl Kind {
             Self::Factor(factor) if !is_sign(*factor) => {
                 ("a constant factor".into(), Some(*factor))
             }
-            Self::Noise(rho) => ("noise of both signs, in bounds".into(), Some(*rho)),
-            Self::Other(rho) => ("many elements, off in bounds by".into(), Some(*rho)),
+            Self::Noise(rho) => ("noise of both signs, by this many bounds:".into(), Some(*rho)),
+            Self::Other(rho) => ("many elements, off by this many bounds:".into(), Some(*rho)),
             kind => (kind.to_string(), None),
         }
     }

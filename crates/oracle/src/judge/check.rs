@@ -171,7 +171,7 @@ fn judge_refusal(refusal: Option<&String>) -> Finding {
     let (verdict, note) = match refusal {
         Some(error) => (Verdict::Pass, format!("refused: {error}")),
         None => {
-            let note = "numbers where an error is expected: metadata has no key \"error\"";
+            let note = "no error where one is expected: the metadata has no key \"error\"";
             (Verdict::Fail, note.into())
         }
     };
