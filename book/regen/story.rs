@@ -92,7 +92,7 @@ fn said(about: &About) -> String {
 }
 
 fn answered(answers: &[Answer]) -> Result<String> {
-    let mut table = String::from("| asked | before | after |\n|---|---|---|\n");
+    let mut table = String::from("| asked | before | after |\n|---|---|--:|\n");
     for Answer { text, before, after } in answers {
         let [before, after] = [before, after].map(|text| text.replace('\n', " ⏎ "));
         writeln!(table, "| {text} | {before} | {after} |")?;

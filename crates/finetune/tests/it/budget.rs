@@ -104,6 +104,9 @@ fn biases_more_norms_a_cap_and_a_tied_output() {
         architecture: Architecture::Gemma2,
         norms: Norms::Both,
         gains_from_one: true,
+        embedding_multiplier: Some(4.0),
+        attention_multiplier: Some(0.5),
+        attention_cap: Some(50.0),
         logits_cap: Some(30.0),
         ..Variant::default()
     };

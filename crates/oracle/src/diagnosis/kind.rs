@@ -78,19 +78,15 @@ impl Compared<'_> {
         if let Some(factor) = factor(&numbers) {
             return Kind::Factor(factor);
         }
-        let is = |other: &ArrayD<f64>| {
-            other.shape() == got.shape()
-                && got
-                    .iter()
-                    .zip(other)
-                    .zip(self.bound)
-                    .all(|((a, b), bound)| (a - b).abs() <= *bound)
+        let is = |other: &ArrayD<f64>, bound: &ArrayD<f64>| {
+            let mut entries = got.iter().zip(other).zip(bound);
+            other.shape() == got.shape() && entries.all(|((a, b), bound)| (a - b).abs() <= *bound)
         };
-        if let Some((name, _)) = self.others.iter().find(|(_, other)| is(other)) {
+        if let Some((name, _)) = self.others.iter().find(|(_, other)| is(other, self.bound)) {
             return Kind::Another((*name).to_owned());
         }
         if self.want.ndim() == 2 {
-            if is(&transposed(self.want)) {
+            if is(&transposed(self.want), &transposed(self.bound)) {
                 return Kind::Transposed;
             }
             if self.shifted(got) {

@@ -87,7 +87,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     )
     .in_ops(LAYER),
     Mutant::new("merged-twice", "ΔW added twice", OfProblem(|problem, _| factor(problem, 2.0)))
-        .seen("loralib #34")
+        .seen("PEFT #1355")
         .of(ADDED)
         .in_ops(MERGES),
     Mutant::new(
@@ -95,7 +95,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "the merged weight used, and the adapter added to it again",
         OfProblem(|problem, _| factor(problem, 2.0)),
     )
-    .seen("loralib #61")
+    .seen("candle-lora #26")
     .of(ADDED)
     .in_ops(&[Op::Forward]),
     Mutant::new(

@@ -35,7 +35,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
             Ok(if square { in_its_own_order(problem, right) } else { None })
         }),
     )
-    .seen("PEFT #3531")
+    .seen("loralib #61, the other way round")
     .of(ADDED)
     .in_ops(&[Op::Unmerge]),
 ];

@@ -98,6 +98,41 @@ fn s_missing_in_one_gradient() {
     }
 }
 
+/// Where the mask is multiplied, NaN · 0 is NaN. A case that allows this is no reason against a mistake made elsewhere.
+#[test]
+fn what_a_case_allows_speaks_against_no_mistake() {
+    let tally = judged(&["lora/backward"], Profile::F32, |case, file, made| {
+        let wrong = submission(file, Some(mutant("keep-scale-missing")), Profile::F32).unwrap();
+        made.tensors.extend(wrong.map(|wrong| wrong.tensors).unwrap_or_default());
+        if case.flags.iter().any(|flag| flag.ends_with("TimesDropped")) {
+            put(made, "out.y", |y| y.fill(f64::NAN));
+        }
+    });
+    let text = tally.diagnosis.to_string();
+    assert!(text.contains("kept values not divided by 1 − p"), "{text}");
+}
+
+/// A merge that was not turned back: off by a bound, and by what the bound of its own place is.
+#[test]
+fn a_transposed_weight_is_called_so() {
+    let tally = judged(&["lora/merge"], Profile::F32, |_, _, made| {
+        put(made, "out.weight", |weight| {
+            let side = weight.shape()[0];
+            if weight.shape() == [side, side] {
+                *weight = weight.t().to_owned();
+            }
+        });
+    });
+    let square = |report: &&oracle::Report| {
+        report.verdict == Verdict::Fail && report.case.contains("square")
+    };
+    let reports: Vec<_> = tally.reports.iter().filter(square).collect();
+    assert!(!reports.is_empty(), "{}", tally.diagnosis);
+    for report in reports {
+        assert_eq!(report.hypothesis.as_deref(), Some("weight: transposed"), "{}", report.case);
+    }
+}
+
 /// A mistake in one op, where the other is right; and one in the other op at the same time.
 #[test]
 fn two_mistakes_in_two_places() {

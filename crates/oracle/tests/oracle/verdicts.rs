@@ -180,7 +180,7 @@ fn what_must_be_rejected_needs_an_error_and_nothing_else_does() {
     let numbers = in_f32(&emitted(&layer("lora", "forward", "")));
     let report = judge(&case, &numbers);
     assert_eq!(report.verdict, Verdict::Fail);
-    assert!(report.to_string().contains("an error is expected"), "{report}");
+    assert!(report.to_string().contains("no error where one is expected"), "{report}");
 
     let report = judge(&emitted(&layer("lora", "forward", "")), &refused);
     assert_eq!(report.verdict, Verdict::Fail);
