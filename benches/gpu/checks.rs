@@ -13,7 +13,7 @@ use ndarray::Array2;
 use oracle::{Method, Op, TensorFile, cases_under};
 use rayon::prelude::*;
 
-use super::part::Shape;
+use super::layers::Shape;
 use super::row::Row;
 
 /// What a step, a pass and a merge are judged in.

@@ -9,7 +9,7 @@ use ndarray::Array2;
 use oracle::Method;
 use rayon::prelude::*;
 
-use super::part::{Times, Weight};
+use super::layers::{Times, Weight};
 use super::row::{Row, Time};
 
 /// On a GPU.

@@ -9,7 +9,8 @@ use tensor_file::Staging;
 
 use crate::config::{Kind, fill_targets};
 use crate::error::{at, refused, wrong};
-use crate::folder::{PREFIX, pair_up, read_config, read_tensors, stage_files, write_at_once};
+use crate::folder::{pair_up, read_config, read_tensors, stage_files, write_at_once};
+use crate::keys::PREFIX;
 use crate::lora_folder::{check, factors, fitted, keyed, parse_key};
 use crate::start::Start;
 use crate::tensors::{Tensors, check_finite};

@@ -9,7 +9,8 @@ use ndarray::{Array1, Array2, ArrayD};
 
 use crate::config::check_target;
 use crate::error::{refused, wrong};
-use crate::folder::{PREFIX, Pairs, pair_up};
+use crate::folder::{Pairs, pair_up};
+use crate::keys::PREFIX;
 use crate::lora_config::Bias;
 use crate::tensors::Tensors;
 use crate::{LoraConfig, Result};

@@ -17,8 +17,6 @@ const TENSORS: &str = "adapter_model.safetensors";
 const PICKLED: &str = "adapter_model.bin";
 /// The files of an adapter's folder, as they are written.
 pub const FILES: [&str; 2] = [CONFIG, TENSORS];
-/// Of the key of a module's tensor.
-pub(crate) const PREFIX: &str = "base_model.model.";
 
 /// Which kind of adapter a folder holds, by `peft_type` and `use_dora` of its `adapter_config.json`.
 ///

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::Result;
 use crate::error::wrong;
-use crate::folder::PREFIX;
 
+/// With this the key of a module's tensor begins.
+pub(crate) const PREFIX: &str = "base_model.model.";
 /// What stands in a key where a module was wrapped: by torch.compile, FSDP, activation checkpointing.
 const WRAPPERS: [&str; 3] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 /// A linear layer of PEFT's: its key ends with `weight` or `bias`.

@@ -10,9 +10,8 @@ use tensor_file::{Staging, StorageDtype};
 
 use crate::config::{Kind, check_target, fill_targets};
 use crate::error::{at, refused, wrong};
-use crate::folder::{
-    PREFIX, Pairs, pair_up, read_config, read_tensors, stage_files_as, write_at_once,
-};
+use crate::folder::{Pairs, pair_up, read_config, read_tensors, stage_files_as, write_at_once};
+use crate::keys::PREFIX;
 use crate::lora_config::check_beside;
 use crate::lora_pattern::{alpha_for, exactly};
 use crate::start::Start;

@@ -11,7 +11,8 @@ use vera::{Projections, Sharing, Vera};
 
 use crate::config::{check_target, fill_targets};
 use crate::error::{at, wrong};
-use crate::folder::{PREFIX, stage_files, write_at_once};
+use crate::folder::{stage_files, write_at_once};
+use crate::keys::PREFIX;
 use crate::tensors::check_finite;
 use crate::{Result, VeraConfig};
 

@@ -11,7 +11,8 @@ use vera::{Projections, Vera};
 
 use crate::config::{check_target, short};
 use crate::error::{refused, wrong};
-use crate::folder::{PREFIX, pair_up, read_config, read_tensors};
+use crate::folder::{pair_up, read_config, read_tensors};
+use crate::keys::PREFIX;
 use crate::tensors::Tensors;
 use crate::vera_folder::{OF_D, Shape, check_shapes, projection_keys, served};
 use crate::{Result, VeraConfig, VeraFolder};

@@ -1,4 +1,4 @@
-//! A singular value decomposition, and what is read off it.
+//! Two decompositions, and what is read off the singular values.
 
 use adapter::{Error, Result};
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
@@ -12,6 +12,15 @@ pub struct Svd {
     pub s: Array1<f64>,
     /// Right singular vectors in rows, \[k, n\].
     pub vt: Array2<f64>,
+}
+
+/// A thin QR decomposition, A \[m, n\] = Q R with k = min(m, n).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Qr {
+    /// Orthonormal columns, \[m, k\].
+    pub q: Array2<f64>,
+    /// Zero below its diagonal, \[k, n\].
+    pub r: Array2<f64>,
 }
 
 /// Below which a singular value counts as zero.

@@ -4,8 +4,7 @@ use adapter::{Error, Result};
 use ndarray::{Array1, Array2, ArrayView2};
 use ndarray_linalg::{JobSvd, QR, SVDDC};
 
-use crate::decomposition::{Svd, check_finite};
-use crate::qr::Qr;
+use crate::decomposition::{Qr, Svd, check_finite};
 
 /// The thin SVD of `a`.
 ///

@@ -28,6 +28,6 @@ pub mod randomized;
 pub mod subspace;
 mod svd;
 
-pub use decomposition::{Approximation, Svd, Tolerance};
-pub use qr::{Qr, householder, qr};
+pub use decomposition::{Approximation, Qr, Svd, Tolerance};
+pub use qr::{householder, qr};
 pub use svd::svd;

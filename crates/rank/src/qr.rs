@@ -7,16 +7,7 @@
 use adapter::Result;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, s};
 
-use crate::decomposition::{check_finite, norm};
-
-/// A thin QR decomposition, A \[m, n\] = Q R with k = min(m, n).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Qr {
-    /// Orthonormal columns, \[m, k\].
-    pub q: Array2<f64>,
-    /// Zero below its diagonal, \[k, n\].
-    pub r: Array2<f64>,
-}
+use crate::decomposition::{Qr, check_finite, norm};
 
 /// The thin QR decomposition of `a` \[m, n\]: LAPACK's with the feature `blas`, by [`householder`] without.
 ///

@@ -6,7 +6,6 @@ use llama::data::Example;
 use serde_json::{Map, Value};
 
 use super::TrainOn;
-use super::example::Made;
 use crate::words::Rendered;
 use crate::{Error, Result, Words};
 
@@ -16,6 +15,13 @@ pub(super) struct Conversation<'a> {
     pub messages: &'a [Value],
     /// Other variables of the chat template.
     pub more: &'a Map<String, Value>,
+}
+
+/// The example that is made of it.
+pub(super) struct Made {
+    pub example: Example,
+    /// The prompt's own tokens are not those that the example begins with.
+    pub shifted: bool,
 }
 
 /// Where in a text a turn of the assistant's is.

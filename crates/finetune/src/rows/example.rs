@@ -4,16 +4,9 @@ use llama::data::Example;
 use serde_json::{Map, json};
 
 use super::TrainOn;
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Made};
 use super::row::Row;
 use crate::{Result, Words};
-
-/// An example.
-pub(super) struct Made {
-    pub example: Example,
-    /// The prompt's own tokens are not those that the example begins with.
-    pub shifted: bool,
-}
 
 /// The tokens of a row. A pair is a conversation of two turns where the model has a chat template.
 pub(super) fn of(row: &Row, words: &Words, train_on: TrainOn) -> Result<Made> {

@@ -115,7 +115,7 @@ impl Reader {
 }
 
 /// Why nothing of an example is to be learnt.
-fn why(made: &example::Made) -> &'static str {
+fn why(made: &conversation::Made) -> &'static str {
     match made.shifted {
         true => {
             "its prompt alone has as many tokens as prompt and completion together, which begin otherwise"

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::matrix::{CaseRow, PRECISIONS};
+use super::matrix::CaseRow;
+use super::precisions::PRECISIONS;
 use crate::bound::Profile;
 use crate::case::Method;
 use crate::mutants::{Mutant, mutants};

@@ -9,6 +9,7 @@ use ndarray::{Array2, ArrayD};
 use safetensors::tensor::Dtype;
 
 use super::confusion::{Trial, refusals, trials};
+use super::precisions::{DTYPES, PRECISIONS};
 use crate::bound::Profile;
 use crate::case::{Case, Class, Method};
 use crate::error::Result;
@@ -17,17 +18,12 @@ use crate::mutants::{Mutant, careless, mutants};
 use crate::ops::Output;
 use crate::tensors::{Tensor, TensorFile};
 
-/// The precisions a mutant must fail in.
-pub const PRECISIONS: [Profile; 2] = [Profile::F32, Profile::Bf16];
-
 /// What others compare with, for contrast: the name, and rtol and atol in f32 and in bf16.
 pub const RULES: [(&str, [[f64; 2]; 2]); 3] = [
     ("allclose 1e-3", [[1e-3, 1e-3]; 2]),
     ("allclose 1e-4", [[1e-4, 1e-4]; 2]),
     ("torch.testing", [[1.3e-6, 1e-5], [1.6e-2, 1e-5]]),
 ];
-
-pub(super) const DTYPES: [Dtype; 2] = [Dtype::F32, Dtype::BF16];
 
 /// One mutant on one case in one precision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use trial::Tried;
 pub(super) use trial::{Trial, refusals, trials};
 
 use super::jobs::run;
-use super::matrix::PRECISIONS;
+use super::precisions::PRECISIONS;
 use crate::bound::Profile;
 use crate::case::{Method, Op, read_case};
 use crate::diagnosis::{Heard, Named, Says, cover};

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::judge::{Bench, Finding, Verdict};
 use crate::mutants::{Mutant, careless, mutants};
 use crate::ops::Output;
-use crate::selftest::matrix::DTYPES;
+use crate::selftest::precisions::DTYPES;
 use crate::tensors::{Tensor, TensorFile};
 
 /// What is submitted.
