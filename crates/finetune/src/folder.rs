@@ -21,7 +21,7 @@ use methods::Tunable;
 use tensor_file::Staging;
 
 use crate::log::Log;
-use crate::out::{Out, RUN};
+use crate::out::{self, Out, RUN};
 use crate::{Entry, Error, LOG, Origin, Result, Session, Step};
 
 /// When a run writes, beside its end.
@@ -89,6 +89,7 @@ impl RunFolder {
                 }
             }
         }
+        out::remove_unfinished(path)?;
         let mut files = Staging::new(path)?;
         files.write(RUN, run_toml.as_bytes())?;
         files.write(LOG, log.as_bytes())?;

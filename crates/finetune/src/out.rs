@@ -84,6 +84,21 @@ impl Out<'_> {
     }
 }
 
+/// How the name of a folder begins that is being written.
+const WRITING: &str = ".writing-";
+
+/// Removes what a run that was killed had begun to write in its folder.
+pub(crate) fn remove_unfinished(folder: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
+    let unfinished = entries.filter_map(std::result::Result::ok).filter(|entry| {
+        entry.file_name().to_string_lossy().starts_with(WRITING) && entry.path().is_dir()
+    });
+    for path in unfinished.map(|entry| entry.path()) {
+        fs::remove_dir_all(&path).map_err(|source| Error::Io { path, source })?;
+    }
+    Ok(())
+}
+
 /// What is in a folder, apart from what a crash or the system may have left; nothing if there is no folder.
 pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
     let fail = |source| Error::Io { path: folder.to_owned(), source };
@@ -98,7 +113,7 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in entries {
         let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
-        if !name.starts_with(".writing-") && name != ".DS_Store" && name != "lost+found" {
+        if !name.starts_with(WRITING) && name != ".DS_Store" && name != "lost+found" {
             names.push(name);
         }
     }
