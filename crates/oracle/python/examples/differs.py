@@ -98,7 +98,8 @@ def train_step(folder, step, layer, optimizer, set_rates, target):
     meant = {"name": "adamw", "lr": RATE * factor(step), "lr_ratio": RATIO, "weight_decay": DECAY}
     settings = {"alpha": ALPHA, "optimizer": meant, "start": step}
     lowrank_oracle.record(folder, step, "backward", "lora-plus", {"alpha": ALPHA}, passes, {"y": y, **grads})
-    lowrank_oracle.record(folder, step, "step", "lora-plus", settings, {**given, **grads}, state(layer, optimizer))
+    given |= grads
+    lowrank_oracle.record(folder, step, "step", "lora-plus", settings, given, state(layer, optimizer))
     return loss.item()
 
 
