@@ -58,8 +58,13 @@ startable(ID, (place) => {
     status.textContent = `${[...counts].map(([verdict, count]) => `${count} ${verdict}`).join(", ")}.`;
   }
 
-  cases.addEventListener("change", all);
-  answers.addEventListener("change", all);
+  for (const files of [cases, answers]) {
+    files.addEventListener("change", all);
+    // A file that was written anew and is chosen again is a change too.
+    files.addEventListener("click", () => {
+      files.value = "";
+    });
+  }
   place.append(
     element("p", {}, element("label", {}, "cases, of tests/vectors: ", cases)),
     element("p", {}, element("label", {}, "your answers, which stay in this page: ", answers)),
