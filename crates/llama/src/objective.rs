@@ -87,21 +87,27 @@ impl<T: Real> Llama<T> {
                 batch.push_example(example)?;
             }
             let (hidden, _) = self.forward(adapters, &batch, &Masks::new(), Train::Nothing)?;
-            let (chosen, targets, rows) = predictions(&hidden, &batch);
-            let logits = self.logits(chosen.view());
-            let mut wrong = vec![false; hidden.nrows()];
-            for ((logits, &row), target) in
-                logits.outer_iter().zip(&rows).zip(targets.iter().flatten())
-            {
-                // A NaN is wrong, since then no token is the likeliest.
-                wrong[row] = likeliest(logits) != Some(*target);
-            }
-            exact += batch.spans().filter(|rows| !wrong[rows.clone()].contains(&true)).count();
-            count += targets.len();
-            loss += cross_entropy_loss(logits, &targets)?.to_f64();
+            let (sum, targets, right) = self.score(&hidden, &batch)?;
+            loss += sum;
+            count += targets;
+            exact += right;
         }
         let exact = exact as f64 / examples.len() as f64;
         Ok(Some(Score { loss: loss / count as f64, exact }))
+    }
+
+    /// The summed loss of a batch, its number of targets, and how many sequences have all of theirs right.
+    fn score(&self, hidden: &Array2<T>, batch: &Batch) -> Result<(f64, usize, usize)> {
+        let (chosen, targets, rows) = predictions(hidden, batch);
+        let logits = self.logits(chosen.view());
+        let mut wrong = vec![false; hidden.nrows()];
+        for ((logits, &row), target) in logits.outer_iter().zip(&rows).zip(targets.iter().flatten())
+        {
+            // A NaN is wrong, since then no token is the likeliest.
+            wrong[row] = likeliest(logits) != Some(*target);
+        }
+        let right = batch.spans().filter(|rows| !wrong[rows.clone()].contains(&true)).count();
+        Ok((cross_entropy_loss(logits, &targets)?.to_f64(), targets.len(), right))
     }
 
     /// The loss of a batch and the gradients of loss / `denominator`.

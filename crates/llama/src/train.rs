@@ -2,7 +2,7 @@
 
 use adapter::{Adapter, Optimizer, Real, Schedule, check_shape, tensors};
 
-use ndarray::Array2;
+use ndarray::{Array2, ArrayViewD};
 
 use crate::adapters::{Adapters, Masks, Site};
 use crate::random::{Purpose, random};
@@ -115,31 +115,19 @@ impl<T: Real, A: Adapter<T>> Trainer<T, A> {
     /// # Errors
     /// Names the first number that is not.
     pub fn check_finite(&self) -> Result<()> {
-        let check = |name: String, finite: bool| match finite {
-            true => Ok(()),
-            false => {
-                let hint = "training diverged: try a smaller learning rate";
-                Err(adapter::Error::NotFinite { name: name.into(), hint: hint.into() })
-            }
-        };
         for ((layer, projection), adapter) in self.adapters.iter() {
             let module = projection.module(layer);
             for (name, tensor) in adapter.tensors() {
-                check(format!("{name} of {module}"), tensor.iter().all(|value| value.is_finite()))?;
+                finite(format!("{name} of {module}"), tensor)?;
             }
             // Delta-LoRA changes it.
             let weight = self.model.layers[layer].weight(projection);
-            check(format!("the weight of {module}"), weight.iter().all(|value| value.is_finite()))?;
+            finite(format!("the weight of {module}"), weight.view().into_dyn())?;
         }
         if self.settings.train == Train::Everything {
-            for (name, tensor) in self.model.tensors() {
-                check(name, tensor.iter().all(|value| value.is_finite()))?;
-            }
+            self.model.tensors().into_iter().try_for_each(|(name, tensor)| finite(name, tensor))?;
         }
-        for (name, tensor) in self.optimizer.state() {
-            check(name, tensor.iter().all(|value| value.is_finite()))?;
-        }
-        Ok(())
+        self.optimizer.state().into_iter().try_for_each(|(name, tensor)| finite(name, tensor))
     }
 
     /// One update from the mean loss over all predictions in `parts`, whose gradients are accumulated one by one.
@@ -196,4 +184,13 @@ impl<T: Real, A: Adapter<T>> Trainer<T, A> {
         self.step += 1;
         Ok(report)
     }
+}
+
+/// Fails with the tensor's name if one of its numbers is not finite.
+fn finite<T: Real>(name: String, numbers: ArrayViewD<'_, T>) -> Result<()> {
+    if numbers.iter().all(|number| number.is_finite()) {
+        return Ok(());
+    }
+    let hint = "training diverged: try a smaller learning rate";
+    Err(adapter::Error::NotFinite { name: name.into(), hint: hint.into() }.into())
 }
