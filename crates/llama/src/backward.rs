@@ -8,9 +8,10 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 
 use crate::adapters::{Adapters, Grads};
 use crate::branch::Block;
-use crate::saved::{LayerSaved, Saved};
+use crate::rope::Rotation;
+use crate::saved::{DecoderSaved, LayerSaved, Saved};
 use crate::vectors::Vectors;
-use crate::{Llama, ModelGrads, Projection, Result, Train, attention, mlp, norm};
+use crate::{Batch, Llama, ModelGrads, Projection, Result, Train, attention, mlp, norm};
 
 impl<T: Real> Llama<T> {
     /// From ∂L/∂hidden, the gradient of [`forward`](Self::forward)'s output \[tokens, hidden\], to the gradients of
@@ -52,28 +53,28 @@ impl<T: Real> Llama<T> {
         Ok(grads)
     }
 
-    /// Turns `grad_x` from the gradient of a layer's output into that of its input; returns those of its norms and
-    /// biases. Those of the biases are computed only if everything is trained.
+    /// One layer with its adapters, whose gradients go into `grads`. Turns `grad_x` from the gradient of the layer's output into
+    /// that of its input; returns those of its norms and biases. Those of the biases are computed only if everything is trained.
     fn layer_backward<A: Adapter<T>>(
         &self,
         adapters: &Adapters<A>,
         layer: usize,
-        Saved { train, batch, rotation, .. }: &Saved<T, A::Saved>,
-        saved: &LayerSaved<T, A::Saved>,
+        saved: &Saved<T, A::Saved>,
+        LayerSaved { decoder, projections }: &LayerSaved<T, A::Saved>,
         grad_x: &mut Array2<T>,
         grads: &mut Grads<T, A::Grads>,
     ) -> Result<Vectors<T>> {
         let weights = &self.layers[layer];
-        let vectors = &weights.vectors;
         let mut biases = [const { None }; 7];
         let mut back = |projection: Projection, grad_y: &Array2<T>| -> Result<Array2<T>> {
-            if *train == Train::Everything && vectors.bias(projection).is_some() {
+            let everything = saved.train == Train::Everything;
+            if everything && weights.vectors.bias(projection).is_some() {
                 biases[projection as usize] = Some(grad_y.sum_axis(Axis(0))); // y = … + bias, in every row
             }
             let weight = weights.weight(projection).view();
             let site = (layer, projection);
             let (Some(adapter), Some(saved)) =
-                (adapters.get(site), &saved.projections[projection as usize])
+                (adapters.get(site), &projections[projection as usize])
             else {
                 return Ok(linear::backward(weight, grad_y.view())?);
             };
@@ -81,7 +82,21 @@ impl<T: Real> Llama<T> {
             grads.sites.insert(site, grad);
             Ok(grad_x)
         };
+        let (batch, rotation) = (&saved.batch, &saved.rotation);
+        let norms = self.decode_backward(layer, batch, rotation, decoder, grad_x, &mut back)?;
+        Ok(Vectors { biases, ..norms })
+    }
 
+    /// One layer, whatever is around its projections; `back` takes ∂L/∂y of a projection and returns its ∂L/∂x.
+    fn decode_backward(
+        &self,
+        layer: usize,
+        batch: &Batch,
+        rotation: &Rotation<T>,
+        saved: &DecoderSaved<T>,
+        grad_x: &mut Array2<T>,
+        back: &mut dyn FnMut(Projection, &Array2<T>) -> Result<Array2<T>>,
+    ) -> Result<Vectors<T>> {
         // next = middle + down(f(gate(n)) ⊙ up(n)),  n = RMSNorm(middle)
         let branch = self.branch(layer, Block::Mlp);
         let (grad_y, mlp_after) = branch.leave_backward(&saved.mlp, grad_x);
@@ -114,6 +129,7 @@ impl<T: Real> Llama<T> {
             rotation.backward(&mut grad_q);
             rotation.backward(&mut grad_k);
         }
+        let vectors = &self.layers[layer].vectors;
         let qk_norms = vectors.qk_norms.as_ref().zip(saved.qk_norms.as_ref()).map(
             |([q_gain, k_gain], [q, k])| {
                 [
@@ -131,7 +147,7 @@ impl<T: Real> Llama<T> {
             before: both(attention_before, mlp_before),
             after: both(attention_after, mlp_after),
             qk_norms,
-            biases,
+            biases: [const { None }; 7],
         })
     }
 }

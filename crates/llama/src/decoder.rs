@@ -22,7 +22,7 @@ use crate::adapters::{Adapters, Masks};
 use crate::attention::{self, Heads};
 use crate::branch::{Block, BranchSaved};
 use crate::rope::Rotation;
-use crate::saved::{LayerSaved, Saved};
+use crate::saved::{DecoderSaved, LayerSaved, Saved};
 use crate::{Batch, Error, Llama, Projection, Result, Variant, mlp, norm};
 
 /// What is trained, and so what a forward pass must keep.
@@ -36,6 +36,10 @@ pub enum Train {
     /// projections this is full fine-tuning.
     Everything,
 }
+
+/// Gets q, k (both rotated) and v; returns attention's output, \[tokens, queries·width\], and the probabilities of each sequence
+/// and head.
+pub(crate) type Attend<'a, T> = dyn FnMut(&[Array2<T>; 3]) -> (Array2<T>, Vec<Vec<Array2<T>>>) + 'a;
 
 impl<T: Real> Llama<T> {
     /// From tokens to the last norm's output, \[tokens, hidden\], and what [`backward`](Self::backward) needs.
@@ -60,7 +64,7 @@ impl<T: Real> Llama<T> {
         let mut x = self.embed(batch.tokens())?;
         let mut layers = Vec::with_capacity(self.layers.len());
         for layer in 0..self.layers.len() {
-            let attend = |[q, k, v]: &[Array2<T>; 3]| {
+            let mut attend = |[q, k, v]: &[Array2<T>; 3]| {
                 let mut y = Array2::zeros(q.dim());
                 let probabilities = batch.spans().map(|rows| {
                     let rows = s![rows, ..];
@@ -70,7 +74,7 @@ impl<T: Real> Llama<T> {
                 let probabilities = probabilities.collect();
                 (y, probabilities)
             };
-            let (next, saved) = self.layer(adapters, layer, x, masks, &rotation, attend)?;
+            let (next, saved) = self.layer(adapters, layer, x, masks, &rotation, &mut attend)?;
             x = next;
             layers.push(first.is_some_and(|first| layer >= first).then_some(saved));
         }
@@ -132,7 +136,7 @@ impl<T: Real> Llama<T> {
         Ok(x)
     }
 
-    /// One decoder layer. `attend` gets q, k (both rotated) and v, and returns attention's output and probabilities.
+    /// One decoder layer with its adapters, and what they keep.
     pub(crate) fn layer<A: Adapter<T>>(
         &self,
         adapters: &Adapters<A>,
@@ -140,12 +144,9 @@ impl<T: Real> Llama<T> {
         x: Array2<T>,
         masks: &Masks,
         rotation: &Rotation<T>,
-        attend: impl FnOnce(&[Array2<T>; 3]) -> (Array2<T>, Vec<Vec<Array2<T>>>),
+        attend: &mut Attend<'_, T>,
     ) -> Result<(Array2<T>, LayerSaved<T, A::Saved>)> {
         let weights = &self.layers[layer];
-        let (vectors, eps) = (&weights.vectors, self.config.rms_norm_eps);
-        let attention = self.branch(layer, Block::Attention);
-        let mlp = self.branch(layer, Block::Mlp);
         let mut projections: [Option<A::Saved>; 7] = array::from_fn(|_| None);
         let mut project = |projection: Projection, x: &ArcArray2<T>| -> Result<Array2<T>> {
             let weight = weights.weight(projection).view();
@@ -158,9 +159,26 @@ impl<T: Real> Llama<T> {
                     y
                 }
             };
-            vectors.bias(projection).into_iter().for_each(|bias| y += bias);
+            weights.vectors.bias(projection).into_iter().for_each(|bias| y += bias);
             Ok(y)
         };
+        let (next, decoder) = self.decode(layer, x, rotation, &mut project, attend)?;
+        Ok((next, LayerSaved { decoder, projections }))
+    }
+
+    /// One decoder layer, whatever is around its projections: compiled once, not once for every method.
+    fn decode(
+        &self,
+        layer: usize,
+        x: Array2<T>,
+        rotation: &Rotation<T>,
+        project: &mut dyn FnMut(Projection, &ArcArray2<T>) -> Result<Array2<T>>,
+        attend: &mut Attend<'_, T>,
+    ) -> Result<(Array2<T>, DecoderSaved<T>)> {
+        let vectors = &self.layers[layer].vectors;
+        let eps = self.config.rms_norm_eps;
+        let attention = self.branch(layer, Block::Attention);
+        let mlp = self.branch(layer, Block::Mlp);
 
         let (n, inverse) = attention.enter(&x);
         let n = n.into_shared(); // q, k and v keep the same n
@@ -192,8 +210,6 @@ impl<T: Real> Llama<T> {
         let (next, after) = mlp.leave(y, &middle);
         let mlp = BranchSaved { x: middle, inverse, after };
 
-        let saved =
-            LayerSaved { attention, mlp, qk_norms, qkv, probabilities, gate, up, projections };
-        Ok((next, saved))
+        Ok((next, DecoderSaved { attention, mlp, qk_norms, qkv, probabilities, gate, up }))
     }
 }

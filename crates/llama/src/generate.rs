@@ -41,7 +41,7 @@ impl<T: Real> Llama<T> {
         let rotation = Rotation::new(&positions, &self.config);
         let mut x = self.embed(tokens)?;
         for (layer, past) in cache.layers.iter_mut().enumerate() {
-            let attend = |[q, k, v]: &[Array2<T>; 3]| {
+            let mut attend = |[q, k, v]: &[Array2<T>; 3]| {
                 for (past, new) in past.iter_mut().zip([k, v]) {
                     past.append(Axis(0), new.view()).expect("the width of this model's keys");
                 }
@@ -51,7 +51,7 @@ impl<T: Real> Llama<T> {
                 attention::forward(heads, q.view(), k.view(), v.view(), y.view_mut());
                 (y, Vec::new())
             };
-            (x, _) = self.layer(adapters, layer, x, &Masks::new(), &rotation, attend)?;
+            (x, _) = self.layer(adapters, layer, x, &Masks::new(), &rotation, &mut attend)?;
         }
         cache.tokens += tokens.len();
         let last = x.slice(s![-1.., ..]);

@@ -20,6 +20,13 @@ pub struct Saved<T, S> {
 }
 
 pub(crate) struct LayerSaved<T, S> {
+    pub decoder: DecoderSaved<T>,
+    /// What each projection's adapter keeps.
+    pub projections: [Option<S>; 7],
+}
+
+/// The part that is kept with any adapter.
+pub(crate) struct DecoderSaved<T> {
     /// Of the two branches.
     pub attention: BranchSaved<T>,
     pub mlp: BranchSaved<T>,
@@ -33,8 +40,6 @@ pub(crate) struct LayerSaved<T, S> {
     /// \[tokens, intermediate\].
     pub gate: Array2<T>,
     pub up: Array2<T>,
-    /// What each projection's adapter keeps.
-    pub projections: [Option<S>; 7],
 }
 
 impl<T, S: Bytes> Bytes for Saved<T, S> {
@@ -42,22 +47,28 @@ impl<T, S: Bytes> Bytes for Saved<T, S> {
         ledger.owned(&self.x);
         ledger.owned(&self.inverse);
         for layer in self.layers.iter().flatten() {
-            for BranchSaved { x, inverse, .. } in [&layer.attention, &layer.mlp] {
-                ledger.owned(x);
-                inverse.iter().for_each(|inverse| ledger.owned(inverse));
-            }
-            for array in [&layer.gate, &layer.up] {
-                ledger.owned(array);
-            }
-            let after = [&layer.attention.after, &layer.mlp.after].into_iter().flatten();
-            for (x, inverse) in layer.qk_norms.iter().flatten().chain(after) {
-                ledger.owned(x);
-                ledger.owned(inverse);
-            }
-            layer.qkv.iter().for_each(|array| ledger.owned(array));
-            layer.probabilities.iter().flatten().for_each(|p| ledger.owned(p));
+            layer.decoder.count(ledger);
             layer.projections[..].count(ledger);
         }
+    }
+}
+
+impl<T> Bytes for DecoderSaved<T> {
+    fn count(&self, ledger: &mut Ledger) {
+        for BranchSaved { x, inverse, .. } in [&self.attention, &self.mlp] {
+            ledger.owned(x);
+            inverse.iter().for_each(|inverse| ledger.owned(inverse));
+        }
+        for array in [&self.gate, &self.up] {
+            ledger.owned(array);
+        }
+        let after = [&self.attention.after, &self.mlp.after].into_iter().flatten();
+        for (x, inverse) in self.qk_norms.iter().flatten().chain(after) {
+            ledger.owned(x);
+            ledger.owned(inverse);
+        }
+        self.qkv.iter().for_each(|array| ledger.owned(array));
+        self.probabilities.iter().flatten().for_each(|p| ledger.owned(p));
     }
 }
 

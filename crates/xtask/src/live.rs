@@ -32,11 +32,16 @@ pub fn ensure_target() -> Result<(), String> {
 pub fn build() -> Result<PathBuf> {
     let folder = target().join("live");
     std::fs::create_dir_all(&folder)?;
+    // The messages of panics name the files of the registry's crates: not where this machine keeps them.
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
+    let remap = format!("--remap-path-prefix={}=cargo", home.display());
     for (name, feature) in BUILDS {
         let mut build = cargo();
         build.args(["build", "--quiet", "--package", "live", "--lib", "--profile", "page"]);
         build.args(["--target", TARGET, "--config"]);
-        build.arg(format!("target.{TARGET}.rustflags=[\"-Ctarget-feature={feature}\"]"));
+        let flags = [format!("-Ctarget-feature={feature}"), remap.clone()];
+        build.arg(format!("target.{TARGET}.rustflags={flags:?}"));
         run(&mut build, "mend what is listed above")?;
         let built = target().join(TARGET).join("page/live.wasm");
         let kept = folder.join(format!("{name}.wasm"));
