@@ -4,10 +4,10 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
-use finetune::{Data, Plan, Record, Spread, Sweep};
+use finetune::{Data, Plan, Record, Session, Spread, Sweep};
 use indicatif::{BinaryBytes, HumanCount, ProgressBar};
-use llama::{Projection, tiny};
-use methods::{Method, Row};
+use llama::{Llama, Projection, tiny};
+use methods::{Method, Row, Tunable, Visitor};
 use picture::{Bars, Panel};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,8 @@ use crate::recorded::{self, Again};
 use book::{Page, parallel};
 
 const SEEDS: u64 = 3;
+/// Of a run that a check makes in part: Delta-LoRA's W moves from the hundredth on.
+const FIRST_STEPS: usize = 120;
 /// The matrix whose change is drawn.
 const MODULE: &str = "model.layers.1.self_attn.q_proj";
 
@@ -60,30 +62,64 @@ impl Run {
     }
 }
 
+/// The losses of a run's first steps.
+struct FirstSteps<'a> {
+    plan: &'a Plan,
+    model: &'a Llama<f64>,
+    data: &'a Data,
+    bar: &'a ProgressBar,
+}
+
+impl Visitor<f64> for FirstSteps<'_> {
+    type Output = Result<Vec<f64>>;
+
+    fn visit<M: Tunable<f64>>(self) -> Result<Vec<f64>> {
+        let Self { plan, model, data, bar } = self;
+        let mut session = Session::<f64, M>::start(plan.clone(), model.clone(), data.clone())?;
+        let mut step = || {
+            bar.inc(1);
+            Ok(recorded::six_digits(session.step()?.0.loss))
+        };
+        (0..FIRST_STEPS).map(|_| step()).collect()
+    }
+}
+
 /// The runs of each row, one a seed.
 type Runs = Vec<(Row, Vec<Run>)>;
 
-/// A sample is the first seed of each row.
+/// A sample is the first seed: LoRA's run, with which the others are compared, to its end, and the first steps of every other row.
+/// What changes a method changes these: every loss depends on all the updates before it.
 pub fn pages(again: Again) -> Result<Vec<Page>> {
     let terms = Plan::embedded(Method::Lora, f64::NAN);
     let sweep = Sweep::embedded();
     let model = tiny::model::<f64>()?;
     let rows = Row::all();
+    let kept = if again == Again::All { Vec::new() } else { recorded::read::<Run>(RUNS)? };
     let trained = match again {
         Again::All => 0..SEEDS,
         Again::Sample => 0..1,
         Again::None => 0..0,
     };
-    let bar = ProgressBar::new(rows.len() as u64 * trained.end * terms.steps as u64);
+    let whole = |row: &Row| again == Again::All || row.method == Method::Lora;
+    let seeds = |row: &Row| trained.clone().map(|seed| (*row, seed)).collect::<Vec<_>>();
+    let chosen: Vec<_> = rows.iter().flat_map(seeds).collect();
+    let steps = chosen.iter().map(|(row, _)| if whole(row) { terms.steps } else { FIRST_STEPS });
+    let bar = ProgressBar::new(steps.sum::<usize>() as u64);
     let one = |(row, seed): (Row, u64)| -> Result<Run> {
         let lr = sweep.rate(&row).context("the committed sweep has every method")?;
         let plan = terms.of_row(&row, lr, seed);
         let data = Data::embedded(&plan, Some(seed))?;
-        let record = finetune::run(&plan, &model, &data, &COMPARED, &mut |_| bar.inc(1))?;
-        Ok(Run::of(&row, &record))
+        if whole(&row) {
+            let record = finetune::run(&plan, &model, &data, &COMPARED, &mut |_| bar.inc(1))?;
+            return Ok(Run::of(&row, &record));
+        }
+        let kept = kept.iter().find(|run| run.method == row.label && run.seed == seed);
+        let mut run = kept.context("the file has no such run")?.clone();
+        let first = FirstSteps { plan: &plan, model: &model, data: &data, bar: &bar };
+        run.losses.splice(..FIRST_STEPS, plan.method.visit(first)?);
+        Ok(run)
     };
-    let seeds = |row: &Row| trained.clone().map(|seed| (*row, seed)).collect::<Vec<_>>();
-    let made = parallel::map(rows.iter().flat_map(seeds).collect(), one)?;
+    let made = parallel::map(chosen, one)?;
     bar.finish_and_clear();
     let same = |a: &Run, b: &Run| (&a.method, a.seed) == (&b.method, b.seed);
     let runs = recorded::complete(RUNS, made, again, same)?;

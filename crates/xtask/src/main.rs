@@ -4,6 +4,7 @@
 
 mod book;
 mod dependencies;
+mod disk;
 mod fences;
 mod gpu;
 mod ledger;

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use crate::tally::Tally;
 use crate::unchanged::Inputs;
-use crate::{openblas, processor_time, wheel};
+use crate::{disk, openblas, processor_time, wheel};
 use steps::STEPS;
 
 pub use steps::has;
@@ -47,6 +47,9 @@ pub fn main(arguments: &[String]) -> Result<ExitCode> {
     if let Some(name) = names.find(|name| !STEPS.iter().any(|step| step.name == **name)) {
         let names = STEPS.map(|step| step.name).join(", ");
         bail!("unknown step `{name}`; there are {names}");
+    }
+    if every {
+        disk::ensure()?;
     }
     openblas::ensure()?;
     if every || arguments.iter().any(|name| name == "python") {
