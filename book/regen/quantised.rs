@@ -80,8 +80,8 @@ fn block() -> String {
         lines: vec![line("x", x), line("read back", read), line("smaller d", near)],
     };
     let caption = "The numbers, what is read back with d = 0.3, and what would be read back with d = 0.1. The smaller step is nearer for small numbers and cuts off the large \
-                   ones: the largest number of a block decides for all. Drawn by <code>cargo xtask regen</code>.";
-    crate::figure::figure("quantised-block", caption, &[chart])
+                   ones: the largest number of a block decides for all.";
+    book::figure::figure("quantised-block", caption, &[chart])
 }
 
 /// The runs, a line each.
