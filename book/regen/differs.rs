@@ -56,7 +56,7 @@ pub fn pages() -> Result<Vec<Page>> {
     };
     let charts = [
         chart("What one sees", "loss", 1.0..20.0, |step| step.loss),
-        chart("What the records say", "ρ of the update", 1e-2..1e6, |step| step.rho),
+        chart("What the records say", "ρ of the update", 1e-2..1e5, |step| step.rho),
     ];
     let caption = format!(
         "A loop before and after the change. The losses part slowly, from step {} on. ρ of the updates jumps at step {DECAY_FROM}: up to 1 it is rounding, above 1 something \

@@ -271,9 +271,9 @@ fn alpha_figure(runs: &[Run]) -> Result<String> {
         square: false,
         lines: ALPHAS.iter().map(line).collect(),
     };
-    let rates = RATES.map(|rate| format!("{:.2} is {rate}", rate.log10()).replace('-', "−"));
+    let rates = RATES.map(|rate| format!("{:.2} for {rate}", rate.log10()).replace('-', "−"));
     let caption = format!(
-        "With α = 4 the best of the rates tried is the highest, and with α = 16 and α = 64 it is the one in the middle. {}. One seed each.",
+        "With α = 4 the best of the rates tried is the highest, and with α = 16 and α = 64 it is the one in the middle. On the axis the rates stand at {}. One seed each.",
         rates.join(", "),
     );
     Ok(figure("practice-alpha", &caption, &[chart]))

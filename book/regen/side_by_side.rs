@@ -239,8 +239,9 @@ fn losses(runs: &Runs) -> String {
 fn spectra(runs: &Runs) -> String {
     let line = |(row, seeds): &(Row, Vec<Run>)| {
         let points = seeds[0].singular_values.iter().enumerate();
+        let full = row.method == Method::Full;
         Line {
-            name: row.label.into(),
+            name: if full { "full fine-tuning" } else { row.label }.into(),
             points: points.map(|(i, &sigma)| (i as f64 + 1.0, sigma)).collect(),
         }
     };

@@ -52,19 +52,18 @@ pub fn pages(path: &Path) -> Result<Vec<Page>> {
         chart(
             "Layer 15: keys and values",
             shapes[1],
-            of_middle(shapes[1]).chain([line("random", &wide)]).collect(),
+            [line("random matrix", &wide)].into_iter().chain(of_middle(shapes[1])).collect(),
         ),
         chart(
             "q_proj of three layers",
             shapes[0],
-            layers
-                .iter()
-                .map(|(name, svd)| line(name, svd))
-                .chain([line("random", &square)])
+            [line("random matrix", &square)]
+                .into_iter()
+                .chain(layers.iter().map(|(name, svd)| line(name, svd)))
                 .collect(),
         ),
     ];
-    let caption = "Singular values of SmolLM2-135M-Instruct's weights, relative to the largest, beside those of random matrices of the same shape. Keys and values have 192 \
+    let caption = "Singular values of SmolLM2-135M-Instruct's weights, relative to the largest. The random matrices have the shape of the others in their picture. Keys and values have 192 \
                    rows, and so many singular values. No curve has a step at which one could cut.";
     Ok(vec![
         Page::rounded("spectra-smollm2.md", table),
