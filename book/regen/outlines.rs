@@ -26,8 +26,9 @@ fn steps(a: &Array2<f64>) -> Result<String> {
             tips.iter().map(|tip| matrix.dot(tip)).map(|tip| (tip[0], tip[1])).collect()
         };
         let to = |i| points(&[array![0.0, 0.0], svd.vt.row(i).to_owned()]);
-        let [first, second] =
-            if title.ends_with("Ax") { ["σ₁ u₁", "σ₂ u₂"] } else { ["v₁", "v₂"] };
+        let last = title.ends_with("Ax");
+        let [all, first, second] =
+            if last { ["all A x", "σ₁ u₁", "σ₂ u₂"] } else { ["all x", "v₁", "v₂"] };
         Chart {
             title: title.into(),
             axes: ["".into(), "".into()],
@@ -35,7 +36,7 @@ fn steps(a: &Array2<f64>) -> Result<String> {
             log: false,
             square: true,
             lines: vec![
-                Line { name: "all x".into(), points: points(&circle) },
+                Line { name: all.into(), points: points(&circle) },
                 Line { name: first.into(), points: to(0) },
                 Line { name: second.into(), points: to(1) },
             ],

@@ -45,7 +45,8 @@ pub fn types() -> Result<Vec<Page>> {
                 .collect(),
         }],
     };
-    let caption = "Bits that a number takes in each type, beside those of plain numbers. A bar with a cut is longer than the picture. \
+    let caption = "Bits that a number takes in each type, beside those of plain numbers. A type named after four bits takes more than four: scales, and in some types minima, are stored \
+                   beside the numbers. A bar with a cut is longer than the picture. \
                    Drawn by <code>cargo xtask regen</code>.";
     let mut table =
         String::from("| type | numbers in a block | bytes | bits a number |\n|---|--:|--:|--:|\n");

@@ -150,7 +150,7 @@ fn exact(rows: &[Row], runs: &[Run]) -> Result<String> {
         names: rows.iter().map(|row| row.label.into()).collect(),
         panels: panels.map(|(title, values)| Panel { title: title.into(), values }).into(),
     };
-    let caption = "The share of held-out sentences whose date is right in every character, and how many numbers were trained for it: medians of three seeds. One sentence of the 20 is five points. A bar with a cut is longer than \
+    let caption = "The share of held-out sentences whose date is right in every character, and how many numbers were trained for it: medians of three seeds. One sentence of the 20 is five points, so that no adapter is clearly better than another, and none clearly worse than full fine-tuning. A bar with a cut is longer than \
                    the panel. Drawn by <code>cargo xtask regen</code> from recorded runs.";
     Ok(picture::figure("charts", &[bars.draw("story-exact")], caption))
 }
