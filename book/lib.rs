@@ -2,6 +2,7 @@
 
 pub mod compare;
 pub mod costs;
+pub mod figure;
 pub mod parallel;
 
 pub use compare::Page;

@@ -1,7 +1,12 @@
-//! What every chapter has: a question at its beginning, and at its end what to remember. And the glossary's own rules.
+//! What every chapter has: a question at its beginning, figures, and at its end what to remember and exercises. And the glossary's
+//! own rules.
 
 use mdbook_driver::MDBook;
 use mdbook_driver::book::BookItem;
+
+/// How many figures and exercises a chapter has at least.
+const FIGURES: usize = 2;
+const EXERCISES: usize = 4;
 
 /// What is missing, a sentence each.
 pub fn problems(book: &MDBook) -> Vec<String> {
@@ -18,6 +23,16 @@ pub fn problems(book: &MDBook) -> Vec<String> {
             if !chapter.content.contains("\n## What to remember\n") {
                 problems.push(format!("{name}: has no section `## What to remember`"));
             }
+            let figures = chapter.content.matches(".svg.html}}").count();
+            if figures < FIGURES {
+                problems.push(format!("{name}: has {figures} figures, and should have {FIGURES}"));
+            }
+            let exercises = exercises(&chapter.content);
+            if exercises < EXERCISES {
+                problems.push(format!(
+                    "{name}: has {exercises} exercises, and should have {EXERCISES}"
+                ));
+            }
         }
         if chapter.path.as_ref().is_some_and(|path| path.ends_with("glossary.md")) {
             problems.extend(wrong_terms(&chapter.content));
@@ -32,6 +47,14 @@ fn opens_with_a_question(chapter: &str) -> bool {
         chapter.split("\n\n").map(str::trim).skip_while(|text| text.starts_with("# "));
     let first = paragraphs.next().unwrap_or_default();
     first.starts_with('*') && !first.starts_with("**") && first.ends_with("?*")
+}
+
+/// The numbered items below the heading.
+fn exercises(chapter: &str) -> usize {
+    let below = chapter.split("\n## Exercises\n").nth(1).unwrap_or_default();
+    let numbered =
+        |line: &&str| line.split_once(". ").is_some_and(|(n, _)| n.parse::<u8>().is_ok());
+    below.lines().filter(numbered).count()
 }
 
 /// Terms that stand out of order, and those without a link to the place that explains them.
@@ -51,6 +74,14 @@ fn wrong_terms(glossary: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exercises_are_counted() {
+        let chapter =
+            "# Rank\n\n1. Text.\n\n## Exercises\n1. One. Two\n   lines.\n2. Two.\n\n[Solutions]\n";
+        assert_eq!(exercises(chapter), 2);
+        assert_eq!(exercises("# Rank\n\n1. Text.\n"), 0);
+    }
 
     #[test]
     fn a_chapter_begins_with_its_question() {

@@ -7,8 +7,8 @@ use claims::{Claim, Finding, Verdict};
 use methods::Method;
 use picture::{Bars, Panel};
 
-use crate::figure::{Chart, Line, figure};
 use book::Page;
+use book::figure::{Chart, Line, figure};
 
 pub fn pages() -> Result<Vec<Page>> {
     let claims = claims::all()?;
@@ -89,7 +89,7 @@ fn exponents() -> String {
         ],
     };
     let caption = "Claim 31. With ηA = 0.2/n and ηB = 0.2 an update changes f by as much at every width. With one rate, the largest that does not blow up, it changes f less \
-                   and less. Drawn by <code>cargo xtask regen</code>.";
+                   and less.";
     figure("claims-exponents", caption, &[chart])
 }
 

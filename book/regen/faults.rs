@@ -9,8 +9,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::figure::{Chart, Line, figure};
 use book::Page;
+use book::figure::{Chart, Line, figure};
 
 const STEPS: usize = 150;
 const WIDTH: usize = 24;
@@ -81,7 +81,7 @@ fn losses() -> Result<String> {
     };
     let caption = format!(
         "LoRA of rank {RANK} with α = {ALPHA}, under AdamW. Every curve falls, also the three wrong ones. Gradients without s cannot be told from right ones at all, \
-         since Adam divides the factor out. Drawn by <code>cargo xtask regen</code>."
+         since Adam divides the factor out."
     );
     Ok(figure("wrong-losses", &caption, &[chart]))
 }
@@ -107,13 +107,14 @@ fn merged() -> Result<String> {
     let norm = |m: Array2<f64>| m.mapv(|number| number * number).sum().sqrt();
     let added = norm(x.dot(&delta.t()));
     let off = |merged: Array2<f64>| norm(x.dot(&(merged - &right).t())) / added;
+    let rounded = off(right.mapv(bf16));
     let bars = [
         ("right", off(&weight + &delta)),
         ("s is missing", off(&weight + &product)),
         ("α for α/r", off(&weight + &(&product * ALPHA))),
         ("ΔW transposed", off(&weight + &delta.t())),
         ("merged twice", off(&right + &delta)),
-        ("rounded to bf16", off(right.mapv(bf16))),
+        ("rounded to bf16", rounded),
     ];
     let value = |&(_, off): &(&str, f64)| match off > 1e-9 {
         true => (off, format!("{off:.2}")),
@@ -124,7 +125,10 @@ fn merged() -> Result<String> {
         names: bars.iter().map(|(name, _)| (*name).to_owned()).collect(),
         panels: vec![Panel { title: String::new(), values: bars.iter().map(value).collect() }],
     };
-    let caption = "The error of the merged layer's y, in units of what the adapter adds to y. 1 is as far off as a layer without its adapter. Of a ΔW that is a hundredth of W, \
-                   rounding to bf16 loses 15%. A bar with a cut is longer than the picture. Drawn by <code>cargo xtask regen</code>.";
-    Ok(picture::figure("charts", &[bars.draw("wrong-merged")], caption))
+    let caption = format!(
+        "The error of the merged layer's y, in units of what the adapter adds to y. 1 is as far off as a layer without its adapter. Of a ΔW that is a hundredth of W, \
+         rounding to bf16 loses {:.0}%. A bar with a cut is longer than the picture. Drawn by <code>cargo xtask regen</code>.",
+        100.0 * rounded,
+    );
+    Ok(picture::figure("charts", &[bars.draw("wrong-merged")], &caption))
 }

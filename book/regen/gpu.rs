@@ -82,9 +82,9 @@ pub fn roofline() -> Result<Vec<Page>> {
             Panel { title: "a layer of 14336 × 4096".into(), values: wide },
         ],
     };
-    let flop_caption = "Up to rank 64 LoRA adds less than a twentieth of the arithmetic. Drawn by <code>cargo xtask regen</code>.";
-    let time_caption = "The time it adds is not, where each thin product reads and writes whole arrays for itself; this is a model at r = 16, not a \
-                        measurement. How the products are arranged matters more than the rank. Drawn by <code>cargo xtask regen</code>.";
+    let flop_caption = "The arithmetic that LoRA adds to a layer, forward and backward. Up to rank 64 it is less than a twentieth. Drawn by <code>cargo xtask regen</code>.";
+    let time_caption = "The time that LoRA of rank 16 adds to a layer, by a model and not by a measurement. From above to below the products read and write fewer whole arrays: \
+                        what is computed is the same, and how it is arranged decides what it costs. Drawn by <code>cargo xtask regen</code>.";
     Ok(vec![
         Page::exact("gpu-flop.md", flop),
         Page::exact("gpu-roofline.md", table),

@@ -28,7 +28,7 @@ pub fn pages() -> Result<Vec<Page>> {
         names: OUTPUTS.map(|(_, name)| name.to_owned()).into(),
         panels: vec![
             panel("s = α, in f64", wrong, |rho| (rho.log10(), power_of_ten(rho))),
-            panel("s = α/r, rounded to f32", right, |rho| (rho, format!("{rho:.2}"))),
+            panel("s = α/r, rounded to f32", right, |rho| (rho, two_digits(rho))),
         ],
     };
     let caption = "The error in units of the bound. With the wrong s every tensor is off by a huge multiple, and a bar is as long as the exponent. With the right one \
@@ -42,6 +42,12 @@ pub fn pages() -> Result<Vec<Page>> {
 fn matrix(file: &TensorFile, name: &str) -> Result<Array2<f64>> {
     let tensor = file.tensors.get(&format!("in.{name}")).with_context(|| format!("no {name}"))?;
     Ok(tensor.to_f64()?.into_dimensionality::<Ix2>()?)
+}
+
+/// A number with two significant digits.
+fn two_digits(number: f64) -> String {
+    let places = (1.0 - number.abs().log10().floor()).clamp(0.0, 9.0) as usize;
+    format!("{number:.places$}")
 }
 
 /// The nearest power of ten.

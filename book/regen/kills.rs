@@ -198,7 +198,7 @@ fn tolerances_figure(report: &[Value]) -> Result<String> {
         let bars = Bars { title: precision.into(), names: names.clone(), panels };
         charts.push(bars.draw(&format!("contrast-{precision}")));
     }
-    let caption = "Both should be none. In f32 only the bound has neither; in bf16 it lets some mistakes pass and is the only one to fail no right result. \
+    let caption = "All bars should be empty. In f32 no rule fails a right result, and the bound lets the fewest mistakes pass; in bf16 the bound alone fails no right result, and lets some mistakes pass for it. \
                    Drawn by <code>cargo xtask regen</code>.";
     Ok(figure("charts", &charts, caption))
 }
@@ -236,8 +236,8 @@ fn sizes_figure(sizes: &[Size]) -> String {
         lines: vec![line("ρ", |size| size.1), line("ρ with √k", |size| size.2)],
     };
     let caption = "The error of an honest sum in f32, as a share of the bound for the worst case and of the bound by √k. The wider the layer, the more room the worst \
-                   case leaves; 1 is where a result fails. Drawn by <code>cargo xtask regen</code>.";
-    crate::figure::figure("kills-rho", caption, &[chart])
+                   case leaves; 1 is where a result fails.";
+    book::figure::figure("kills-rho", caption, &[chart])
 }
 
 /// y in f32, summed from the left, for ever wider layers.

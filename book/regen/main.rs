@@ -8,9 +8,9 @@
 mod adapters;
 mod bordered;
 mod claims;
+mod differs;
 mod examples;
 mod faults;
-mod figure;
 mod gpu;
 mod judged;
 mod kills;
@@ -57,7 +57,7 @@ enum Source {
     Emulator(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 33] = [
+const SOURCES: [(&str, Source); 34] = [
     ("drawing: all the methods", Source::Anywhere(panorama::pages)),
     ("drawing: the marks", Source::Anywhere(notation::pages)),
     ("drawing: a sum of outer products", Source::Anywhere(rank_picture::pages)),
@@ -76,6 +76,7 @@ const SOURCES: [(&str, Source); 33] = [
     ("how adapters go wrong", Source::Anywhere(wrong::pages)),
     ("a case judged", Source::Anywhere(judged::pages)),
     ("mistakes made on purpose", Source::Anywhere(faults::pages)),
+    ("two runs that part", Source::Anywhere(differs::pages)),
     ("the embedded model's weights", Source::Anywhere(weights::embedded)),
     ("SmolLM2's weights", Source::SmolLm2(|path, _| weights::smollm2(path))),
     ("SmolLM2's singular values", Source::SmolLm2(|path, _| spectra::pages(path))),

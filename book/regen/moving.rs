@@ -54,8 +54,8 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
         let kept = recorded::read::<Frame>(RUN)?;
         frames.extend(kept.into_iter().skip(frames.len()));
     }
-    let caption = "LoRA teaches the tiny model to sort downwards, by the code of this book. Watch its answer to 31415926 turn, its loss \
-                   fall, and eight singular values of ΔW grow: no more than r = 8 ever will. It takes 400 steps of 8 problems, a quarter of those of the runs below. \
+    let caption = "LoRA teaches the tiny model to sort downwards, by the code of this book. Watch its answer to 31415926 turn, its loss fall, which says how wrong \
+                   it is, and eight singular values of ΔW grow, the sizes of what it has changed: no more than r = 8 ever will. It takes 400 steps of 8 problems, a quarter of those of the runs below. \
                    <label><input type=\"checkbox\" class=\"pause\"> hold still</label> \
                    <a href=\"side-by-side.html#live-train\">Train it yourself</a>, in the page. Drawn by <code>cargo xtask regen</code>.";
     let [width, height] = CHART;

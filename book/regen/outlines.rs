@@ -5,53 +5,12 @@ use std::f64::consts::TAU;
 use anyhow::Result;
 use ndarray::{Array1, Array2, array};
 
-use crate::figure::{Chart, Line, figure};
 use book::Page;
+use book::figure::{Chart, Line, figure};
 
 pub fn pages() -> Result<Vec<Page>> {
     let a = array![[1.6, 0.6], [0.2, 0.9]];
-    let svd = rank::svd(a.view())?;
-    let circle: Vec<Array1<f64>> =
-        (0..=90).map(|i| TAU * f64::from(i) / 90.0).map(|t| array![t.cos(), t.sin()]).collect();
-    let arrow = |name: &str, tip: Array1<f64>| {
-        // The two signs of a singular vector are equally right: draw the one that points up.
-        let tip = if tip[1] < 0.0 { -tip } else { tip };
-        Line { name: name.into(), points: vec![(0.0, 0.0), (tip[0], tip[1])] }
-    };
-    let curve = |name: &str, points: Vec<Array1<f64>>| Line {
-        name: name.into(),
-        points: points.iter().map(|point| (point[0], point[1])).collect(),
-    };
-    let v = |i| svd.vt.row(i).to_owned();
-    let stretched = |i| svd.u.column(i).to_owned() * svd.s[i];
-    let chart = |title: &str, lines| Chart {
-        title: title.into(),
-        axes: ["".into(), "".into()],
-        ranges: [-2.1..2.1, -1.5..1.5],
-        log: false,
-        square: true,
-        lines,
-    };
-    let charts = [
-        chart("x", vec![curve("|x| = 1", circle.clone()), arrow("v₁", v(0)), arrow("v₂", v(1))]),
-        chart(
-            "A x",
-            vec![
-                curve("A x", circle.iter().map(|x| a.dot(x)).collect()),
-                arrow("σ₁ u₁", stretched(0)),
-                arrow("σ₂ u₂", stretched(1)),
-            ],
-        ),
-    ];
-    let caption = format!(
-        "The unit circle, and where A = [[1.6, 0.6], [0.2, 0.9]] sends it: σ₁ = {:.3}, σ₂ = {:.3}: a turn, a stretch along two axes, and a turn. \
-         Drawn by <code>cargo xtask regen</code>.",
-        svd.s[0], svd.s[1]
-    );
-    Ok(vec![
-        Page::rounded("circle.svg.html", figure("circle", &caption, &charts)),
-        Page::rounded("svd-steps.svg.html", steps(&a)?),
-    ])
+    Ok(vec![Page::rounded("svd-steps.svg.html", steps(&a)?)])
 }
 
 /// x, Vᵀx, ΣVᵀx and UΣVᵀx of the circle and of the two directions that stay at right angles.
@@ -67,8 +26,9 @@ fn steps(a: &Array2<f64>) -> Result<String> {
             tips.iter().map(|tip| matrix.dot(tip)).map(|tip| (tip[0], tip[1])).collect()
         };
         let to = |i| points(&[array![0.0, 0.0], svd.vt.row(i).to_owned()]);
-        let [first, second] =
-            if title.ends_with("Ax") { ["σ₁ u₁", "σ₂ u₂"] } else { ["v₁", "v₂"] };
+        let last = title.ends_with("Ax");
+        let [all, first, second] =
+            if last { ["all A x", "σ₁ u₁", "σ₂ u₂"] } else { ["all x", "v₁", "v₂"] };
         Chart {
             title: title.into(),
             axes: ["".into(), "".into()],
@@ -76,7 +36,7 @@ fn steps(a: &Array2<f64>) -> Result<String> {
             log: false,
             square: true,
             lines: vec![
-                Line { name: "all x".into(), points: points(&circle) },
+                Line { name: all.into(), points: points(&circle) },
                 Line { name: first.into(), points: to(0) },
                 Line { name: second.into(), points: to(1) },
             ],
@@ -85,7 +45,7 @@ fn steps(a: &Array2<f64>) -> Result<String> {
     let charts: Vec<Chart> = titles.into_iter().zip(&matrices).map(chart).collect();
     let caption = format!(
         "A = [[1.6, 0.6], [0.2, 0.9]] in three steps. The first turn brings v₁ and v₂ onto the axes; the stretch makes the one {:.3} and the other {:.3} long; the second turn brings \
-         them to their places. They are at right angles in all four pictures. Drawn by <code>cargo xtask regen</code>.",
+         them to their places. They are at right angles in all four pictures, and in the last they are the axes of the ellipse.",
         svd.s[0], svd.s[1]
     );
     Ok(figure("svd-steps", &caption, &charts))

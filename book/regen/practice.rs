@@ -10,8 +10,8 @@ use methods::Method;
 use picture::{Bars, Panel};
 use serde::{Deserialize, Serialize};
 
-use crate::figure::{Chart, Line, figure};
 use crate::recorded::{self, Again};
+use book::figure::{Chart, Line, figure};
 use book::{Page, parallel};
 
 const RUNS: &str = "practice.jsonl";
@@ -239,12 +239,17 @@ fn targets_figure(runs: &[Run]) -> Result<String> {
         let numbers = runs[0].trainable;
         trained.push((numbers as f64, HumanCount(numbers as u64).to_string()));
     }
+    let counts: Vec<u64> = trained.iter().map(|(numbers, _)| *numbers as u64).collect();
     let panels = [("answers that are wrong", wrong), ("numbers trained", trained)];
     let panels = panels.map(|(title, values)| Panel { title: title.into(), values }).into();
     let bars = Bars { title: "Where to put the adapters".into(), names, panels };
-    let caption = "With 8,064 to 10,368 trained numbers, adapters on all seven projections leave the fewest wrong answers. The last row trains four times as many. \
-                   Drawn by <code>cargo xtask regen</code>.";
-    Ok(picture::figure("charts", &[bars.draw("practice-targets")], caption))
+    let caption = format!(
+        "With {} to {} trained numbers, adapters on all seven projections leave the fewest wrong answers. The last row trains four times as many. \
+         A bar with a cut is longer than the panel. Drawn by <code>cargo xtask regen</code>.",
+        HumanCount(counts[0]),
+        HumanCount(counts[counts.len() - 2]),
+    );
+    Ok(picture::figure("charts", &[bars.draw("practice-targets")], &caption))
 }
 
 fn alpha_figure(runs: &[Run]) -> Result<String> {
@@ -266,6 +271,10 @@ fn alpha_figure(runs: &[Run]) -> Result<String> {
         square: false,
         lines: ALPHAS.iter().map(line).collect(),
     };
-    let caption = "With α = 4 the best of the rates tried is the highest, and with α = 16 and α = 64 it is the one in the middle. One seed each. Drawn by <code>cargo xtask regen</code>.";
-    Ok(figure("practice-alpha", caption, &[chart]))
+    let rates = RATES.map(|rate| format!("{:.2} for {rate}", rate.log10()).replace('-', "−"));
+    let caption = format!(
+        "With α = 4 the best of the rates tried is the highest, and with α = 16 and α = 64 it is the one in the middle. On the axis the rates stand at {}. One seed each.",
+        rates.join(", "),
+    );
+    Ok(figure("practice-alpha", &caption, &[chart]))
 }

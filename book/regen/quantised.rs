@@ -45,7 +45,8 @@ pub fn types() -> Result<Vec<Page>> {
                 .collect(),
         }],
     };
-    let caption = "Bits that a number takes in each type, beside those of plain numbers. A bar with a cut is longer than the picture. \
+    let caption = "Bits that a number takes in each type, beside those of plain numbers. A type named after four bits takes more than four: scales, and in some types minima, are stored \
+                   beside the numbers. A bar with a cut is longer than the picture. \
                    Drawn by <code>cargo xtask regen</code>.";
     let mut table =
         String::from("| type | numbers in a block | bytes | bits a number |\n|---|--:|--:|--:|\n");
@@ -80,8 +81,8 @@ fn block() -> String {
         lines: vec![line("x", x), line("read back", read), line("smaller d", near)],
     };
     let caption = "The numbers, what is read back with d = 0.3, and what would be read back with d = 0.1. The smaller step is nearer for small numbers and cuts off the large \
-                   ones: the largest number of a block decides for all. Drawn by <code>cargo xtask regen</code>.";
-    crate::figure::figure("quantised-block", caption, &[chart])
+                   ones: the largest number of a block decides for all.";
+    book::figure::figure("quantised-block", caption, &[chart])
 }
 
 /// The runs, a line each.

@@ -17,10 +17,12 @@ pub fn pages() -> Result<Vec<Page>> {
         2 * RANK * WIDTH,
     );
     let names = ["b₁ a₁", "b₂ a₂", "b₃ a₃"];
-    let rank = [product(), sum("rank-sum", names, "r outer products, each of rank 1")];
+    let factors = [Role::Passing, Role::Trained, Role::Trained];
+    let rank = [product(), sum("rank-sum", names, factors, "r outer products, each of rank 1")];
     let tokens = ["G₁ᵀ x₁", "G₂ᵀ x₂", "G₃ᵀ x₃"];
-    let gradient = [sum("gradient-sum", tokens, "one outer product for each token")];
-    let gradient_caption = "The gradient of W for three tokens: each token gives a column, its row of G, times a row, its x. Three tokens make a gradient of rank 3 \
+    let parts = [Role::Gradient, Role::Gradient, Role::Kept];
+    let gradient = [sum("gradient-sum", tokens, parts, "one outer product for each token")];
+    let gradient_caption = "The gradient of W for three tokens: each token gives a column, its row of G, times a row, its x, which was kept. Three tokens make a gradient of rank 3 \
                             at most, whatever the size of W. Drawn by <code>cargo xtask regen</code>.";
     Ok(vec![
         Page::exact("rank.svg.html", figure("frames", &rank, &caption)),
@@ -31,13 +33,13 @@ pub fn pages() -> Result<Vec<Page>> {
 fn product() -> Svg {
     let mut svg = Svg::new(
         "rank-product",
-        [320.0, 230.0],
+        [320.0, 204.0],
         "B A",
         "A tall B beside the square product, a wide A below it.",
     );
     let [side, r] = [WIDTH, RANK].map(|numbers| thickness(numbers, SCALE));
     let [left, top] = [50.0, 30.0];
-    svg.tensor(Role::Frozen, [left, top, side, side]);
+    svg.tensor(Role::Passing, [left, top, side, side]);
     svg.name([left, top, side, side], "B A");
     svg.tensor(Role::Trained, [left, top + side + 12.0, side, r]);
     svg.name([left, top + side + 12.0, side, r], "A");
@@ -48,21 +50,22 @@ fn product() -> Svg {
     svg
 }
 
-fn sum(id: &str, names: [&str; RANK], text: &str) -> Svg {
-    let mut svg = Svg::new(id, [320.0, 210.0], "a sum of outer products", text);
+/// Outer products side by side; the marks are of a product, of its column and of its row.
+fn sum(id: &str, names: [&str; RANK], [product, column, row]: [Role; 3], text: &str) -> Svg {
+    let mut svg = Svg::new(id, [320.0, 164.0], "a sum of outer products", text);
     let scale = 5.5;
     let [side, thin] = [WIDTH, 1].map(|numbers| thickness(numbers, scale));
     for (i, name) in names.into_iter().enumerate() {
         let left = 26.0 + 102.0 * i as f64;
-        let top = 70.0;
-        svg.tensor(Role::Frozen, [left, top, side, side]);
-        svg.tensor(Role::Trained, [left, top + side + 5.0, side, thin]);
-        svg.tensor(Role::Trained, [left + side + 5.0, top, thin, side]);
+        let top = 30.0;
+        svg.tensor(product, [left, top, side, side]);
+        svg.tensor(row, [left, top + side + 5.0, side, thin]);
+        svg.tensor(column, [left + side + 5.0, top, thin, side]);
         svg.name([left, top, side, side], name);
         if i > 0 {
             svg.text("big", [left - 13.0, top + side / 2.0 + 6.0], Anchor::Middle, "+");
         }
     }
-    svg.text("", [160.0, 186.0], Anchor::Middle, text);
+    svg.text("", [160.0, 148.0], Anchor::Middle, text);
     svg
 }

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use indicatif::HumanCount;
 use llama::Projection;
-use methods::Method;
+use methods::Row;
+use picture::style::of_curve;
 use picture::{Anchor, LEAST, Role, Svg, figure, thickness};
 
 use crate::layer::{RANK, TOKENS, VERA_RANK};
@@ -172,13 +173,15 @@ fn delta_factors() -> String {
 
 /// Each method's colour and dashes.
 fn curves() -> String {
-    let height = 26.0 * Method::ALL.len().div_ceil(2) as f64 + 16.0;
+    let rows = Row::all();
+    let height = 26.0 * rows.len().div_ceil(2) as f64 + 16.0;
     let text = "Each method's line as all charts have it.";
-    let mut svg = Svg::new("methods-curves", [320.0, height], "The methods' lines", text);
-    for (i, method) in Method::ALL.iter().enumerate() {
+    let mut svg = Svg::new("methods-curves", [360.0, height], "The methods' lines", text);
+    for (i, row) in rows.iter().enumerate() {
         let [x, y] = [16.0 + 160.0 * (i % 2) as f64, 24.0 + 26.0 * (i / 2) as f64];
-        svg.path(&format!("line {}", method.name()), &format!("M{x:.1} {y:.1}h36"));
-        svg.text("", [x + 44.0, y + 5.0], Anchor::Start, method.label());
+        let class = of_curve(row.label, i);
+        svg.path(&format!("line {class}"), &format!("M{x:.1} {y:.1}h36"));
+        svg.text("", [x + 44.0, y + 5.0], Anchor::Start, row.label);
     }
     figure("frames", &[svg], &format!("The line of each method, in all charts. {DRAWN}"))
 }

@@ -11,8 +11,8 @@ use methods::{Method, Row, Tunable, Visitor};
 use picture::{Bars, Panel};
 use serde::{Deserialize, Serialize};
 
-use crate::figure::{Chart, Line, figure};
 use crate::recorded::{self, Again};
+use book::figure::{Chart, Line, figure};
 use book::{Page, parallel};
 
 const SEEDS: u64 = 3;
@@ -25,6 +25,10 @@ const MODULE: &str = "model.layers.1.self_attn.q_proj";
 const COMPARED: [Projection; 2] = [Projection::Q, Projection::V];
 
 pub const RUNS: &str = "side-by-side.jsonl";
+
+/// Of the matrix whose change is drawn, and up to how many singular values a curve is short: Delta-LoRA's 2r.
+const WIDTH: usize = 96;
+const SHORT: usize = 16;
 
 /// What the pages show of a run, to six digits.
 #[derive(Clone, Serialize, Deserialize)]
@@ -264,28 +268,34 @@ fn losses(runs: &Runs) -> String {
         square: false,
         lines: runs.iter().map(line).collect(),
     };
-    let caption = "Each method at the best rate of the same sweep. Full fine-tuning falls fastest; DoRA and LoRA+ come next. \
-                   Drawn by <code>cargo xtask regen</code>.";
+    let caption = "Each method at the best rate of the same sweep. Full fine-tuning falls fastest; DoRA and LoRA+ come next.";
     figure("side-by-side-losses", caption, &[chart])
 }
 
 fn spectra(runs: &Runs) -> String {
     let line = |(row, seeds): &(Row, Vec<Run>)| {
         let points = seeds[0].singular_values.iter().enumerate();
+        let full = row.method == Method::Full;
         Line {
-            name: row.label.into(),
+            name: if full { "full fine-tuning" } else { row.label }.into(),
             points: points.map(|(i, &sigma)| (i as f64 + 1.0, sigma)).collect(),
         }
     };
-    let chart = Chart {
-        title: format!("What changed in {}", MODULE.trim_start_matches("model.")),
+    // A short curve beside a long one would be a stroke, and its name far from its end.
+    let (short, long): (Vec<Line>, Vec<Line>) =
+        runs.iter().map(line).partition(|line| line.points.len() <= SHORT);
+    let chart = |lines, count: usize, from: f64| Chart {
+        title: format!("Changes of up to {count} directions"),
         axes: ["number of the singular value".into(), "σ / σ₁".into()],
-        ranges: [0.0..96.0, 1e-4..1.5],
+        ranges: [1.0..count as f64, from..1.2],
         log: true,
         square: false,
-        lines: runs.iter().map(line).collect(),
+        lines,
     };
-    let caption = "LoRA's curves end at r = 8, Delta-LoRA's at 2r = 16; VeRA, DoRA and full fine-tuning reach all 96. \
-                   Drawn by <code>cargo xtask regen</code>.";
-    figure("side-by-side-spectra", caption, &[chart])
+    let caption = format!(
+        "What changed in <code>{}</code>. The curves of LoRA, LoRA-FA and LoRA+ end at r = 8, Delta-LoRA's at 2r = 16; VeRA, DoRA and full fine-tuning reach all {WIDTH}.",
+        MODULE.trim_start_matches("model."),
+    );
+    let charts = [chart(short, SHORT, 3e-3), chart(long, WIDTH, 1e-4)];
+    figure("side-by-side-spectra", &caption, &charts)
 }

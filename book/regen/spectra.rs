@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rank::{Svd, Tolerance};
 
-use crate::figure::{Chart, Line, figure};
 use book::Page;
+use book::figure::{Chart, Line, figure};
 
 const LAYER: usize = 15;
 
@@ -42,22 +42,29 @@ pub fn pages(path: &Path) -> Result<Vec<Page>> {
 
     let q = Projection::Q;
     let layers = [("layer 0", of(0, q)?), ("layer 15", of(LAYER, q)?), ("layer 29", of(29, q)?)];
+    let shapes = [square.s.len(), wide.s.len()];
+    let of_middle = |count: usize| {
+        let curves = middle.iter().filter(move |(_, svd)| svd.s.len() == count);
+        curves.map(|(name, svd)| line(name.trim_matches('`'), svd))
+    };
     let charts = [
+        chart("Layer 15", shapes[0], of_middle(shapes[0]).collect()),
         chart(
-            "Layer 15",
-            middle.iter().map(|(name, svd)| line(name.trim_matches('`'), svd)).collect(),
+            "Layer 15: keys and values",
+            shapes[1],
+            [line("random matrix", &wide)].into_iter().chain(of_middle(shapes[1])).collect(),
         ),
         chart(
-            "q_proj, and a random matrix",
-            layers
-                .iter()
-                .map(|(name, svd)| line(name, svd))
-                .chain([line("random", &square)])
+            "q_proj of three layers",
+            shapes[0],
+            [line("random matrix", &square)]
+                .into_iter()
+                .chain(layers.iter().map(|(name, svd)| line(name, svd)))
                 .collect(),
         ),
     ];
-    let caption = "Singular values of SmolLM2-135M-Instruct's weights, relative to the largest. Keys and values have 192 \
-                   rows, so their curves end there; otherwise none has a step at which one could cut. Drawn by <code>cargo xtask regen</code>.";
+    let caption = "Singular values of SmolLM2-135M-Instruct's weights, relative to the largest. The random matrices have the shape of the others in their picture. Keys and values have 192 \
+                   rows, and so many singular values. No curve has a step at which one could cut.";
     Ok(vec![
         Page::rounded("spectra-smollm2.md", table),
         Page::rounded("spectra-smollm2.svg.html", figure("spectra-smollm2", caption, &charts)),
@@ -99,11 +106,11 @@ fn line(name: &str, svd: &Svd) -> Line {
     }
 }
 
-fn chart(title: &str, lines: Vec<Line>) -> Chart {
+fn chart(title: &str, count: usize, lines: Vec<Line>) -> Chart {
     Chart {
         title: title.into(),
         axes: ["number of the singular value".into(), "σ / σ₁".into()],
-        ranges: [0.0..580.0, 1e-3..1.5],
+        ranges: [0.0..count as f64, 1e-3..1.5],
         log: true,
         square: false,
         lines,

@@ -10,9 +10,9 @@ use methods::Row;
 use picture::{Bars, Panel};
 use serde::Deserialize;
 
-use crate::figure::{Chart, Line, figure};
 use crate::recorded;
 use book::Page;
+use book::figure::{Chart, Line, figure};
 
 /// A line of the file.
 #[derive(Deserialize)]
@@ -150,7 +150,7 @@ fn exact(rows: &[Row], runs: &[Run]) -> Result<String> {
         names: rows.iter().map(|row| row.label.into()).collect(),
         panels: panels.map(|(title, values)| Panel { title: title.into(), values }).into(),
     };
-    let caption = "The share of held-out sentences whose date is right in every character, and how many numbers were trained for it: medians of three seeds. One sentence of the 20 is five points. A bar with a cut is longer than \
+    let caption = "The share of held-out sentences whose date is right in every character, and how many numbers were trained for it: medians of three seeds. One sentence of the 20 is five points, so that no adapter is clearly better than another, and none clearly worse than full fine-tuning. A bar with a cut is longer than \
                    the panel. Drawn by <code>cargo xtask regen</code> from recorded runs.";
     Ok(picture::figure("charts", &[bars.draw("story-exact")], caption))
 }
@@ -172,12 +172,11 @@ fn losses(rows: &[Row], runs: &[Run], steps: usize) -> String {
     let chart = Chart {
         title: "Training loss of SmolLM2, mean of the seeds".into(),
         axes: ["step".into(), format!("mean of {WINDOW} steps")],
-        ranges: [0.0..steps as f64, 1e-2..3.0],
+        ranges: [WINDOW as f64..steps as f64, 0.07..1.0],
         log: true,
         square: false,
         lines: rows.iter().map(line).collect(),
     };
-    let caption = "Each method at the best rate of its own sweep. A step is one row, and some rows are harder than others. Drawn by <code>cargo xtask regen</code> from \
-                   recorded runs.";
+    let caption = "Each method at the best rate of its own sweep. A step is one row, and some rows are harder than others, so that all curves rise and fall together. The runs are recorded.";
     figure("story-losses", caption, &[chart])
 }

@@ -16,8 +16,8 @@ use lora::{Init, Lora, Scaling};
 use rank::Svd;
 use serde::{Deserialize, Serialize};
 
-use crate::figure::{Chart, Line, figure};
 use crate::recorded::{self, Again};
+use book::figure::{Chart, Line, figure};
 use book::{Page, parallel};
 
 // Steps, batch and LoRA's rate are those of `lowrank compare`. Its sweep has full fine-tuning at 0.003, half-decades apart.
@@ -194,8 +194,7 @@ fn losses(runs: &[Run]) -> String {
         square: false,
         lines: runs.iter().map(line).collect(),
     };
-    let caption = "The embedded model learns to sort downwards: the higher the rank, the nearer to full fine-tuning, and rank 1 is not enough. \
-                   Drawn by <code>cargo xtask regen</code>.";
+    let caption = "The embedded model learns to sort downwards: the higher the rank, the nearer to full fine-tuning, and rank 1 is not enough.";
     figure("tiny-losses", caption, &[chart])
 }
 
@@ -257,8 +256,7 @@ fn change_figure(model: &Llama<f64>) -> Result<String> {
         })
     };
     let charts = [chart(Projection::Q)?, chart(Projection::Down)?];
-    let caption = "The change that full fine-tuning makes falls off faster than the weight it changes. \
-                   Drawn by <code>cargo xtask regen</code>.";
+    let caption = "The change that full fine-tuning makes falls off faster than the weight it changes, and has no step either at which one could cut.";
     Ok(figure("tiny-change", caption, &charts))
 }
 

@@ -131,6 +131,34 @@ mod tests {
             dora::merged: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>, ArrayView1<'_, f64>) -> Array2<f64>;
             dora::grad_magnitude: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> Array1<f64>;
             dora::grad_direction: fn(ArrayView2<'_, f64>, ArrayView1<'_, f64>, ArrayView2<'_, f64>) -> Array2<f64>;
+            practice::rank_for: fn(&[[usize; 2]], usize, &[[usize; 2]]) -> usize;
+            practice::alpha_for: fn(f64, usize, usize, bool) -> f64;
+            practice::kept: fn(usize, usize, usize, usize) -> [usize; 2];
+            practice::apart: fn(&[f64], &[f64]) -> bool;
+            wrong::factor: fn(
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+            ) -> f64;
+            wrong::bf16: fn(f32) -> f32;
+            wrong::lost: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> f64;
+            wrong::times: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>, ArrayView2<'_, f64>) -> f64;
+            quantised::block: fn(&[f64]) -> (f64, Vec<u8>);
+            quantised::product: fn(&[f64], f64, &[u8]) -> f64;
+            quantised::bits: fn(usize, usize, &[(usize, usize)]) -> f64;
+            quantised::unmoved: fn(f64, &[u8], &[f64]) -> usize;
+            bounds::growth: fn(u32, f64) -> f64;
+            bounds::gauge: fn(
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                ArrayView2<'_, f64>,
+                f64,
+            ) -> Array2<f64>;
+            bounds::rho: fn(&[f64], &[f64], &[f64]) -> f64;
+            bounds::dot: fn(&[f32], &[f32]) -> f64;
             dora::norms: fn(ArrayView2<'_, f64>, ArrayView2<'_, f64>, ArrayView2<'_, f64>, f64) -> Array1<f64>;
         }
     }

@@ -71,7 +71,7 @@ fn what_training_conserves() {
     assert!((8.0..12.0).contains(&ratio), "{ratio}");
 }
 
-/// Near the edge the update is a linear map of (h, b) with eigenvalues 1 ± U √(η_A η_B) ‖x‖: they must be LoRA's.
+/// Near the edge the update is a linear map of (h, b) with eigenvalues 1 ± e √(η_A η_B) ‖x‖: they must be LoRA's.
 #[test]
 fn two_rates_as_near_to_the_edge_as_one() {
     let eigenvalue = |lr_a: f64, lr_b: f64| 1.0 + 0.3 * (lr_a * lr_b).sqrt() * 5.0;

@@ -1,6 +1,7 @@
 //! For you to fill in, a file for each chapter.
 
 #![allow(clippy::todo, unused_variables)]
+pub mod bounds;
 pub mod costs;
 pub mod delta_lora;
 pub mod dora;
@@ -9,6 +10,9 @@ pub mod lora;
 pub mod lora_fa;
 pub mod lora_plus;
 pub mod matrices;
+pub mod practice;
+pub mod quantised;
 pub mod rank;
 pub mod svd;
 pub mod vera;
+pub mod wrong;
