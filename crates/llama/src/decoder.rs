@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Each of the seven projections is y = x Wᵀ, or an [`Adapter`] around it. What the other architectures do otherwise is
-//! in [`Variant`], and each difference is a line or two below: y = x Wᵀ + bias; an RMSNorm of q and k; no RoPE in some layers, or
-//! another (`rope.rs`); a window that attention looks through; another function than silu; norms after attention and the MLP, and a multiplier
-//! (`branch.rs`); a multiplier of the embedding; logits that are divided or capped.
+//! in [`Variant`], and each difference is a line or two below: y = x Wᵀ + bias; an RMSNorm of q and k; no RoPE in some layers,
+//! or another base of it (`rope.rs`); a window that attention looks through; another function than silu; norms after attention
+//! and the MLP, and a multiplier (`branch.rs`); a multiplier of the embedding; logits that are divided or capped.
 
 use std::array;
 
