@@ -99,6 +99,17 @@ CASES = {
         "model_type": "gemma2", "head_dim": 4, "attention_bias": True, "layer_types": ["full_attention", "sliding_attention"],
         "sliding_window": 3, "attn_logit_softcapping": None, "final_logit_softcapping": None,
     },
+    # The third layer sees all tokens. RoPE has another base in the two with a window, and the scaling is not for them.
+    "gemma3": {
+        "model_type": "gemma3_text", "head_dim": 6, "hidden_size": 20, "num_hidden_layers": 3, "sliding_window": 4,
+        "sliding_window_pattern": 3, "query_pre_attn_scalar": 9, "hidden_activation": "gelu_pytorch_tanh",
+        "tie_word_embeddings": True, "rope_local_base_freq": 20.0,
+        "rope_scaling": {"rope_type": "linear", "factor": 4.0},
+    },
+    "gemma3_plain": {
+        "model_type": "gemma3_text", "head_dim": 4, "attention_bias": True, "final_logit_softcapping": 1.5,
+        "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 3,
+    },
 }  # fmt: skip
 # As many heads as the architectures that do not follow num_attention_heads have key and value heads.
 SIZES = {"vocab_size": 24, "hidden_size": 64, "intermediate_size": 12, "num_hidden_layers": 30, "num_attention_heads": 32}
@@ -121,7 +132,8 @@ class Torch64:
 def build(config: dict, double: bool):
     """The model; with `double`, built and to be run with the Torch64 in its modules."""
     config = AutoConfig.for_model(**json.loads(json.dumps(config)))
-    modeling = importlib.import_module(f"transformers.models.{config.model_type}.modeling_{config.model_type}")
+    family = config.model_type.removesuffix("_text")
+    modeling = importlib.import_module(f"transformers.models.{family}.modeling_{family}")
     for module in (modeling, modeling_rope_utils):
         module.torch = Torch64() if double else torch
     # transformers' Llama has no partial RoPE of its own; Phi-3's differs from it in just that.

@@ -243,6 +243,8 @@ impl Args {
             ("no-shuffle", json!(self.no_shuffle)),
             ("dtype", json!(format!("{:?}", self.dtype))),
             ("seq-len", json!(self.rows.seq_len)),
+            ("train-on", json!(format!("{:?}", self.rows.train_on))),
+            ("fields", json!(self.rows.fields)),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()

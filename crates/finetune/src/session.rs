@@ -39,6 +39,8 @@ impl ByKind {
     }
 }
 
+const THAN_BEFORE: &str = "than the run to be resumed had (their digests differ)";
+
 /// One update of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
@@ -130,18 +132,24 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
     ) -> Result<Self> {
         let mut options: M::Options = plan.options()?;
         let mut optimizer = plan.optimizer();
-        let (saved, own) = state::load(folder, &mut *optimizer)?;
-        let fail = |reason| Err(Error::File { path: folder.to_owned(), reason });
-        for (what, is, was) in [
-            ("--model has other weights", &origin.model, &saved.model),
-            ("--data holds other examples", &origin.data, &saved.data),
-        ] {
-            if is != was {
-                return fail(format!(
-                    "{what} than the run to be resumed had (their digests differ)"
-                ));
+        let saved = state::peek(folder)?;
+        let wrong = |reason| Error::File { path: folder.to_owned(), reason };
+        let same = |name: &str, now: &Value| {
+            let before = saved.settings.get(name).unwrap_or(&Value::Null);
+            if before == now || (name == "steps" && may_grow) {
+                return Ok(());
             }
+            let why = match name {
+                "steps" => ": another number needs --schedule constant and --data",
+                _ => "",
+            };
+            Err(wrong(format!("--{name} is {now}, and the run to be resumed had {before}{why}")))
+        };
+        if origin.model != saved.model {
+            return Err(wrong(format!("--model has other weights {THAN_BEFORE}")));
         }
+        // Before the options, which are the method's.
+        same("method", &plan.method.name().into())?;
         // What the run was started with holds, unless it is said anew.
         let unsaid = |field: &&Field<M::Options>| field.in_folder && !plan.says(field.name);
         for field in M::Options::fields().iter().filter(unsaid) {
@@ -150,11 +158,16 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
             }
         }
         for (name, now) in plan.settings(&options).iter().chain(&origin.settings) {
-            let before = saved.settings.get(name).unwrap_or(&Value::Null);
-            if before != now && !(name == "steps" && may_grow) {
-                return fail(format!("--{name} is {now}, and the run to be resumed had {before}"));
-            }
+            same(name, now)?;
         }
+        // After the settings, which decide on the embedded model's examples and on the blocks of a text.
+        if origin.data != saved.data {
+            return Err(wrong(format!(
+                "--data holds other examples {THAN_BEFORE}: the file, the tokenizer, the chat template or the date that \
+                 it writes (--date) has changed"
+            )));
+        }
+        let (saved, own) = state::load(folder, &mut *optimizer)?;
         let adapters = M::resume(&mut model, &mut options, folder, saved.step, own)?;
         contradiction::<M::Options>(&plan, &options, folder)?;
         let mut session = Self::new(plan, options, model, adapters, optimizer, data)?;

@@ -8,7 +8,7 @@ use ndarray::{Array2, ArrayView2, Axis, s};
 
 use crate::adapters::{Adapters, Grads};
 use crate::branch::Block;
-use crate::rope::Rotation;
+use crate::rope::Rotations;
 use crate::saved::{DecoderSaved, LayerSaved, Saved};
 use crate::vectors::Vectors;
 use crate::{Batch, Llama, ModelGrads, Projection, Result, Train, attention, mlp, norm};
@@ -82,8 +82,8 @@ impl<T: Real> Llama<T> {
             grads.sites.insert(site, grad);
             Ok(grad_x)
         };
-        let (batch, rotation) = (&saved.batch, &saved.rotation);
-        let norms = self.decode_backward(layer, batch, rotation, decoder, grad_x, &mut back)?;
+        let (batch, rotations) = (&saved.batch, &saved.rotations);
+        let norms = self.decode_backward(layer, batch, rotations, decoder, grad_x, &mut back)?;
         Ok(Vectors { biases, ..norms })
     }
 
@@ -92,7 +92,7 @@ impl<T: Real> Llama<T> {
         &self,
         layer: usize,
         batch: &Batch,
-        rotation: &Rotation<T>,
+        rotations: &Rotations<T>,
         saved: &DecoderSaved<T>,
         grad_x: &mut Array2<T>,
         back: &mut dyn FnMut(Projection, &Array2<T>) -> Result<Array2<T>>,
@@ -125,7 +125,7 @@ impl<T: Real> Llama<T> {
                 grads.map(|m| m.slice_mut(rows)),
             );
         }
-        if self.config.rotates(layer) {
+        if let Some(rotation) = rotations.of(layer, &self.config) {
             rotation.backward(&mut grad_q);
             rotation.backward(&mut grad_k);
         }

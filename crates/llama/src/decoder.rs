@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Each of the seven projections is y = x Wᵀ, or an [`Adapter`] around it. What the other architectures do otherwise is
-//! in [`Variant`], and each difference is a line or two below: y = x Wᵀ + bias; an RMSNorm of q and k; no RoPE in some layers; a
-//! window that attention looks through; another function than silu; norms after attention and the MLP, and a multiplier
-//! (`branch.rs`); a multiplier of the embedding; logits that are divided or capped.
+//! in [`Variant`], and each difference is a line or two below: y = x Wᵀ + bias; an RMSNorm of q and k; no RoPE in some layers,
+//! or another base of it (`rope.rs`); a window that attention looks through; another function than silu; norms after attention
+//! and the MLP, and a multiplier (`branch.rs`); a multiplier of the embedding; logits that are divided or capped.
 
 use std::array;
 
@@ -21,7 +21,7 @@ use crate::activation::{soft_cap, soft_cap_slope};
 use crate::adapters::{Adapters, Masks};
 use crate::attention::{self, Heads};
 use crate::branch::{Block, BranchSaved};
-use crate::rope::Rotation;
+use crate::rope::Rotations;
 use crate::saved::{DecoderSaved, LayerSaved, Saved};
 use crate::{Batch, Error, Llama, Projection, Result, Variant, mlp, norm};
 
@@ -60,7 +60,7 @@ impl<T: Real> Llama<T> {
             Train::Adapters => adapters.first_layer(),
             Train::Everything => Some(0),
         };
-        let rotation = Rotation::new(&batch.positions(), &self.config);
+        let rotations = Rotations::new(&batch.positions(), &self.config);
         let mut x = self.embed(batch.tokens())?;
         let mut layers = Vec::with_capacity(self.layers.len());
         for layer in 0..self.layers.len() {
@@ -74,13 +74,13 @@ impl<T: Real> Llama<T> {
                 let probabilities = probabilities.collect();
                 (y, probabilities)
             };
-            let (next, saved) = self.layer(adapters, layer, x, masks, &rotation, &mut attend)?;
+            let (next, saved) = self.layer(adapters, layer, x, masks, &rotations, &mut attend)?;
             x = next;
             layers.push(first.is_some_and(|first| layer >= first).then_some(saved));
         }
         let gain = self.gain(&self.norm);
         let (hidden, inverse) = norm::forward(x.view(), gain.view(), self.config.rms_norm_eps);
-        Ok((hidden, Saved { train, batch: batch.clone(), rotation, layers, x, inverse }))
+        Ok((hidden, Saved { train, batch: batch.clone(), rotations, layers, x, inverse }))
     }
 
     /// Scores for the next token: \[tokens, hidden\]·\[hidden, vocabulary\] → \[tokens, vocabulary\].
@@ -143,7 +143,7 @@ impl<T: Real> Llama<T> {
         layer: usize,
         x: Array2<T>,
         masks: &Masks,
-        rotation: &Rotation<T>,
+        rotations: &Rotations<T>,
         attend: &mut Attend<'_, T>,
     ) -> Result<(Array2<T>, LayerSaved<T, A::Saved>)> {
         let weights = &self.layers[layer];
@@ -162,7 +162,7 @@ impl<T: Real> Llama<T> {
             weights.vectors.bias(projection).into_iter().for_each(|bias| y += bias);
             Ok(y)
         };
-        let (next, decoder) = self.decode(layer, x, rotation, &mut project, attend)?;
+        let (next, decoder) = self.decode(layer, x, rotations, &mut project, attend)?;
         Ok((next, LayerSaved { decoder, projections }))
     }
 
@@ -171,7 +171,7 @@ impl<T: Real> Llama<T> {
         &self,
         layer: usize,
         x: Array2<T>,
-        rotation: &Rotation<T>,
+        rotations: &Rotations<T>,
         project: &mut dyn FnMut(Projection, &ArcArray2<T>) -> Result<Array2<T>>,
         attend: &mut Attend<'_, T>,
     ) -> Result<(Array2<T>, DecoderSaved<T>)> {
@@ -191,7 +191,7 @@ impl<T: Real> Llama<T> {
                 norm::rows(&mut k, &self.gain(k_gain), eps),
             ]
         });
-        if self.config.rotates(layer) {
+        if let Some(rotation) = rotations.of(layer, &self.config) {
             rotation.apply(&mut q);
             rotation.apply(&mut k);
         }

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2, Axis, s};
 use rand::Rng;
 
 use crate::adapters::{Adapters, Masks};
-use crate::rope::Rotation;
+use crate::rope::Rotations;
 use crate::{Error, Llama, Result, Sampling, attention, norm};
 
 /// The keys and values of the tokens so far, of every layer.
@@ -38,7 +38,7 @@ impl<T: Real> Llama<T> {
             return Err(Error::Data("nothing to read: the prompt is empty".into()));
         }
         let positions: Vec<usize> = (cache.tokens..cache.tokens + tokens.len()).collect();
-        let rotation = Rotation::new(&positions, &self.config);
+        let rotations = Rotations::new(&positions, &self.config);
         let mut x = self.embed(tokens)?;
         for (layer, past) in cache.layers.iter_mut().enumerate() {
             let mut attend = |[q, k, v]: &[Array2<T>; 3]| {
@@ -51,7 +51,7 @@ impl<T: Real> Llama<T> {
                 attention::forward(heads, q.view(), k.view(), v.view(), y.view_mut());
                 (y, Vec::new())
             };
-            (x, _) = self.layer(adapters, layer, x, &Masks::new(), &rotation, &mut attend)?;
+            (x, _) = self.layer(adapters, layer, x, &Masks::new(), &rotations, &mut attend)?;
         }
         cache.tokens += tokens.len();
         let last = x.slice(s![-1.., ..]);

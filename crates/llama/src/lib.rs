@@ -1,5 +1,5 @@
-//! A Llama-architecture decoder in ndarray, forward and backward by hand; and with what Mistral, Qwen and SmolLM3 do
-//! otherwise as data in its [`Config`].
+//! A Llama-architecture decoder in ndarray, forward and backward by hand; and with what Mistral, Qwen, Gemma and others
+//! do otherwise as data in its [`Config`].
 
 mod activation;
 mod adapters;

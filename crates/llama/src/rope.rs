@@ -7,6 +7,31 @@ use ndarray::{Array2, ArrayViewMut2};
 
 use crate::Config;
 
+/// The rotations of all layers: one for all, or a second one for those with a window.
+pub struct Rotations<T> {
+    all: Rotation<T>,
+    sliding: Option<Rotation<T>>,
+}
+
+impl<T: Real> Rotations<T> {
+    /// Of tokens at these positions.
+    pub fn new(positions: &[usize], config: &Config) -> Self {
+        let rotation = |frequencies: Vec<f64>, factor| {
+            Rotation::new(positions, &frequencies, factor, config.head_dim)
+        };
+        Self {
+            all: rotation(config.frequencies(), config.attention_factor()),
+            sliding: config.sliding_frequencies().map(|frequencies| rotation(frequencies, 1.0)),
+        }
+    }
+
+    /// This layer's; `None` without RoPE.
+    pub fn of(&self, layer: usize, config: &Config) -> Option<&Rotation<T>> {
+        let sliding = self.sliding.as_ref().filter(|_| config.window(layer).is_some());
+        config.rotates(layer).then(|| sliding.unwrap_or(&self.all))
+    }
+}
+
 /// cos and sin of the angle of each token and pair, \[tokens, d / 2\], times YaRN's attention factor.
 pub struct Rotation<T> {
     cos: Array2<T>,
@@ -17,8 +42,7 @@ pub struct Rotation<T> {
 
 impl<T: Real> Rotation<T> {
     /// The angles are position · frequency.
-    pub fn new(positions: &[usize], config: &Config) -> Self {
-        let (frequencies, factor) = (config.frequencies(), config.attention_factor());
+    fn new(positions: &[usize], frequencies: &[f64], factor: f64, width: usize) -> Self {
         let angles =
             Array2::from_shape_fn((positions.len(), frequencies.len()), |(token, pair)| {
                 positions[token] as f64 * frequencies[pair]
@@ -26,7 +50,7 @@ impl<T: Real> Rotation<T> {
         Self {
             cos: angles.mapv(|angle| T::from_f64(factor * angle.cos())),
             sin: angles.mapv(|angle| T::from_f64(factor * angle.sin())),
-            width: config.head_dim,
+            width,
         }
     }
 

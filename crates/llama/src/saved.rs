@@ -4,14 +4,14 @@ use adapter::{Bytes, Ledger};
 use ndarray::{Array1, Array2};
 
 use crate::branch::BranchSaved;
-use crate::rope::Rotation;
+use crate::rope::Rotations;
 use crate::{Batch, Train};
 
 /// What a forward pass keeps for the backward pass. `S` is what an adapter keeps.
 pub struct Saved<T, S> {
     pub(crate) train: Train,
     pub(crate) batch: Batch,
-    pub(crate) rotation: Rotation<T>,
+    pub(crate) rotations: Rotations<T>,
     /// `None` below the lowest layer that has something to train.
     pub(crate) layers: Vec<Option<LayerSaved<T, S>>>,
     /// Input of the last norm, \[tokens, hidden\], and its 1/rms.

@@ -289,10 +289,10 @@ fn gguf_files_that_lie() {
         (
             "another architecture, whose tokenizer is not known either",
             Box::new(|g| {
-                g.set("general.architecture", 8, text("gemma3"));
+                g.set("general.architecture", 8, text("gemma3n"));
                 g.set("tokenizer.ggml.model", 8, text("gemma"));
             }),
-            "architecture \"gemma3\" is unknown",
+            "architecture \"gemma3n\" is unknown",
         ),
         (
             "a part beyond the last",

@@ -215,7 +215,42 @@ fn a_run_is_not_resumed_on_something_else() {
         assert_eq!(output.status.code(), Some(2));
         assert!(text.contains(expected), "{text}");
     }
+    for (option, value, before) in [
+        ("method", "full", "\"lora\""),
+        ("optimizer", "sgd", "\"AdamW(Torch)\""),
+        ("dtype", "f64", "\"F32\""),
+        ("train-on", "all", "\"Assistant\""),
+    ] {
+        let option = format!("--{option}");
+        let output = run(&base, &data, &["--steps", "2", "--resume", &out, &option, value]);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(&format!("{option} is ")), "{text}");
+        assert!(text.contains(&format!("the run to be resumed had {before}")), "{text}");
+    }
     assert_eq!(lines(&run(&base, &data, &["--steps", "2", "--resume", &out]))[0]["step"], 1);
+}
+
+/// The embedded model's examples follow from the settings, and it is these that the error names.
+#[test]
+fn a_run_of_the_embedded_model_is_not_resumed_with_other_settings() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = path(directory.path(), "out");
+    let run = ["finetune", "--steps", "1", "--batch", "1", "--format", "json"];
+    lines(&lowrank(&[&run[..], &["--out", &out]].concat()));
+    for (option, value, expected) in [
+        ("--steps", "2", "--steps is 2, and the run to be resumed had 1: another number needs"),
+        ("--batch", "2", "--batch is 2, and the run to be resumed had 1"),
+        ("--seed", "2", "--seed is 2, and the run to be resumed had 0"),
+    ] {
+        let mut arguments = vec!["finetune", "--resume", &out];
+        for (name, before) in [("--steps", "1"), ("--batch", "1"), ("--seed", "0")] {
+            arguments.extend([name, if name == option { value } else { before }]);
+        }
+        let output = lowrank(&arguments);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(expected) && !text.contains("--data holds"), "{text}");
+    }
 }
 
 /// An update that overflows is noticed even if no step comes after it, and nothing is written.

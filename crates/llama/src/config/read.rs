@@ -102,6 +102,13 @@ impl Absent {
             Architecture::Gemma2 => {
                 Self { num_key_value_heads: Some(4), sliding_window: Some(4096), ..gemma }
             }
+            Architecture::Gemma3 => Self {
+                num_key_value_heads: Some(4),
+                sliding_window: Some(4096),
+                context: 131_072,
+                rope_theta: 1e6,
+                ..gemma
+            },
             Architecture::Mistral | Architecture::Ministral => {
                 Self { num_key_value_heads: Some(8), context: 131_072, ..qwen }
             }
@@ -125,7 +132,16 @@ fn architecture(fields: Fields<'_>) -> Result<Architecture> {
     let name = fields.texts("architectures")?.and_then(|names| names.first().copied());
     let architecture = match (fields.text("model_type")?, name) {
         (Some(kind), name) => {
-            let Some(found) = all().find(|architecture| architecture.model_type() == kind) else {
+            let of_type = |kind: &str| all().find(|found| found.model_type() == kind);
+            let Some(found) = of_type(kind) else {
+                let text = fields.object("text_config")?.map(Fields);
+                let text = text.map(|text| text.text("model_type")).transpose()?.flatten();
+                if let Some(text) = text.filter(|text| of_type(text).is_some()) {
+                    return fail(format!(
+                        "model_type {kind:?} is more than a model of text: give its text part alone, as a folder of \
+                         model_type {text:?} or as a GGUF file"
+                    ));
+                }
                 return fail(format!("model_type {kind:?} is unknown: read are {}", known()));
             };
             if let Some(name) = name.filter(|name| *name != found.name()) {

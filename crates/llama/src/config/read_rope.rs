@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use super::fields::Fields;
 use super::read::fail;
-use super::{Config, Llama3Scaling, RopeScaling, YarnScaling};
+use super::{Architecture, Config, Llama3Scaling, RopeScaling, YarnScaling};
 use crate::{Error, Result};
 
 impl Config {
@@ -16,6 +16,9 @@ impl Config {
             if let Some(map) = fields.object(name)?.filter(|map| !map.is_empty()) {
                 inner = (Fields(map), name);
             }
+        }
+        if self.variant.architecture == Architecture::Gemma3 {
+            inner = self.read_sliding_rope(fields, inner)?;
         }
         let (inner, place) = inner;
         if let Some((name, _)) = inner.0.iter().find(|(_, value)| value.is_object()) {
@@ -33,10 +36,7 @@ impl Config {
                 self.variant.rotary_dim = Some(dim).filter(|dim| *dim != self.head_dim);
             }
         }
-        let kind = match inner.text("rope_type")? {
-            Some(kind) => kind,
-            None => inner.text("type")?.unwrap_or("default"),
-        };
+        let kind = kind(inner)?;
         let rope = Rope { fields, inner, place, kind, context: self.max_position_embeddings };
         self.rope_scaling = match kind {
             "default" => None,
@@ -51,12 +51,56 @@ impl Config {
         };
         Ok(())
     }
+
+    /// RoPE of a Gemma 3's layers with a window. In `rope_parameters` each type of layer has its own, and that of the layers
+    /// that see all tokens is returned.
+    fn read_sliding_rope<'a>(
+        &mut self,
+        fields: Fields<'a>,
+        given: (Fields<'a>, &'static str),
+    ) -> Result<(Fields<'a>, &'static str)> {
+        let theta = fields.number("rope_local_base_freq")?.unwrap_or(1e4);
+        self.variant.sliding_rope_theta = Some(theta);
+        let parameters = fields.object("rope_parameters")?.filter(|map| !map.is_empty());
+        let Some(parameters) = parameters else { return Ok(given) };
+        if given.1 == "rope_scaling" {
+            return fail(
+                "rope_parameters and rope_scaling: of a Gemma 3 one of them is read".into(),
+            );
+        }
+        let of = |layers: &str| -> Result<Fields<'a>> {
+            let missing = || {
+                let why = "a Gemma 3 has one set for each type of layer";
+                Error::Config(format!("rope_parameters has no {layers}: {why}"))
+            };
+            Fields(parameters).object(layers)?.map(Fields).ok_or_else(missing)
+        };
+        let sliding = of("sliding_attention")?;
+        match kind(sliding)? {
+            "default" => {}
+            kind => {
+                return fail(format!(
+                    "sliding_attention of rope_parameters is {kind:?}: only \"default\" is computed there"
+                ));
+            }
+        }
+        self.variant.sliding_rope_theta = Some(sliding.number("rope_theta")?.unwrap_or(theta));
+        Ok((of("full_attention")?, "full_attention of rope_parameters"))
+    }
+}
+
+/// How the frequencies are scaled.
+fn kind(rope: Fields<'_>) -> Result<&str> {
+    match rope.text("rope_type")? {
+        Some(kind) => Ok(kind),
+        None => Ok(rope.text("type")?.unwrap_or("default")),
+    }
 }
 
 struct Rope<'a> {
     /// The whole configuration.
     fields: Fields<'a>,
-    /// `rope_scaling` or `rope_parameters`, whichever `place` says.
+    /// `rope_scaling` or `rope_parameters`, or a part of it, whichever `place` says.
     inner: Fields<'a>,
     place: &'a str,
     kind: &'a str,

@@ -11,11 +11,11 @@ impl Config {
     /// What the architectures differ in.
     pub(super) fn read_variant(&mut self, fields: Fields<'_>, absent: Absent) -> Result<()> {
         use Architecture::{
-            Gemma, Gemma2, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
+            Gemma, Gemma2, Gemma3, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
         };
         let architecture = self.variant.architecture;
         self.read_activation(fields)?;
-        if let Llama | Qwen3 | SmolLM3 | Granite | Olmo2 | Gemma | Gemma2 = architecture {
+        if let Llama | Qwen3 | SmolLM3 | Granite | Olmo2 | Gemma | Gemma2 | Gemma3 = architecture {
             let bias = fields.flag("attention_bias", false)?;
             (self.variant.qkv_bias, self.variant.o_bias) = (bias, bias);
         }
@@ -31,12 +31,12 @@ impl Config {
                 self.variant.norms = Norms::After;
                 self.variant.qk_norm = Some(QkNorm::Whole);
             }
-            Gemma | Gemma2 => self.read_gemma(fields)?,
+            Gemma | Gemma2 | Gemma3 => self.read_gemma(fields)?,
             Llama | Mistral | Ministral => {}
         }
         let used = match architecture {
             Llama | Granite | Olmo2 | Gemma => return Ok(()),
-            Mistral | Ministral | Gemma2 => true,
+            Mistral | Ministral | Gemma2 | Gemma3 => true,
             Qwen2 | Qwen3 | SmolLM3 => fields.flag("use_sliding_window", false)?,
         };
         let window = fields.size_or("sliding_window", absent.sliding_window)?.filter(|_| used);
@@ -50,13 +50,13 @@ impl Config {
     }
 
     fn read_activation(&mut self, fields: Fields<'_>) -> Result<()> {
+        use Architecture::{Gemma, Gemma2, Gemma3};
         let architecture = self.variant.architecture;
-        let gemma = matches!(architecture, Architecture::Gemma | Architecture::Gemma2);
         let field = architecture.activation_field();
         self.variant.activation = match fields.text(field)? {
             // Gemma's first files say gelu and mean its approximation.
-            Some("gelu") if architecture == Architecture::Gemma => Activation::GeluTanh,
-            None if gemma => Activation::GeluTanh,
+            Some("gelu") if architecture == Gemma => Activation::GeluTanh,
+            None if matches!(architecture, Gemma | Gemma2 | Gemma3) => Activation::GeluTanh,
             None => Activation::default(),
             Some(name) => Activation::from_name(name).map_or_else(
                 || {
@@ -79,21 +79,33 @@ impl Config {
         Ok(())
     }
 
-    /// The embedding is multiplied with the root of its width.
+    /// The embedding is multiplied with the root of its width. What Gemma 2 caps, Gemma 3 norms.
     fn read_gemma(&mut self, fields: Fields<'_>) -> Result<()> {
         if fields.flag("use_bidirectional_attention", false)? {
             return fail("use_bidirectional_attention is true: only tokens before are seen".into());
         }
         self.variant.gains_from_one = true;
         self.variant.embedding_multiplier = Some((self.hidden_size as f64).sqrt());
-        if self.variant.architecture == Architecture::Gemma2 {
-            self.variant.norms = Norms::Both;
-            let scalar = fields.size_or("query_pre_attn_scalar", Some(256))?.unwrap_or(256);
-            self.variant.attention_multiplier = Some((scalar as f64).powf(-0.5));
-            self.variant.attention_cap = fields.number_or("attn_logit_softcapping", 50.0)?;
-            self.variant.logits_cap = fields.number_or("final_logit_softcapping", 30.0)?;
+        if self.variant.architecture == Architecture::Gemma {
+            return Ok(());
         }
-        Ok(())
+        self.variant.norms = Norms::Both;
+        let scalar = fields.size_or("query_pre_attn_scalar", Some(256))?.unwrap_or(256);
+        self.variant.attention_multiplier = Some((scalar as f64).powf(-0.5));
+        let [scores, logits] = ["attn_logit_softcapping", "final_logit_softcapping"];
+        if self.variant.architecture == Architecture::Gemma2 {
+            self.variant.attention_cap = fields.number_or(scores, 50.0)?;
+            self.variant.logits_cap = fields.number_or(logits, 30.0)?;
+            return Ok(());
+        }
+        self.variant.qk_norm = Some(QkNorm::Head);
+        self.variant.logits_cap = fields.number(logits)?;
+        match fields.number(scores)? {
+            Some(cap) => {
+                fail(format!("{scores} is {cap}: a Gemma 3 does not cap the scores of attention"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// The layers without RoPE: where `no_rope_layers` has a 0, or each fourth.
@@ -109,10 +121,7 @@ impl Config {
             }
             return Ok(layers.filter(|&layer| marks[layer] == 0).collect());
         }
-        let interval = fields.optional_size("no_rope_layer_interval")?.unwrap_or(4);
-        if interval == 0 {
-            return fail("no_rope_layer_interval is 0: it must be at least 1".into());
-        }
+        let interval = interval(fields, "no_rope_layer_interval", 4)?;
         Ok(layers.filter(|layer| (layer + 1).is_multiple_of(interval)).collect())
     }
 
@@ -123,10 +132,15 @@ impl Config {
         let types = fields.texts("layer_types")?.filter(|_| architecture != Architecture::Mistral);
         let Some(types) = types else {
             let first = fields.optional_size("max_window_layers")?.unwrap_or(28);
+            // Of a Gemma's layers one in so many has no window, the last of them.
+            let pattern = match architecture {
+                Architecture::Gemma3 => interval(fields, "sliding_window_pattern", 6)?,
+                _ => 2,
+            };
             let rule = |layer: usize| match architecture {
                 Architecture::Qwen2 | Architecture::Qwen3 => layer >= first,
                 Architecture::SmolLM3 => !self.rotates(layer),
-                Architecture::Gemma2 => layer.is_multiple_of(2),
+                Architecture::Gemma2 | Architecture::Gemma3 => !(layer + 1).is_multiple_of(pattern),
                 _ => true,
             };
             return Ok((0..count).filter(|&layer| window && rule(layer)).collect());
@@ -151,5 +165,13 @@ impl Config {
             )),
             _ => Ok(sliding),
         }
+    }
+}
+
+/// One layer in so many, the last of them, is not as the others.
+fn interval(fields: Fields<'_>, name: &str, absent: usize) -> Result<usize> {
+    match fields.optional_size(name)?.unwrap_or(absent) {
+        0 => fail(format!("{name} is 0: it must be at least 1")),
+        interval => Ok(interval),
     }
 }

@@ -53,10 +53,10 @@ pub struct YarnScaling {
 
 impl Config {
     /// RoPE's frequencies in radians a token, \[rotary_dim / 2\]: θ^(−2i/rotary_dim), slowed down as
-    /// [`RopeScaling`] says.
+    /// [`RopeScaling`] says. Layers with a window may have [others](Self::sliding_frequencies).
     pub fn frequencies(&self) -> Vec<f64> {
         let dim = self.rotary_dim();
-        let plain = (0..dim / 2).map(|i| self.rope_theta.powf(-2.0 * i as f64 / dim as f64));
+        let plain = self.plain_frequencies(self.rope_theta);
         match self.rope_scaling {
             None => plain.collect(),
             Some(RopeScaling::Linear { factor }) => plain.map(|f| f / factor).collect(),
@@ -73,7 +73,19 @@ impl Config {
         }
     }
 
-    /// What RoPE multiplies q and k with besides turning them: 1, except with YaRN.
+    /// The frequencies in the layers with a window, where θ is another there: nothing slows them down.
+    pub fn sliding_frequencies(&self) -> Option<Vec<f64>> {
+        let theta = self.variant.sliding_rope_theta?;
+        Some(self.plain_frequencies(theta).collect())
+    }
+
+    fn plain_frequencies(&self, theta: f64) -> impl Iterator<Item = f64> {
+        let dim = self.rotary_dim();
+        (0..dim / 2).map(move |i| theta.powf(-2.0 * i as f64 / dim as f64))
+    }
+
+    /// What RoPE multiplies q and k with besides turning them: 1, except with YaRN. With
+    /// [frequencies of their own](Self::sliding_frequencies) layers with a window have 1.
     pub fn attention_factor(&self) -> f64 {
         match self.rope_scaling {
             Some(RopeScaling::Yarn(scaling)) => scaling.attention_factor,

@@ -48,8 +48,12 @@ fn rope_is_read_wherever_it_is() {
 fn what_this_decoder_does_not_have_is_named() {
     for (changes, expected) in [
         (
-            json!({"model_type": "gemma3"}),
-            "model_type \"gemma3\" is unknown: read are \"llama\", \"mistral\"",
+            json!({"model_type": "gemma3n"}),
+            "model_type \"gemma3n\" is unknown: read are \"llama\", \"mistral\"",
+        ),
+        (
+            json!({"model_type": "gemma3", "text_config": {"model_type": "gemma3_text"}}),
+            "give its text part alone, as a folder of model_type \"gemma3_text\" or as a GGUF file",
         ),
         (
             json!({"architectures": ["LlamaForSequenceClassification"]}),
@@ -169,6 +173,55 @@ fn yarn_is_read_as_transformers_reads_it() {
     }
 }
 
+/// In the manner of transformers 4 and of transformers 5.
+#[test]
+fn the_two_sets_of_rope_of_a_gemma_3_are_read_wherever_they_are() {
+    let gemma = |mut changes: Value| {
+        changes["model_type"] = json!("gemma3_text");
+        changes["num_key_value_heads"] = json!(4);
+        with(changes)
+    };
+    let linear = json!({"rope_type": "linear", "factor": 8.0});
+    let old = json!({"rope_theta": 5e5, "rope_local_base_freq": 5e3, "rope_scaling": linear});
+    let old = gemma(old).unwrap();
+    assert_eq!((old.rope_theta, old.variant.sliding_rope_theta), (5e5, Some(5e3)));
+    assert_eq!(old.rope_scaling, Some(RopeScaling::Linear { factor: 8.0 }));
+    let sets = |full: &Value, sliding: &Value| json!({"full_attention": full, "sliding_attention": sliding});
+    let full = json!({"rope_type": "linear", "factor": 8.0, "rope_theta": 5e5});
+    let sliding = json!({"rope_type": "default", "rope_theta": 5e3});
+    let new = json!({"rope_parameters": sets(&full, &sliding)});
+    assert_eq!(gemma(new).unwrap(), old);
+    let bases = json!({"rope_theta": 5e5, "rope_local_base_freq": 5e3,
+        "rope_parameters": sets(&linear, &json!({"rope_type": "default"}))});
+    assert_eq!(gemma(bases).unwrap(), old);
+
+    for (changes, expected) in [
+        (json!({"rope_parameters": full}), "rope_parameters has no sliding_attention"),
+        (json!({"rope_parameters": sets(&Value::Null, &sliding)}), "has no full_attention"),
+        (
+            json!({"rope_parameters": sets(&full, &linear)}),
+            "sliding_attention of rope_parameters is \"linear\"",
+        ),
+        (
+            json!({"rope_parameters": sets(&json!({"rope_type": "longrope"}), &sliding)}),
+            "full_attention of rope_parameters \"longrope\" is unknown",
+        ),
+        (
+            json!({"rope_parameters": sets(&full, &sliding), "rope_scaling": linear}),
+            "one of them is read",
+        ),
+        (json!({"rope_local_base_freq": 0}), "rope_local_base_freq is 0"),
+        (json!({"partial_rotary_factor": 0.5}), "parts of heads that RoPE turns"),
+        (json!({"sliding_window_pattern": 0}), "sliding_window_pattern is 0"),
+        (json!({"attn_logit_softcapping": 50.0}), "attn_logit_softcapping is 50"),
+        (json!({"use_bidirectional_attention": true}), "only tokens before are seen"),
+    ] {
+        let text = changes.to_string();
+        let error = gemma(changes).expect_err(&text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
 #[test]
 fn layers_that_do_not_add_up_are_named() {
     for (changes, expected) in [
@@ -226,6 +279,7 @@ fn what_an_architecture_has_no_words_for_is_refused() {
         (Variant { gains_from_one: true, ..llama.clone() }, "gains of norms"),
         (Variant { residual_multiplier: Some(0.5), ..llama.clone() }, "multipliers"),
         (Variant { logits_cap: Some(30.0), ..llama.clone() }, "caps"),
+        (Variant { sliding_rope_theta: Some(1e4), ..llama.clone() }, "bases of RoPE"),
         (Variant { qk_norm: Some(QkNorm::Head), ..llama.clone() }, "norms of queries and keys"),
         (Variant { no_rope_layers: [0].into(), ..llama.clone() }, "layers without RoPE"),
         (Variant { mlp_bias: true, ..of(Architecture::Mistral) }, "MLP biases"),

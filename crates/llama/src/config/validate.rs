@@ -65,6 +65,9 @@ impl Config {
             ));
         }
         positive("rope_theta", self.rope_theta)?;
+        if let Some(theta) = self.variant.sliding_rope_theta {
+            positive("rope_local_base_freq", theta)?;
+        }
         match self.rope_scaling {
             None => Ok(()),
             Some(RopeScaling::Linear { factor }) => at_least_one(factor),
@@ -100,34 +103,36 @@ impl Config {
     /// What an architecture's configuration has no words for could not be saved.
     fn validate_variant(&self) -> Result<()> {
         use Architecture::{
-            Gemma, Gemma2, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
+            Gemma, Gemma2, Gemma3, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
         };
         let v = &self.variant;
         let a = v.architecture;
         let attention_biases = match a {
             Mistral | Ministral => !v.qkv_bias && !v.o_bias,
             Qwen2 => v.qkv_bias && !v.o_bias,
-            Llama | Qwen3 | SmolLM3 | Granite | Olmo2 | Gemma | Gemma2 => v.qkv_bias == v.o_bias,
+            Llama | Qwen3 | SmolLM3 | Granite | Olmo2 | Gemma | Gemma2 | Gemma3 => {
+                v.qkv_bias == v.o_bias
+            }
         };
         let windows = match a {
             Llama | Granite | Olmo2 | Gemma => v.sliding_window.is_none(),
             Mistral => v.full_attention_layers.is_empty(),
-            Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 => true,
+            Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 | Gemma3 => true,
         };
         let qk_norm = match a {
-            Qwen3 => Some(QkNorm::Head),
+            Qwen3 | Gemma3 => Some(QkNorm::Head),
             Olmo2 => Some(QkNorm::Whole),
             _ => None,
         };
         let norms = match a {
             Olmo2 => Norms::After,
-            Gemma2 => Norms::Both,
+            Gemma2 | Gemma3 => Norms::Both,
             _ => Norms::Before,
         };
-        let gemma = matches!(a, Gemma | Gemma2);
+        let gemma = matches!(a, Gemma | Gemma2 | Gemma3);
         let multipliers = [
             (v.embedding_multiplier, a == Granite || gemma),
-            (v.attention_multiplier, a == Granite || a == Gemma2),
+            (v.attention_multiplier, matches!(a, Granite | Gemma2 | Gemma3)),
             (v.residual_multiplier, a == Granite),
             (v.logits_divisor, a == Granite),
         ];
@@ -140,7 +145,10 @@ impl Config {
             (windows, "sliding windows"),
             (v.no_rope_layers.is_empty() || a == SmolLM3, "layers without RoPE"),
             (multipliers.iter().all(|(number, has)| number.is_some() == *has), "multipliers"),
-            ([v.attention_cap, v.logits_cap] == [None; 2] || a == Gemma2, "caps"),
+            (v.rotary_dim.is_none() || a != Gemma3, "parts of heads that RoPE turns"),
+            (v.sliding_rope_theta.is_some() == (a == Gemma3), "bases of RoPE"),
+            (v.attention_cap.is_none() || a == Gemma2, "caps"),
+            (v.logits_cap.is_none() || matches!(a, Gemma2 | Gemma3), "caps"),
         ] {
             if !fits {
                 return fail(format!("these {what} are not those of a {a:?}"));

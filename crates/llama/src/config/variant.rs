@@ -31,6 +31,9 @@ pub struct Variant {
     pub full_attention_layers: BTreeSet<usize>,
     /// The layers without RoPE.
     pub no_rope_layers: BTreeSet<usize>,
+    /// θ of RoPE in the layers with a window, where it is another than in the rest: `rope_local_base_freq`.
+    /// `rope_scaling` is then not for them.
+    pub sliding_rope_theta: Option<f64>,
     /// RoPE turns so many numbers of each head, the first ones; `None` for all. `partial_rotary_factor` says so;
     /// transformers 5 does not read it in these architectures.
     pub rotary_dim: Option<usize>,
@@ -90,11 +93,12 @@ pub enum Architecture {
     Olmo2,
     Gemma,
     Gemma2,
+    Gemma3,
 }
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Llama,
         Self::Mistral,
         Self::Ministral,
@@ -105,11 +109,12 @@ impl Architecture {
         Self::Olmo2,
         Self::Gemma,
         Self::Gemma2,
+        Self::Gemma3,
     ];
 
     /// The field that names the activation.
     pub(super) fn activation_field(self) -> &'static str {
-        if self == Self::Gemma2 { "hidden_activation" } else { "hidden_act" }
+        if let Self::Gemma2 | Self::Gemma3 = self { "hidden_activation" } else { "hidden_act" }
     }
 
     /// The entry of `architectures`: `LlamaForCausalLM`.
@@ -119,7 +124,11 @@ impl Architecture {
 
     /// The `model_type`: `llama`.
     pub fn model_type(self) -> String {
-        format!("{self:?}").to_lowercase()
+        match self {
+            // Without the last part it is the model that sees pictures too.
+            Self::Gemma3 => "gemma3_text".into(),
+            _ => format!("{self:?}").to_lowercase(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ impl Config {
     /// The `config.json` that transformers reads, without its `dtype`.
     pub fn to_json(&self) -> Map<String, Value> {
         use Architecture::{
-            Gemma, Gemma2, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
+            Gemma, Gemma2, Gemma3, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
         };
         let variant = &self.variant;
         let architecture = variant.architecture;
@@ -31,13 +31,13 @@ impl Config {
         });
         let Value::Object(mut json) = json else { unreachable!("an object was written") };
         let mut put = |name: &str, value: Value| drop(json.insert(name.to_owned(), value));
-        if let Llama | Qwen3 | SmolLM3 | Granite | Olmo2 | Gemma | Gemma2 = architecture {
+        if let Llama | Qwen3 | SmolLM3 | Granite | Olmo2 | Gemma | Gemma2 | Gemma3 = architecture {
             put("attention_bias", variant.qkv_bias.into());
         }
         if let Llama | SmolLM3 | Granite = architecture {
             put("mlp_bias", variant.mlp_bias.into());
         }
-        if let Mistral | Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 = architecture {
+        if let Mistral | Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 | Gemma3 = architecture {
             put("sliding_window", json!(variant.sliding_window));
         }
         if architecture == Granite {
@@ -46,14 +46,17 @@ impl Config {
             put("residual_multiplier", json!(variant.residual_multiplier));
             put("logits_scaling", json!(variant.logits_divisor));
         }
-        if architecture == Gemma2 {
+        if let Gemma2 | Gemma3 = architecture {
             let scalar = self.attention_scale().powi(-2).round();
             put("query_pre_attn_scalar", json!(scalar as u64));
             put("attn_logit_softcapping", json!(variant.attention_cap));
             put("final_logit_softcapping", json!(variant.logits_cap));
         }
+        if architecture == Gemma3 {
+            put("rope_local_base_freq", json!(variant.sliding_rope_theta));
+        }
         let layers = 0..self.num_hidden_layers;
-        if let Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 = architecture {
+        if let Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 | Gemma3 = architecture {
             let kind = |layer| match self.window(layer) {
                 Some(_) => "sliding_attention",
                 None => "full_attention",

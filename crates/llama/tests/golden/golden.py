@@ -336,6 +336,16 @@ ARCHITECTURES = {
         "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 4, "attn_logit_softcapping": 0.7,
         "final_logit_softcapping": 1.5,
     },
+    # As llama.cpp's converter writes it: every sixth layer sees all tokens, the others have 10000 as RoPE's base.
+    "gemma3": {
+        "model_type": "gemma3_text", "head_dim": 8, "num_hidden_layers": 6, "query_pre_attn_scalar": 8, "sliding_window": 4,
+        "rope_parameters": {"rope_type": "linear", "factor": 4.0},
+    },
+    # With what llama.cpp reads besides.
+    "gemma3_keys": {
+        "model_type": "gemma3_text", "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 4,
+        "sliding_window_pattern": 2, "rope_local_base_freq": 20.0, "final_logit_softcapping": 1.5,
+    },
 }  # fmt: skip
 
 
@@ -347,8 +357,10 @@ def architecture(name: str, changes: dict) -> dict:
     }  # fmt: skip
     torch.manual_seed(4)
     changes = dict(changes)
+    kind = changes.pop("model_type", name)
     rope = {"rope_type": "default"} | changes.pop("rope_parameters", {}) | {"rope_theta": 500.0}
-    config = AutoConfig.for_model(name, **shape | changes, rope_parameters=rope)
+    gemma3 = kind == "gemma3_text"
+    config = AutoConfig.for_model(kind, **shape | changes, rope_parameters={"full_attention": rope} if gemma3 else rope)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     for key, parameter in model.named_parameters():
         spread = 0.3 if parameter.dim() == 1 else parameter.shape[-1] ** -0.5
@@ -356,7 +368,7 @@ def architecture(name: str, changes: dict) -> dict:
         parameter.data = values.half().float()
 
     # Mistral's files name the architecture of Llama.
-    stored = {"mistral": "llama"}.get(name, name)
+    stored = {"mistral": "llama", "gemma3_text": "gemma3"}.get(kind, kind)
     path = HERE / "gguf" / f"{name}.gguf"
     writer = gguf.GGUFWriter(path, stored)
     writer.add_block_count(config.num_hidden_layers)
@@ -378,6 +390,10 @@ def architecture(name: str, changes: dict) -> dict:
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
     if "sliding_window" in changes:
         writer.add_sliding_window(changes["sliding_window"])
+    if "sliding_window_pattern" in changes:
+        writer.add_sliding_window_pattern(changes["sliding_window_pattern"])
+    if "rope_local_base_freq" in changes:
+        writer.add_rope_freq_base_swa(changes["rope_local_base_freq"])
     if name == "granite":
         writer.add_embedding_scale(config.embedding_multiplier)
         writer.add_attention_scale(config.attention_multiplier)
@@ -385,6 +401,7 @@ def architecture(name: str, changes: dict) -> dict:
         writer.add_logit_scale(config.logits_scaling)
     if name == "gemma2":
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
+    if "final_logit_softcapping" in changes:
         writer.add_final_logit_softcapping(config.final_logit_softcapping)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[stored.upper()], config.num_hidden_layers)
     for key, parameter in model.named_parameters():

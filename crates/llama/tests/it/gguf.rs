@@ -38,13 +38,23 @@ fn a_gguf_file_has_the_logits_that_transformers_computes() {
     has_the_logits_of("tiny.json", &golden("tiny.gguf"), StorageDtype::F32);
 }
 
-/// Biases, norms of queries and keys, windows, layers without RoPE, linear scaling and YaRN, norms after each block, gains from
+/// Biases, norms of queries and keys, windows, layers without RoPE or with another, linear scaling and YaRN, norms after each block, gains from
 /// one, multipliers and caps; rows in llama.cpp's order where its converter changes it.
 #[test]
 fn every_architecture_has_the_logits_that_transformers_computes() {
-    for name in
-        ["llama", "mistral", "qwen2", "qwen3", "smollm3", "granite", "olmo2", "gemma", "gemma2"]
-    {
+    for name in [
+        "llama",
+        "mistral",
+        "qwen2",
+        "qwen3",
+        "smollm3",
+        "granite",
+        "olmo2",
+        "gemma",
+        "gemma2",
+        "gemma3",
+        "gemma3_keys",
+    ] {
         println!("{name}");
         let path = golden(&format!("gguf/{name}.gguf"));
         has_the_logits_of(&format!("gguf/{name}.json"), &path, StorageDtype::F16);

@@ -137,7 +137,7 @@ fn everything_with_full_fine_tuning() {
 }
 
 /// Each difference between the architectures, in the middle of three layers where it is not in all of them.
-fn variants() -> [Config; 6] {
+fn variants() -> [Config; 7] {
     let yarn = RopeScaling::Yarn(YarnScaling {
         factor: 4.0,
         beta_fast: 0.5,
@@ -187,6 +187,18 @@ fn variants() -> [Config; 6] {
             attention_multiplier: Some(0.5),
             attention_cap: Some(0.8),
             logits_cap: Some(0.6),
+            ..Variant::default()
+        },
+        Variant {
+            architecture: Architecture::Gemma3,
+            norms: Norms::Both,
+            qk_norm: Some(QkNorm::Head),
+            gains_from_one: true,
+            sliding_window: Some(2),
+            full_attention_layers: [1].into(),
+            sliding_rope_theta: Some(3.0),
+            embedding_multiplier: Some(2.0),
+            attention_multiplier: Some(0.5),
             ..Variant::default()
         },
     ]

@@ -18,7 +18,7 @@ pub struct Stored {
 }
 
 #[rustfmt::skip]
-const ARCHITECTURES: [Stored; 8] = [
+const ARCHITECTURES: [Stored; 9] = [
     Stored { name: "llama",   architecture: Architecture::Llama,   interleaved: true,  no_rope: None },
     Stored { name: "qwen2",   architecture: Architecture::Qwen2,   interleaved: false, no_rope: None },
     Stored { name: "qwen3",   architecture: Architecture::Qwen3,   interleaved: false, no_rope: None },
@@ -27,6 +27,7 @@ const ARCHITECTURES: [Stored; 8] = [
     Stored { name: "olmo2",   architecture: Architecture::Olmo2,   interleaved: false, no_rope: None },
     Stored { name: "gemma",   architecture: Architecture::Gemma,   interleaved: false, no_rope: None },
     Stored { name: "gemma2",  architecture: Architecture::Gemma2,  interleaved: false, no_rope: None },
+    Stored { name: "gemma3",  architecture: Architecture::Gemma3,  interleaved: false, no_rope: None },
 ];
 
 impl Gguf {
@@ -113,7 +114,9 @@ impl Gguf {
         };
         match stored.architecture {
             Architecture::Granite => self.granite(prefix, &mut config)?,
-            Architecture::Gemma | Architecture::Gemma2 => self.gemma(prefix, &mut config)?,
+            Architecture::Gemma | Architecture::Gemma2 | Architecture::Gemma3 => {
+                self.gemma(prefix, &mut config)?;
+            }
             _ => {}
         }
         Ok(config)
@@ -142,15 +145,24 @@ impl Gguf {
         variant.gains_from_one = true;
         variant.activation = Activation::GeluTanh;
         variant.embedding_multiplier = Some(hidden.sqrt());
-        if variant.architecture == Architecture::Gemma2 {
-            // The model of 27 billion numbers, which has 46 layers, is the exception.
-            let scalar = if layers == 46 { hidden / heads } else { head_dim };
-            variant.attention_multiplier = Some(scalar.powf(-0.5));
-            variant.attention_cap = float("attn_logit_softcapping")?;
-            variant.logits_cap = float("final_logit_softcapping")?;
-            let layers = layers.min(self.tensors.len());
-            variant.full_attention_layers = (0..layers).filter(|layer| layer % 2 == 1).collect();
-        }
+        // One layer in so many has no window, the last of them; the largest model has so many layers.
+        let (pattern, largest) = match variant.architecture {
+            Architecture::Gemma2 => (2, 46),
+            Architecture::Gemma3 => {
+                let key = format!("{prefix}.attention.sliding_window_pattern");
+                let theta = float("rope.freq_base_swa")?;
+                variant.sliding_rope_theta = Some(theta.unwrap_or(10_000.0));
+                (self.metadata.optional_size(&key)?.unwrap_or(6), 62)
+            }
+            _ => return Ok(()),
+        };
+        // The largest, of 27 billion numbers, is the exception.
+        let scalar = if layers == largest { hidden / heads } else { head_dim };
+        variant.attention_multiplier = Some(scalar.powf(-0.5));
+        variant.attention_cap = float("attn_logit_softcapping")?;
+        variant.logits_cap = float("final_logit_softcapping")?;
+        let full = |layer: &usize| (layer + 1).is_multiple_of(pattern);
+        variant.full_attention_layers = (0..layers.min(self.tensors.len())).filter(full).collect();
         Ok(())
     }
 
@@ -167,7 +179,7 @@ impl Gguf {
             |layer: &usize| stored.no_rope.is_some_and(|of| (layer + 1).is_multiple_of(of));
         let (qk_norm, norms) = match stored.architecture {
             Architecture::Olmo2 => (QkNorm::Whole, Norms::After),
-            Architecture::Gemma2 => (QkNorm::Head, Norms::Both),
+            Architecture::Gemma2 | Architecture::Gemma3 => (QkNorm::Head, Norms::Both),
             _ => (QkNorm::Head, Norms::Before),
         };
         // A file that lies about its layers has no tensors for them either.
