@@ -68,6 +68,9 @@ pub(crate) fn check_case(
         let finding = judge_refusal(submission.metadata.get("error"));
         report.verdict = finding.verdict;
         report.findings.push(finding);
+        if report.verdict == Verdict::Pass {
+            report.warnings.extend(unexpected(submission, &[], Class::Reject));
+        }
         report.evidence =
             (report.verdict == Verdict::Fail).then(|| no_refusal(case.method, case.op));
         return Ok(report);
@@ -146,17 +149,22 @@ fn judge_tensors<'b>(
     let (mut findings, mut values, mut dtypes) = (Vec::new(), Vec::new(), Vec::new());
     for (output, want) in &bench.expected {
         let fail = |note| Finding::without_numbers(&output.name, Verdict::Fail, note);
-        let (finding, numbers) = match submitted(submission, &bench.problem, &output.name) {
-            Some(Ok((tensor, dtype))) => {
+        let given = submitted(submission, &bench.problem, &output.name);
+        let (finding, numbers) = match (given, refusal) {
+            (None, Some(error)) => (fail(format!("refused: {error}")), None),
+            // Which of the two is meant nobody can say.
+            (Some(_), Some(error)) => {
+                let note =
+                    "the metadata has \"error\" where numbers are expected, so none is judged";
+                (fail(format!("refused: {error}: {note}")), None)
+            }
+            (Some(Ok((tensor, dtype))), None) => {
                 let numbers = tensor.to_f64().ok().filter(|got| got.shape() == want.shape());
                 let finding = judge.tensor(output, want, &tensor, dtype);
                 (finding, numbers.map(|numbers| (numbers, dtype)))
             }
-            Some(Err(note)) => (fail(note), None),
-            None => {
-                let missing = || "is missing".to_owned();
-                (fail(refusal.map_or_else(missing, |error| format!("refused: {error}"))), None)
-            }
+            (Some(Err(note)), None) => (fail(note), None),
+            (None, None) => (fail(missing(submission, &output.name, bench.class)), None),
         };
         findings.push(finding);
         dtypes.push(numbers.as_ref().map(|(_, dtype)| *dtype));
@@ -178,7 +186,23 @@ fn judge_refusal(refusal: Option<&String>) -> Finding {
     Finding::without_numbers("error", verdict, note)
 }
 
-/// A warning for each output of the submission that the case does not ask for.
+/// That a tensor is missing, and which one of the submission has its name in another spelling.
+fn missing(submission: &TensorFile, name: &str, class: Class) -> String {
+    // Samples stand for their moments and their support.
+    let parameter = name.rsplit_once('.').filter(|_| class == Class::Stat);
+    let name = parameter.map_or(name, |(parameter, _)| parameter);
+    let letters = |name: &str| -> String {
+        let plain = name.chars().filter(char::is_ascii_alphanumeric);
+        let plain: String = plain.map(|letter| letter.to_ascii_lowercase()).collect();
+        plain.strip_prefix("out").map_or(plain.clone(), str::to_owned)
+    };
+    match submission.tensors.keys().find(|given| letters(given) == letters(name)) {
+        Some(given) => format!("is missing; {given} is there: is out.{name} meant?"),
+        None => "is missing".to_owned(),
+    }
+}
+
+/// A warning for each tensor of the submission that the case does not ask for. What a case has itself may stay in the file.
 fn unexpected(
     submission: &TensorFile,
     outputs: &[(Output, ArrayD<f64>)],
@@ -192,7 +216,8 @@ fn unexpected(
             name == full || full.strip_prefix(name).is_some_and(stands)
         })
     };
-    let given = submission.tensors.keys().filter(|name| name.starts_with("out."));
+    let of_case = |name: &str| name.starts_with("in.") || name.starts_with("gauge.");
+    let given = submission.tensors.keys().filter(|name| !of_case(name));
     given
         .filter(|name| !asked_for(name))
         .map(|name| format!("{name} of the submission is not expected"))
