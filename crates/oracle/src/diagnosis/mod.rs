@@ -11,8 +11,9 @@
 //! # When a mistake stands (`stand.rs`)
 //! Code that makes a mistake makes it in every case of an op. So it stands in an op of a method if some case speaks for it
 //! and none against it, cases that pass included. It also falls if a case of another op of the method, which nothing
-//! explains, speaks against it: what is wrong there is wrong here too, and only looks like the mistake. Two at once are
-//! tried where one of them is seen alone in some cases, and only if a single pair explains the most.
+//! explains, speaks against it: what is wrong there is wrong here too, and only looks like the mistake. What an
+//! op that updates leaves unexplained is asked once more by SGD and by each variant of AdamW: code has a branch for each,
+//! and may be wrong in one. Two at once are tried where one of them is seen alone in some cases, and only if a single pair explains the most.
 //!
 //! # When it is called by name
 //! By the evidence, in bits. A wrong number that has nothing to do with a mistake lies within the mistake's bound once in
@@ -57,7 +58,8 @@ pub(crate) fn diagnose(reports: &mut [Report], ask: &Ask<'_>) -> Diagnosis {
         let (method, op) = parse_id(&reports[at].case).expect("checked when the case was read");
         let evidence = reports[at].evidence.as_ref();
         let says = evidence.map(|evidence| evidence.says.clone());
-        Heard { method, op, failed: reports[at].verdict == Verdict::Fail, says }
+        let (rule, failed) = (reports[at].rule, reports[at].verdict == Verdict::Fail);
+        Heard { method, op, rule, failed, says }
     });
     let heard: Vec<Heard> = heard.collect();
     let named = cover(&heard, &|at, mistakes| ask(judged[at], mistakes));

@@ -97,6 +97,7 @@ fn unjudged(case: &Case, file: &TensorFile) -> Result<Report> {
         digest: digest(file),
         warnings: Vec::new(),
         size: 0,
+        rule: case.rule(),
         evidence: None,
     })
 }
