@@ -17,6 +17,7 @@ pub(super) fn all(start: &Problem) -> Result<Vec<Output>> {
     for step in 0..start.params.steps {
         let suffix = format!(".{step}");
         let passed = backward(&Pass { problem: &problem, suffix: suffix.clone() })?;
+        let passed: Vec<Output> = passed.into_iter().map(Output::remembered).collect();
         let mut gradients = BTreeMap::new();
         for output in &passed {
             for name in problem.method.trained() {

@@ -34,8 +34,8 @@ pub(super) fn adamw(
     constants: AdamConstants,
     suffix: &str,
 ) -> Result<Vec<Output>> {
-    let m = first_moment(tensor, constants, suffix);
-    let v = second_moment(tensor, constants, suffix);
+    let m = first_moment(tensor, constants, suffix).remembered();
+    let v = second_moment(tensor, constants, suffix).remembered();
     Ok(vec![parameter(tensor, constants, suffix, &m, &v)?, m, v])
 }
 
