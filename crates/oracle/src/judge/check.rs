@@ -1,16 +1,16 @@
 //! The verdict on one submission: every expected tensor, element by element.
 
-use ndarray::ArrayD;
 use safetensors::tensor::Dtype;
 
 use super::bench::Bench;
+use super::names::{missing, unexpected};
 use super::tensor::{Judge, Options};
 use super::verdict::{Finding, Report, Verdict};
 use crate::case::{Case, Class};
 use crate::diagnosis::{Mistake, Says, Submitted, Witness, diagnose, no_refusal};
 use crate::digest::digest;
 use crate::error::{Result, wrong};
-use crate::ops::{Output, Problem, moments, sample_shape, support};
+use crate::ops::{Problem, moments, sample_shape, support};
 use crate::tensors::{Tensor, TensorFile};
 
 /// Judge a submission; `None` is not run.
@@ -185,44 +185,6 @@ fn judge_refusal(refusal: Option<&String>) -> Finding {
         }
     };
     Finding::without_numbers("error", verdict, note)
-}
-
-/// That a tensor is missing, and which one of the submission has its name in another spelling.
-fn missing(submission: &TensorFile, name: &str, class: Class) -> String {
-    // Samples stand for their moments and their support.
-    let parameter = name.rsplit_once('.').filter(|_| class == Class::Stat);
-    let name = parameter.map_or(name, |(parameter, _)| parameter);
-    let letters = |name: &str| -> String {
-        let plain = name.chars().filter(char::is_ascii_alphanumeric);
-        let plain: String = plain.map(|letter| letter.to_ascii_lowercase()).collect();
-        plain.strip_prefix("out").map_or(plain.clone(), str::to_owned)
-    };
-    match submission.tensors.keys().find(|given| letters(given) == letters(name)) {
-        Some(given) => format!("is missing; {given} is there: is out.{name} meant?"),
-        None => "is missing".to_owned(),
-    }
-}
-
-/// A warning for each tensor of the submission that the case does not ask for. What a case has itself may stay in the file.
-fn unexpected(
-    submission: &TensorFile,
-    outputs: &[(Output, ArrayD<f64>)],
-    class: Class,
-) -> Vec<String> {
-    let asked_for = |name: &str| {
-        outputs.iter().any(|(output, _)| {
-            let full = format!("out.{}", output.name);
-            // Samples stand for their moments and their support.
-            let stands = |statistic: &str| class == Class::Stat && statistic.starts_with('.');
-            name == full || full.strip_prefix(name).is_some_and(stands)
-        })
-    };
-    let of_case = |name: &str| name.starts_with("in.") || name.starts_with("gauge.");
-    let given = submission.tensors.keys().filter(|name| !of_case(name));
-    given
-        .filter(|name| !asked_for(name))
-        .map(|name| format!("{name} of the submission is not expected"))
-        .collect()
 }
 
 /// The verdict on a case, from those on its tensors.

@@ -135,7 +135,8 @@ impl Problem {
                 gradients,
                 &mut Sgd { group: self.params.optimizer.group },
             )?,
-            Some(mut adamw) => {
+            Some(adamw) => {
+                let mut optimizer = Slipped { adamw, params: &self.params, slips: self.slips };
                 for name in self.method.trained() {
                     let moment = |kind: &str| {
                         let zeros = || ArrayD::zeros(gradients[*name].shape());
@@ -146,17 +147,10 @@ impl Problem {
                         exp_avg: moment("exp_avg"),
                         exp_avg_sq: moment("exp_avg_sq"),
                     };
-                    adamw.moments.insert((*name).to_owned(), moments);
+                    optimizer.adamw.moments.insert((*name).to_owned(), moments);
                 }
-                if self.slips.adamw.is_some() {
-                    let (params, slips) = (&self.params, self.slips);
-                    let mut slipped = Slipped { adamw, params, slips };
-                    layer.step(&mut weight, gradients, &mut slipped)?;
-                    adamw = slipped.adamw;
-                } else {
-                    layer.step(&mut weight, gradients, &mut adamw)?;
-                }
-                for (name, moments) in adamw.moments {
+                layer.step(&mut weight, gradients, &mut optimizer)?;
+                for (name, moments) in optimizer.adamw.moments {
                     self.inputs.set(&format!("exp_avg.{name}"), moments.exp_avg);
                     self.inputs.set(&format!("exp_avg_sq.{name}"), moments.exp_avg_sq);
                 }

@@ -35,9 +35,9 @@ impl Slips {
     }
 }
 
-/// AdamW that computes with other constants.
+/// AdamW, or what a slip makes of it.
 pub(super) struct Slipped<'a> {
-    /// The moments are those of the right one.
+    /// The moments of both.
     pub adamw: AdamW<f64>,
     pub params: &'a Params,
     pub slips: Slips,
@@ -61,9 +61,11 @@ impl Optimizer<f64> for Slipped<'_> {
     ) -> Result<(), Error> {
         let before = parameter.to_owned();
         self.adamw.update(name, parameter.view_mut(), gradient, group)?;
-        let (Some(constants), Some(moments)) =
-            (self.slips.constants(self.params, group.lr), self.adamw.moments.get(name))
-        else {
+        if self.slips.adamw.is_none() {
+            return Ok(());
+        }
+        let constants = self.slips.constants(self.params, group.lr);
+        let (Some(constants), Some(moments)) = (constants, self.adamw.moments.get(name)) else {
             return Ok(());
         };
         let shrink = 1.0 - group.lr * group.weight_decay;
