@@ -176,7 +176,7 @@ fn confused(confusion: &[Confusion]) -> String {
          of 2 that the\ncases cannot tell apart, -: called by none, NO: called by another, .: no case fails.\n\n{}\n\n",
         output::lines(&header, &mistakes),
         output::lines(
-            &["the diagnosis of what has no name", "cases", "silent", "both named", "wrong"],
+            &["the diagnosis of what has no name", "cases", "silent", "named", "wrong"],
             &others
         )
     )
@@ -232,6 +232,7 @@ fn lines(test: &SelfTest, contrast: Option<&[Contrast; 2]>) -> Vec<Value> {
             match one.made {
                 Made::Mistake(_) => "mistake",
                 Made::Two(_) => "two mistakes",
+                Made::InRule(..) => "a mistake in one kind of update",
                 Made::Fault(_) => "no mistake of the catalogue",
             },
             match &one.called {

@@ -51,7 +51,7 @@ mod tensors;
 
 pub use bound::{Profile, bounds_json};
 pub use case::{
-    Case, Class, Index, InitParams, InitScheme, Method, Op, OptimizerParams, Params, SCHEMA,
+    Case, Class, Index, InitParams, InitScheme, Method, Op, OptimizerParams, Params, Rule, SCHEMA,
     Source, cases_under, equation, parse_id, read_case,
 };
 pub use diagnosis::{Diagnosis, Explanation, Left};

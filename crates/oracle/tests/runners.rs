@@ -205,6 +205,26 @@ fn wrong_submissions_fail_alike() {
     }
 }
 
+/// A tensor of a type that holds no floats, and right numbers beside an error: a verdict in every language, and no crash.
+#[test]
+fn other_types_and_numbers_beside_an_error_fail_alike() {
+    let what = "integers, and errors";
+    let [judged, failed] = same_verdicts(what, |number, file, case| {
+        let mut made = (number % 20 == 0).then(|| honest(file, case, Profile::F32)).flatten()?;
+        if number % 60 == 0 {
+            made.metadata.insert("error".into(), "refused".into());
+        } else if let Some(tensor) = made.tensors.values_mut().next() {
+            let (dtype, bytes) =
+                [(Dtype::I32, 4), (Dtype::U8, 1), (Dtype::I64, 8)][number / 20 % 3];
+            let count: usize = tensor.shape.iter().product();
+            *tensor = Tensor { dtype, shape: tensor.shape.clone(), data: vec![0; bytes * count] };
+        }
+        Some(made)
+    });
+    // Of a case that must be refused both are right: an error, and no tensor.
+    assert!(judged > 150 && failed * 10 > judged * 8, "{failed} of {judged}");
+}
+
 /// By a program that shares no code with this crate.
 #[test]
 fn judge_json_follows_from_bounds_json() {

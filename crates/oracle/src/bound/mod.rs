@@ -56,6 +56,6 @@ mod units;
 pub(crate) use count::{Row, Sizes};
 pub use json::bounds_json;
 pub use parts::Bound;
-pub(crate) use parts::{GAUGE, Part, Underflow, bound, largest, sum, zip_map};
+pub(crate) use parts::{GAUGE, Part, Underflow, bound, largest, remembered, sum, zip_map};
 pub use profile::Profile;
 pub use units::{Roundings, Units};

@@ -1,6 +1,6 @@
 //! The bound as a sum over parts: what roundings allow, and what underflow adds.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ndarray::{ArrayD, Zip};
 
@@ -55,6 +55,20 @@ pub(crate) fn bound(parts: Vec<Part>) -> Bound {
     })
 }
 // ANCHOR_END: bound
+
+/// The same, computed once for each units: a bound may be made of others, and those of an update are of many.
+pub(crate) fn remembered(bound: Bound) -> Bound {
+    let known: Mutex<Vec<(Units, ArrayD<f64>)>> = Mutex::default();
+    Arc::new(move |units| {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, made)) = known.iter().find(|(of, _)| of == units) {
+            return made.clone();
+        }
+        let made = bound(units);
+        known.push((*units, made.clone()));
+        made
+    })
+}
 
 /// The sum of two bounds.
 pub(crate) fn sum(a: Bound, b: Bound) -> Bound {

@@ -8,7 +8,7 @@ use super::json::UniqueKeys;
 use super::limits::MOST_EXACT;
 use super::method::Method;
 use super::op::{Class, Op};
-use super::params::Params;
+use super::params::{Params, Rule};
 use crate::error::{Result, wrong};
 use crate::tensors::TensorFile;
 
@@ -133,6 +133,12 @@ impl Case {
     /// One is unknown to this method and op, missing, or out of its range.
     pub fn params(&self) -> Result<&Params> {
         self.params.as_ref().map_err(wrong)
+    }
+
+    /// Which update it makes; `None` if it makes none, or its parameters are wrong.
+    pub(crate) fn rule(&self) -> Option<Rule> {
+        let updates = matches!(self.op, Op::Step | Op::Trajectory);
+        Some(self.params().ok().filter(|_| updates)?.optimizer.rule())
     }
 
     /// Is this flag set?

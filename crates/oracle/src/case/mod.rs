@@ -19,4 +19,4 @@ pub(crate) use inputs::{Inputs, transposed};
 pub use metadata::{Case, SCHEMA, Source};
 pub use method::Method;
 pub use op::{Class, Op};
-pub use params::{InitParams, InitScheme, OptimizerParams, Params};
+pub use params::{InitParams, InitScheme, OptimizerParams, Params, Rule};

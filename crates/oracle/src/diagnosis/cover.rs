@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::mistake::Mistake;
-use super::stand::{Ask, Heard, Standing, in_group, refute};
+use super::stand::{Ask, Heard, Standing, in_group, in_one_rule, refute};
 use crate::case::{Method, Op};
 use crate::mutants::mutants;
 
@@ -34,7 +34,9 @@ pub(crate) fn cover(heard: &[Heard], ask: &Ask<'_>) -> Vec<Named> {
     }
     let mut standing = Vec::<Standing>::new();
     for group in groups.values().filter(|group| group.iter().any(|at| heard[*at].failed)) {
-        standing.extend(in_group(heard, group, ask));
+        let whole = in_group(heard, group, ask);
+        standing.extend(in_one_rule(heard, group, &whole, ask));
+        standing.extend(whole);
     }
     refute(heard, &mut standing);
     let mut whole = BTreeMap::<_, Standing>::new();
@@ -75,10 +77,11 @@ fn classes(standing: impl Iterator<Item = Standing>) -> Vec<Named> {
     classes.retain(|cases, _| !all.iter().any(|more| more != cases && more.is_superset(cases)));
     let place = |mistake: &Mistake| mutants().position(|listed| listed.name == mistake.first.name);
     let named = |(cases, mut one_of): (_, Vec<Mistake>)| {
-        one_of.sort_by_key(|mistake| (mistake.count(), mistake.only.is_some(), place(mistake)));
-        // One mistake is simpler than two, and everywhere is simpler than in one tensor.
-        let simplest = (one_of[0].count(), one_of[0].only.is_some());
-        one_of.retain(|mistake| (mistake.count(), mistake.only.is_some()) == simplest);
+        // One mistake is simpler than two, and everywhere is simpler than in one tensor or one kind of update.
+        let simple = |mistake: &Mistake| (mistake.count(), !mistake.is_everywhere());
+        one_of.sort_by_key(|mistake| (simple(mistake), place(mistake)));
+        let simplest = simple(&one_of[0]);
+        one_of.retain(|mistake| simple(mistake) == simplest);
         Named { one_of, cases }
     };
     classes.into_iter().map(named).collect()

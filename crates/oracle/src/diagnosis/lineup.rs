@@ -196,6 +196,8 @@ impl Evidence {
         for (((got, want), allowed), (value, bound)) in
             elements.zip(changed.value.iter().zip(&changed.bound))
         {
+            // NaN of the mistake's own: it is told apart, and worth nothing, since any NaN is like it.
+            told_apart |= !got.is_finite() && same(*got, *value) && want.is_finite();
             let wrong = (got - want).abs() > if right.exact { 0.0 } else { *allowed };
             let apart = (value - want).abs();
             let limit = if right.exact { 0.0 } else { *allowed };

@@ -1,7 +1,9 @@
-//! What can be named: a mistake of the catalogue, one that is made in a single tensor, or two at once.
+//! What can be named: a mistake of the catalogue, one that is made in a single tensor or in one kind of update, or two at
+//! once.
 
 use std::fmt;
 
+use crate::case::Rule;
 use crate::mutants::{Mutant, mutants};
 
 /// The results of a backward pass in which a mistake may be made alone, and their symbols.
@@ -25,11 +27,13 @@ pub(crate) struct Mistake {
     pub second: Option<&'static Mutant>,
     /// The one tensor in which it is made; all if `None`.
     pub only: Option<&'static str>,
+    /// The one kind of update in which it is made; all if `None`.
+    pub rule: Option<Rule>,
 }
 
 impl Mistake {
     pub fn of(first: &'static Mutant) -> Self {
-        Self { first, second: None, only: None }
+        Self { first, second: None, only: None, rule: None }
     }
 
     /// Two in their order in the catalogue.
@@ -40,8 +44,13 @@ impl Mistake {
     }
 
     /// What tells it from others.
-    pub fn key(&self) -> (&'static str, &'static str, &'static str) {
-        (self.first.name, self.second.map_or("", |m| m.name), self.only.unwrap_or(""))
+    pub fn key(&self) -> (&'static str, &'static str, &'static str, Option<Rule>) {
+        (self.first.name, self.second.map_or("", |m| m.name), self.only.unwrap_or(""), self.rule)
+    }
+
+    /// Is it made in all tensors and in all updates?
+    pub fn is_everywhere(&self) -> bool {
+        self.only.is_none() && self.rule.is_none()
     }
 
     /// How many mistakes it is.
@@ -57,6 +66,9 @@ impl fmt::Display for Mistake {
             Some((_, symbol)) => write!(f, "{}, only in {symbol}", self.first.what),
             None => self.first.fmt(f),
         }?;
+        if let Some(rule) = self.rule {
+            write!(f, ", only in {rule}")?;
+        }
         match self.second {
             Some(second) => write!(f, "; {second}"),
             None => Ok(()),

@@ -6,13 +6,16 @@
 //! with what was submitted in every tensor, the right ones included, within the bound; in each tensor that fails the
 //! mistake must be further from right than right may be off, at an element that is wrong. It speaks **against** the
 //! mistake if the mistake changes a tensor and what was submitted is not the changed one. Where the mistake changes
-//! nothing, or where numbers are not finite, it says nothing.
+//! nothing, the case says nothing. Numbers of the mistake that are not finite never speak against it: NaN for NaN agrees,
+//! and is no evidence.
 //!
 //! # When a mistake stands (`stand.rs`)
 //! Code that makes a mistake makes it in every case of an op. So it stands in an op of a method if some case speaks for it
 //! and none against it, cases that pass included. It also falls if a case of another op of the method, which nothing
-//! explains, speaks against it: what is wrong there is wrong here too, and only looks like the mistake. Two at once are
-//! tried where one of them is seen alone in some cases, and only if a single pair explains the most.
+//! explains, speaks against it: what is wrong there is wrong here too, and only looks like the mistake. What an op that
+//! updates leaves unexplained is asked once more by SGD and by each variant of AdamW: code has a branch for each, and may
+//! be wrong in one. Two at once are tried where one of them is seen alone in some cases, and only if a single pair
+//! explains the most.
 //!
 //! # When it is called by name
 //! By the evidence, in bits. A wrong number that has nothing to do with a mistake lies within the mistake's bound once in
@@ -57,7 +60,8 @@ pub(crate) fn diagnose(reports: &mut [Report], ask: &Ask<'_>) -> Diagnosis {
         let (method, op) = parse_id(&reports[at].case).expect("checked when the case was read");
         let evidence = reports[at].evidence.as_ref();
         let says = evidence.map(|evidence| evidence.says.clone());
-        Heard { method, op, failed: reports[at].verdict == Verdict::Fail, says }
+        let (rule, failed) = (reports[at].rule, reports[at].verdict == Verdict::Fail);
+        Heard { method, op, rule, failed, says }
     });
     let heard: Vec<Heard> = heard.collect();
     let named = cover(&heard, &|at, mistakes| ask(judged[at], mistakes));

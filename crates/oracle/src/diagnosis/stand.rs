@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lineup::Says;
 use super::mistake::{ALONE, Mistake};
-use crate::case::{Method, Op};
+use crate::case::{Method, Op, Rule};
 use crate::mutants::{Mutant, mutants};
 
 /// What a mistake must have in its favour to be called by name, in bits, beside those that it takes to choose it among all
@@ -15,6 +15,8 @@ const ENOUGH: f64 = 11.0;
 pub(crate) struct Heard {
     pub method: Method,
     pub op: Op,
+    /// Which update it makes, if it makes one.
+    pub rule: Option<Rule>,
     pub failed: bool,
     /// What it says of each mistake of the catalogue; `None` if it was not asked.
     pub says: Option<Vec<(Mistake, Says)>>,
@@ -46,7 +48,9 @@ impl Standing {
     /// Is it no chance?
     pub fn is_enough(&self) -> bool {
         let names = |mutant: &Mutant| {
-            let ways = if mutant.ops.contains(&Op::Backward) { 1 + ALONE.len() } else { 1 };
+            let in_tensors = if mutant.ops.contains(&Op::Backward) { ALONE.len() } else { 0 };
+            let updates = [Op::Step, Op::Trajectory].iter().any(|op| mutant.ops.contains(op));
+            let ways = 1 + in_tensors + if updates { Rule::ALL.len() } else { 0 };
             // Those that are tried where it was seen.
             let ops = self.mistake.first.ops.iter().any(|op| mutant.ops.contains(op));
             if ops { ways } else { 0 }
@@ -85,10 +89,38 @@ pub(super) fn in_group(heard: &[Heard], group: &[usize], ask: &Ask<'_>) -> Vec<S
     let left: Vec<usize> = group.iter().copied().filter(left).collect();
     if !left.is_empty() {
         let seen_alone = refuted.iter().map(|(standing, _)| standing);
-        let seen_alone = seen_alone.filter(|one| one.is_enough() && one.mistake.only.is_none());
+        let seen_alone = seen_alone.filter(|one| one.is_enough() && one.mistake.is_everywhere());
         clear.extend(two_at_once(heard, group, &left, seen_alone, ask));
     }
     clear
+}
+
+/// Mistakes of one kind of update, where what stands in the `whole` group leaves failures of that kind unexplained.
+pub(super) fn in_one_rule(
+    heard: &[Heard],
+    group: &[usize],
+    whole: &[Standing],
+    ask: &Ask<'_>,
+) -> Vec<Standing> {
+    let explained: BTreeSet<usize> = whole.iter().flat_map(|one| &one.cases).copied().collect();
+    let mut standing = Vec::new();
+    for rule in Rule::ALL {
+        let is = |at: &&usize| heard[**at].rule == Some(rule);
+        let part: Vec<usize> = group.iter().filter(is).copied().collect();
+        let left = |at: &usize| heard[*at].failed && !explained.contains(at);
+        if part.len() < group.len() && part.iter().any(left) {
+            let single = in_group(heard, &part, ask).into_iter();
+            let single = single.filter(|one| {
+                let known = whole.iter().any(|other| other.mistake.key() == one.mistake.key());
+                one.mistake.count() == 1 && !known
+            });
+            standing.extend(single.map(|one| Standing {
+                mistake: Mistake { rule: Some(rule), ..one.mistake },
+                ..one
+            }));
+        }
+    }
+    standing
 }
 
 /// Two mistakes, one of which some cases show alone: where both show, the results are those of neither. `None` too where
@@ -138,13 +170,17 @@ pub(super) fn refute(heard: &[Heard], standing: &mut Vec<Standing>) {
         for (at, case) in heard.iter().enumerate() {
             if case.failed && !explained.contains(&at) {
                 let against = case.says.iter().flatten().filter(|(_, says)| *says == Says::Against);
-                refuted.extend(against.map(|(mistake, _)| (case.method, mistake.key())));
+                refuted.extend(against.map(|(mistake, _)| (case.method, case.rule, mistake.key())));
             }
         }
         let before = standing.len();
         standing.retain(|one| {
             let method = one.cases.first().map(|at| heard[*at].method);
-            !method.is_some_and(|method| refuted.contains(&(method, one.mistake.key())))
+            let everywhere = Mistake { rule: None, ..one.mistake }.key();
+            !refuted.iter().any(|(of, rule, key)| {
+                let here = one.mistake.rule.is_none() || one.mistake.rule == *rule;
+                Some(*of) == method && here && *key == everywhere
+            })
         });
         if standing.len() == before {
             return;

@@ -1,16 +1,16 @@
 //! The verdict on one submission: every expected tensor, element by element.
 
-use ndarray::ArrayD;
 use safetensors::tensor::Dtype;
 
 use super::bench::Bench;
+use super::names::{missing, unexpected};
 use super::tensor::{Judge, Options};
 use super::verdict::{Finding, Report, Verdict};
 use crate::case::{Case, Class};
 use crate::diagnosis::{Mistake, Says, Submitted, Witness, diagnose, no_refusal};
 use crate::digest::digest;
 use crate::error::{Result, wrong};
-use crate::ops::{Output, Problem, moments, sample_shape, support};
+use crate::ops::{Problem, moments, sample_shape, support};
 use crate::tensors::{Tensor, TensorFile};
 
 /// Judge a submission; `None` is not run.
@@ -68,6 +68,9 @@ pub(crate) fn check_case(
         let finding = judge_refusal(submission.metadata.get("error"));
         report.verdict = finding.verdict;
         report.findings.push(finding);
+        if report.verdict == Verdict::Pass {
+            report.warnings.extend(unexpected(submission, &[], Class::Reject));
+        }
         report.evidence =
             (report.verdict == Verdict::Fail).then(|| no_refusal(case.method, case.op));
         return Ok(report);
@@ -94,6 +97,7 @@ fn unjudged(case: &Case, file: &TensorFile) -> Result<Report> {
         digest: digest(file),
         warnings: Vec::new(),
         size: 0,
+        rule: case.rule(),
         evidence: None,
     })
 }
@@ -146,17 +150,22 @@ fn judge_tensors<'b>(
     let (mut findings, mut values, mut dtypes) = (Vec::new(), Vec::new(), Vec::new());
     for (output, want) in &bench.expected {
         let fail = |note| Finding::without_numbers(&output.name, Verdict::Fail, note);
-        let (finding, numbers) = match submitted(submission, &bench.problem, &output.name) {
-            Some(Ok((tensor, dtype))) => {
+        let given = submitted(submission, &bench.problem, &output.name);
+        let (finding, numbers) = match (given, refusal) {
+            (None, Some(error)) => (fail(format!("refused: {error}")), None),
+            // Which of the two is meant nobody can say.
+            (Some(_), Some(error)) => {
+                let note =
+                    "the metadata has \"error\" where numbers are expected, so none is judged";
+                (fail(format!("refused: {error}: {note}")), None)
+            }
+            (Some(Ok((tensor, dtype))), None) => {
                 let numbers = tensor.to_f64().ok().filter(|got| got.shape() == want.shape());
                 let finding = judge.tensor(output, want, &tensor, dtype);
                 (finding, numbers.map(|numbers| (numbers, dtype)))
             }
-            Some(Err(note)) => (fail(note), None),
-            None => {
-                let missing = || "is missing".to_owned();
-                (fail(refusal.map_or_else(missing, |error| format!("refused: {error}"))), None)
-            }
+            (Some(Err(note)), None) => (fail(note), None),
+            (None, None) => (fail(missing(submission, &output.name, bench.class)), None),
         };
         findings.push(finding);
         dtypes.push(numbers.as_ref().map(|(_, dtype)| *dtype));
@@ -176,27 +185,6 @@ fn judge_refusal(refusal: Option<&String>) -> Finding {
         }
     };
     Finding::without_numbers("error", verdict, note)
-}
-
-/// A warning for each output of the submission that the case does not ask for.
-fn unexpected(
-    submission: &TensorFile,
-    outputs: &[(Output, ArrayD<f64>)],
-    class: Class,
-) -> Vec<String> {
-    let asked_for = |name: &str| {
-        outputs.iter().any(|(output, _)| {
-            let full = format!("out.{}", output.name);
-            // Samples stand for their moments and their support.
-            let stands = |statistic: &str| class == Class::Stat && statistic.starts_with('.');
-            name == full || full.strip_prefix(name).is_some_and(stands)
-        })
-    };
-    let given = submission.tensors.keys().filter(|name| name.starts_with("out."));
-    given
-        .filter(|name| !asked_for(name))
-        .map(|name| format!("{name} of the submission is not expected"))
-        .collect()
 }
 
 /// The verdict on a case, from those on its tensors.

@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod expected;
 mod many;
+mod names;
 mod report;
 mod submitted;
 mod tensor;

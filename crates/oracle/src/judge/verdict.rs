@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::bound::Profile;
+use crate::case::Rule;
 use crate::diagnosis::Evidence;
 
 /// What came of it.
@@ -77,6 +78,8 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// How many numbers are expected.
     pub size: usize,
+    /// Which update it makes.
+    pub(crate) rule: Option<Rule>,
     /// What it says of each mistake, where it fails.
     pub(crate) evidence: Option<Evidence>,
 }

@@ -8,6 +8,7 @@
 //! `delta-not-transposed`, on a weight stored \[in, out\]) and embeddings (PEFT #3499, a group that stays empty, is
 //! `ratio-missing`; LoRA-FA on embedding targets is `never-trains`).
 
+mod adamw;
 mod change;
 mod dora;
 mod dropout;
@@ -17,6 +18,7 @@ mod moves;
 mod mutant;
 mod projected_gradient;
 mod scale;
+mod trajectory;
 mod transposed;
 mod update;
 mod vera;
@@ -37,6 +39,8 @@ pub fn mutants() -> impl Iterator<Item = &'static Mutant> {
         moves::MUTANTS,
         projected_gradient::MUTANTS,
         update::MUTANTS,
+        adamw::MUTANTS,
+        trajectory::MUTANTS,
         gradients::MUTANTS,
         init::MUTANTS,
         REFUSALS,

@@ -97,6 +97,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     .of(DELTA)
     .in_ops(UPDATES),
     Mutant::new(
+        "lambda-default",
+        "λ of the configuration ignored: 2 in its place",
+        OfProblem(|problem, _| put(&mut problem.params.delta.lambda, 2.0)),
+    )
+    .of(DELTA)
+    .in_ops(UPDATES),
+    Mutant::new(
         "move-backwards",
         "W's move with the wrong sign",
         OfOutputs(|problem, _, right| {

@@ -43,7 +43,7 @@ pub struct Mutant {
     pub methods: &'static [Method],
     /// The ops it applies to.
     pub ops: &'static [Op],
-    /// It lies in the precision: in bf16 these are the numbers of honest code.
+    /// It lies in the precision: in bf16 honest code may be as far off.
     pub honest_in_bf16: bool,
     /// May it be made in one tensor of a backward pass alone? Not where another mistake of the list, made so, is the same.
     pub(crate) alone: bool,
@@ -87,7 +87,7 @@ impl Mutant {
         self
     }
 
-    /// In bf16 it is what honest code does.
+    /// In bf16 honest code may be as far off.
     pub(super) const fn honest_in_bf16(mut self) -> Self {
         self.honest_in_bf16 = true;
         self

@@ -1,19 +1,12 @@
-//! SGD, AdamW, and LoRA+'s two groups.
-
-use adapter::AdamVariant;
+//! Rates, decay and the state of an update, and LoRA+'s two groups.
 
 use super::change::{mixed, put};
 use super::mutant::Change::{OfOutputs, OfProblem};
 use super::mutant::{Mutant, UPDATES};
 use crate::case::{Method, Op};
-use crate::ops::Problem;
 
 const PLUS: &[Method] = &[Method::LoraPlus];
 const STEP: &[Op] = &[Op::Step];
-
-fn adamw(problem: &Problem) -> bool {
-    problem.params.optimizer.adamw.is_some()
-}
 
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
@@ -48,7 +41,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
         }),
     )
     .of(PLUS)
-    .in_ops(STEP),
+    .in_ops(UPDATES),
+    Mutant::new(
+        "ratio-default",
+        "LoRA+'s ratio of the configuration ignored: 16 in its place",
+        OfProblem(|problem, _| put(&mut problem.params.optimizer.lr_ratio, 16.0)),
+    )
+    .of(PLUS)
+    .in_ops(UPDATES),
     Mutant::new(
         "decay-missing",
         "weight decay ignored",
@@ -67,65 +67,11 @@ pub(super) const MUTANTS: &[Mutant] = &[
     )
     .in_ops(UPDATES),
     Mutant::new(
-        "decay-coupled",
-        "decay added to the gradient: Adam with L2 in the place of AdamW",
-        OfProblem(|problem, _| {
-            let decay = problem.params.optimizer.group.weight_decay;
-            for name in problem.method.trained() {
-                let Some(p) = problem.inputs.get(name).cloned() else { return false };
-                problem.inputs.change(&format!("grad_{name}"), |g| g.scaled_add(decay, &p));
-            }
-            adamw(problem) && put(&mut problem.params.optimizer.group.weight_decay, 0.0)
-        }),
-    )
-    .in_ops(STEP),
-    Mutant::new(
-        "adamw-other-variant",
-        "AdamW's other variant: where ε stands, and when decay happens",
-        OfProblem(|problem, _| {
-            let Some((variant, ..)) = &mut problem.params.optimizer.adamw else { return false };
-            *variant = match variant {
-                AdamVariant::Torch => AdamVariant::Hf,
-                AdamVariant::Hf => AdamVariant::Torch,
-            };
-            true
-        }),
-    )
-    .in_ops(UPDATES),
-    Mutant::new(
         "t-restarts",
         "t starts from 0 again: steps already taken forgotten",
         OfProblem(|problem, _| put(&mut problem.params.start, 0)),
     )
     .in_ops(STEP),
-    Mutant::new(
-        "t-off-by-one",
-        "t off by one in AdamW's bias corrections",
-        OfProblem(|problem, _| {
-            shift(problem, 1);
-            adamw(problem)
-        }),
-    )
-    .in_ops(UPDATES),
-    Mutant::new(
-        "bias-correction-missing",
-        "AdamW without its bias corrections",
-        OfProblem(|problem, _| {
-            shift(problem, 1 << 40);
-            adamw(problem)
-        }),
-    )
-    .in_ops(UPDATES),
-    Mutant::new(
-        "betas-swapped",
-        "β₁ and β₂ the other way round",
-        OfProblem(|problem, _| {
-            let Some((_, betas, _)) = &mut problem.params.optimizer.adamw else { return false };
-            let swapped = (betas.1, betas.0);
-            put(betas, swapped)
-        }),
-    )
-    .in_ops(UPDATES),
     Mutant::new(
         "moments-zero",
         "AdamW's moments taken as 0",
@@ -157,10 +103,3 @@ pub(super) const MUTANTS: &[Mutant] = &[
     .of(&[Method::LoraFa])
     .in_ops(UPDATES),
 ];
-
-/// t later, and Delta-LoRA's start with it: only the bias corrections change.
-fn shift(problem: &mut Problem, steps: u64) {
-    problem.params.start += steps;
-    let start = &mut problem.params.delta.start_step;
-    *start = start.saturating_add(steps);
-}

@@ -11,7 +11,7 @@ use crate::error::Result;
 /// # Errors
 /// A method refuses the input.
 pub(crate) fn evaluate(op: Op, problem: &Problem) -> Result<Vec<Output>> {
-    match op {
+    let outputs = match op {
         Op::Forward => Ok(vec![pass::forward(&pass::Pass::only(problem))?]),
         Op::Backward => pass::backward(&pass::Pass::only(problem)),
         Op::Step => step::lone(problem),
@@ -19,5 +19,6 @@ pub(crate) fn evaluate(op: Op, problem: &Problem) -> Result<Vec<Output>> {
         Op::Merge => merge::merge(problem, 1.0),
         Op::Unmerge => merge::merge(problem, -1.0),
         Op::Init => Ok(init::distributions(problem)),
-    }
+    };
+    Ok(outputs?.into_iter().map(Output::remembered).collect())
 }

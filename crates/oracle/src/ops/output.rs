@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayD;
 
-use crate::bound::{Bound, Part, Units, bound};
+use crate::bound::{Bound, Part, Units, bound, remembered};
 use crate::case::transposed;
 
 /// What is left over when a solution is put back into its equation, and how much of it is allowed.
@@ -31,6 +31,11 @@ impl Output {
         let gauges = parts.iter().map(|(term, part)| (*term, part.gauge.clone())).collect();
         let bound = bound(parts.into_iter().map(|(_, part)| part).collect());
         Self { name, value, gauges, bound, residual: None }
+    }
+
+    /// The same, with a bound that is computed once for each units.
+    pub(super) fn remembered(self) -> Self {
+        Self { bound: remembered(self.bound), ..self }
     }
 
     /// The sum of its gauges; 0 where it has none.

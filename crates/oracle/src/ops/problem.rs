@@ -13,6 +13,7 @@ use vera::{Projections, Vera};
 
 use super::dora::Formula;
 use super::layer::{Layer, Named};
+use super::slips::{Slipped, Slips};
 use crate::case::{Case, Inputs, Method, Params, transposed};
 use crate::error::{Result, wrong};
 use crate::tensors::TensorFile;
@@ -27,12 +28,15 @@ pub(crate) struct Problem {
     pub scale_factor: f64,
     /// What a mutant makes of DoRA's formula.
     pub mistake: Option<fn(&mut Formula)>,
+    /// And of updates.
+    pub slips: Slips,
 }
 
 impl Problem {
     pub fn read(case: &Case, file: &TensorFile) -> Result<Self> {
         let (params, inputs) = (case.params()?.clone(), Inputs::read(case, file)?);
-        Ok(Self { method: case.method, params, inputs, scale_factor: 1.0, mistake: None })
+        let (method, slips) = (case.method, Slips::default());
+        Ok(Self { method, params, inputs, scale_factor: 1.0, mistake: None, slips })
     }
 
     /// s; 1 for VeRA, which has none.
@@ -131,7 +135,8 @@ impl Problem {
                 gradients,
                 &mut Sgd { group: self.params.optimizer.group },
             )?,
-            Some(mut adamw) => {
+            Some(adamw) => {
+                let mut optimizer = Slipped { adamw, params: &self.params, slips: self.slips };
                 for name in self.method.trained() {
                     let moment = |kind: &str| {
                         let zeros = || ArrayD::zeros(gradients[*name].shape());
@@ -142,10 +147,10 @@ impl Problem {
                         exp_avg: moment("exp_avg"),
                         exp_avg_sq: moment("exp_avg_sq"),
                     };
-                    adamw.moments.insert((*name).to_owned(), moments);
+                    optimizer.adamw.moments.insert((*name).to_owned(), moments);
                 }
-                layer.step(&mut weight, gradients, &mut adamw)?;
-                for (name, moments) in adamw.moments {
+                layer.step(&mut weight, gradients, &mut optimizer)?;
+                for (name, moments) in optimizer.adamw.moments {
                     self.inputs.set(&format!("exp_avg.{name}"), moments.exp_avg);
                     self.inputs.set(&format!("exp_avg_sq.{name}"), moments.exp_avg_sq);
                 }

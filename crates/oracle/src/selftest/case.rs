@@ -59,8 +59,8 @@ pub(super) fn test_case(path: &Path, index: &Index) -> CaseResult {
         Ok((row, trials)) => {
             result.honest.extend(row.refuted());
             result.row = Some(row);
-            let (path, method, op) = (path.to_owned(), case.method, case.op);
-            result.tested = Some(Tested { path, method, op, trials });
+            let (path, method, op, rule) = (path.to_owned(), case.method, case.op, case.rule());
+            result.tested = Some(Tested { path, method, op, rule, trials });
         }
         Err(error) => result.honest.push(format!("{id}: {error}")),
     }

@@ -23,7 +23,7 @@ mod settings;
 mod submission;
 
 pub use by_mutant::{MutantRow, Survivor, rows, survivors};
-pub use confusion::{Called, Confusion, FAULTS, Fault, Made, PAIRS};
+pub use confusion::{Called, Confusion, FAULTS, Fault, IN_RULES, Made, PAIRS};
 pub use contrast::{Contrast, contrast};
 pub use matrix::{CaseRow, Cell, Kill, RULES};
 pub use precisions::PRECISIONS;

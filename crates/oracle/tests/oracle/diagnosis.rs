@@ -154,6 +154,37 @@ fn two_mistakes_in_two_places() {
     assert!(text.contains("s not applied (") && text.contains("the bias left out ("), "{text}");
 }
 
+/// A branch of the code that is wrong where the others are right.
+#[test]
+fn a_mistake_in_one_variant_of_adamw() {
+    for (name, variant) in [("bias-correction-missing", "torch"), ("betas-swapped", "hf")] {
+        let tally = judged(&["lora/step", "lora/trajectory"], Profile::F32, |case, file, made| {
+            let adamw = case.params().unwrap().optimizer.adamw;
+            if adamw.is_some_and(|(of, ..)| format!("{of:?}").to_lowercase() == variant) {
+                let wrong = submission(file, Some(mutant(name)), Profile::F32).unwrap();
+                made.tensors.extend(wrong.map(|wrong| wrong.tensors).unwrap_or_default());
+            }
+        });
+        let text = tally.diagnosis.to_string();
+        let all = format!("one mistake explains all {}: ", tally.diagnosis.failed);
+        assert!(text.contains(&all), "{text}");
+        assert!(text.ends_with(&format!("only in AdamW's variant {variant}")), "{text}");
+    }
+}
+
+/// It was once called "W starts to move one update late", which is a part of it.
+#[test]
+fn t_one_too_small_in_delta_lora() {
+    for precision in [Profile::F64, Profile::F32, Profile::Bf16] {
+        let tally = judged(&["delta-lora/step"], precision, |_, file, made| {
+            let wrong = submission(file, Some(mutant("t-too-small")), precision).unwrap();
+            made.tensors.extend(wrong.map(|wrong| wrong.tensors).unwrap_or_default());
+        });
+        let names: Vec<_> = tally.diagnosis.mistakes.iter().map(|one| &one.names[0]).collect();
+        assert_eq!(names, [&["t-too-small"]], "{precision}: {}", tally.diagnosis);
+    }
+}
+
 /// The last token in forward, where nothing but that is known.
 #[test]
 fn the_last_row_is_a_kind_and_no_mistake() {

@@ -15,6 +15,7 @@ mod free;
 mod honest;
 mod hostile;
 mod mistakes;
+mod mistakes_of_updates;
 mod selftest;
 mod shipped;
 mod submissions;

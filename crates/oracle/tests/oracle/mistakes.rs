@@ -5,7 +5,7 @@ use oracle::{Options, TensorFile, Verdict, check};
 use crate::common::{emitted, file, in_f32, layer, matrix, put, step, text, vector, with_mask};
 
 /// The case, what somebody computed in its place, and what is said about it.
-fn explained(case: &TensorFile, computed: &TensorFile, first: &str, looks_like: &str) {
+pub fn explained(case: &TensorFile, computed: &TensorFile, first: &str, looks_like: &str) {
     let case = emitted(case);
     let mut computed = in_f32(&emitted(computed));
     // Only what the case asks for.
@@ -13,7 +13,7 @@ fn explained(case: &TensorFile, computed: &TensorFile, first: &str, looks_like: 
     submitted(&case, &computed, first, looks_like);
 }
 
-fn submitted(case: &TensorFile, computed: &TensorFile, first: &str, looks_like: &str) {
+pub fn submitted(case: &TensorFile, computed: &TensorFile, first: &str, looks_like: &str) {
     let report = check(case, Some(computed), Options::default()).unwrap();
     assert_eq!(report.verdict, Verdict::Fail, "{looks_like}");
     assert_eq!(report.divergence().unwrap().tensor, first, "{report}");
@@ -115,14 +115,18 @@ fn optimisers() {
         &case(),
         &step("lora", &adamw(r#","variant":"hf""#), true),
         "lora_A",
-        "other variant",
+        "variant hf where torch is asked for",
     );
+    let hf = || step("lora", &adamw(r#","variant":"hf""#), true);
+    explained(&hf(), &case(), "lora_A", "variant torch where hf is asked for");
     let no_decay = adamw("").replace("0.125", "0");
     explained(&case(), &step("lora", &no_decay, true), "lora_A", "axolotl #4010");
     let restarted = adamw("").replace("\"start\":3", "\"start\":0");
     explained(&case(), &step("lora", &restarted, true), "lora_A", "t starts from 0 again");
     let late = adamw("").replace("\"start\":3", "\"start\":4");
-    explained(&case(), &step("lora", &late, true), "lora_A", "off by one");
+    explained(&case(), &step("lora", &late, true), "lora_A", "t one too large");
+    let other_decay = adamw("").replace("0.125", "0.01");
+    explained(&case(), &step("lora", &other_decay, true), "lora_A", "PyTorch's 0.01");
     explained(&case(), &step("lora", &adamw(""), false), "lora_A", "moments taken as 0");
 
     for name in ["sgd", "adamw"] {
@@ -134,6 +138,7 @@ fn optimisers() {
             )
         };
         explained(&ratio(""), &ratio(r#","lr_ratio":1"#), "lora_B", "ratio not applied");
+        explained(&ratio(r#","lr_ratio":4"#), &ratio(""), "lora_B", "16 in its place");
     }
 }
 
@@ -162,6 +167,7 @@ fn delta_lora() {
     explained(&case(), &of(3, r#","start_step":4"#), "weight", "one update late");
     explained(&of(2, r#","start_step":3"#), &case(), "weight", "one update early");
     explained(&of(9, ""), &of(9, r#","include_scale":false"#), "weight", "include_scale");
+    explained(&of(9, r#","lambda":0.5"#), &of(9, ""), "weight", "2 in its place");
 
     // (B⁺ − B)(A⁺ − A): η² s λ g_B g_A
     let case = emitted(&case());

@@ -129,17 +129,21 @@ fn a_single_case_names_no_other_mistake() {
 fn no_whole_submission_is_called_by_a_wrong_name() {
     let test = run(&Settings { methods: vec![Method::LoraPlus], ..settings(&vectors()) });
     assert!(matches!(outcome(&test, "diagnosis"), Outcome::Passed(_)), "{:?}", test.parts[5]);
-    let (mut named, mut catalogue, mut others, mut both) = (0, 0, 0, 0);
+    let (mut named, mut catalogue, mut others, mut both, mut in_rules) = (0, 0, 0, 0, 0);
     for one in &test.confusion {
         assert!(!matches!(one.called, Called::Otherwise(_)), "{one}");
         let right = usize::from(matches!(one.called, Called::Right(_)));
         match one.made {
             Made::Mistake(_) => (named, catalogue) = (named + right, catalogue + 1),
             Made::Two(_) => both += right,
+            Made::InRule(..) => in_rules += right,
             Made::Fault(_) => others += 1,
         }
     }
-    println!("{named} of {catalogue} named, {both} pairs, {others} others silent");
+    println!(
+        "{named} of {catalogue} named, {both} pairs, {in_rules} in one kind of update, {others} others silent"
+    );
+    assert!(in_rules >= 14, "{in_rules}");
     assert!(named * 100 >= catalogue * 90 && both >= 8, "{named} of {catalogue}, {both}");
     assert!(others >= 80 && FAULTS.len() >= 40, "{others}");
 }

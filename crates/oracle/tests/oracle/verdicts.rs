@@ -187,6 +187,67 @@ fn what_must_be_rejected_needs_an_error_and_nothing_else_does() {
     assert!(report.to_string().contains("p must be below 1"), "{report}");
 }
 
+/// Right numbers and an error: whichever is meant, one of the two is wrong.
+#[test]
+fn numbers_beside_an_error_are_not_judged() {
+    for case in cases() {
+        let mut both = in_f32(&case);
+        both.metadata.insert("error".into(), "p must be below 1".into());
+        let report = judge(&case, &both);
+        assert_eq!(report.verdict, Verdict::Fail, "{report}");
+        assert_eq!(
+            Truth::of(&case).unwrap().judge(&both, Options::default()).verdict,
+            Verdict::Fail
+        );
+        let text = report.to_string();
+        assert!(text.contains("refused: p must be below 1"), "{text}");
+        assert!(text.contains("\"error\" where numbers are expected"), "{text}");
+    }
+    // Where an error is expected the numbers are too many, as any tensor that is not expected.
+    let rest = r#""params":{"dropout_p":1.5},"class":"reject","flags":["DropoutTooLarge"]"#;
+    let mut both = in_f32(&emitted(&layer("lora", "forward", "")));
+    both.metadata.insert("error".into(), "p must be below 1".into());
+    let report = judge(&layer("lora", "forward", rest), &both);
+    assert_eq!(report.verdict, Verdict::Pass, "{report}");
+    assert!(report.warnings[0].contains("out.y"), "{:?}", report.warnings);
+}
+
+/// A tensor under nearly its name is not judged, and the verdict says which name is meant.
+#[test]
+fn a_name_in_another_spelling_is_pointed_at() {
+    let case = emitted(&layer("lora", "backward", ""));
+    for (right, given) in [
+        ("out.y", "y"),
+        ("out.y", "out/y"),
+        ("out.grad_lora_A", "grad_lora_A"),
+        ("out.grad_lora_A", "out.grad_lora_a"),
+    ] {
+        let mut submission = in_f32(&case);
+        let tensor = submission.tensors.remove(right).unwrap();
+        submission.tensors.insert(given.into(), tensor);
+        let report = judge(&case, &submission);
+        assert_eq!(report.verdict, Verdict::Fail);
+        let hint = format!("is missing; {given} is there: is {right} meant?");
+        assert!(report.to_string().contains(&hint), "{report}");
+        assert!(report.warnings.iter().any(|warning| warning.starts_with(given)), "{given}");
+    }
+    let rest = r#""class":"stat","params":{"init":"gaussian","rank":2,"in":5,"out":3,"samples":9}"#;
+    let draws = emitted(&file(&text("lora", "init", rest), &[]));
+    let mut submission = TensorFile::default();
+    let a = Tensor::f64(&ArrayD::zeros(vec![9, 2, 5]));
+    submission.tensors.insert("lora_A".into(), a);
+    let report = judge(&draws, &submission).to_string();
+    assert!(report.contains("lora_A is there: is out.lora_A meant?"), "{report}");
+    // The inputs of the case may stay in the file, and are not taken for outputs.
+    let step = emitted(&step("lora", SGD, false));
+    let mut submission = step.clone();
+    submission.metadata.clear();
+    submission.tensors.remove("out.lora_A");
+    let report = judge(&step, &submission);
+    assert!(report.to_string().contains("lora_A  FAIL  is missing\n"), "{report}");
+    assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+}
+
 /// W + s B A of small integers: a bound would let the last bit pass, equality does not.
 #[test]
 fn exact_means_equal() {

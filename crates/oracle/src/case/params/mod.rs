@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use init::{InitParams, InitScheme};
-pub use optimizer::OptimizerParams;
+pub use optimizer::{OptimizerParams, Rule};
 
 use self::keys::check_keys;
 use super::limits::MOST_EXACT;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::keys::check_keys;
 use crate::case::method::Method;
+use crate::case::names::names;
 use crate::error::{Result, wrong};
 
 /// SGD, or AdamW.
@@ -17,6 +18,24 @@ pub struct OptimizerParams {
     pub group: Group,
     /// LoRA+'s λ.
     pub lr_ratio: f64,
+}
+
+/// The three updates of a case. An implementation has a branch for each, and may be wrong in one alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rule {
+    /// SGD.
+    Sgd,
+    /// AdamW, variant `torch`.
+    Torch,
+    /// AdamW, variant `hf`.
+    Hf,
+}
+
+names!(Rule, "rule", [Self::Sgd => "SGD", Self::Torch => "AdamW's variant torch", Self::Hf => "AdamW's variant hf"]);
+
+impl Rule {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Sgd, Self::Torch, Self::Hf];
 }
 
 /// The optimiser as the JSON of a case has it.
@@ -83,6 +102,15 @@ impl OptimizerParams {
         }
         .map_err(|error| wrong(format!("params.optimizer: {error}")))?;
         Ok(made)
+    }
+
+    /// Which of the three it is.
+    pub(crate) fn rule(&self) -> Rule {
+        match self.adamw {
+            None => Rule::Sgd,
+            Some((AdamVariant::Torch, ..)) => Rule::Torch,
+            Some((AdamVariant::Hf, ..)) => Rule::Hf,
+        }
     }
 
     /// AdamW without moments; `None` for SGD.

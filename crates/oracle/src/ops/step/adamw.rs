@@ -19,45 +19,14 @@
 
 use std::sync::Arc;
 
-use adapter::AdamVariant;
 use ndarray::{ArrayD, Zip};
 
 use super::tensor::{Gradient, TensorUpdate};
 use crate::bound::constants::{ADAMW, DECAY_LAST};
 use crate::bound::{Bound, Units, zip_map};
-use crate::case::Params;
 use crate::error::Result;
+use crate::ops::adam_constants::AdamConstants;
 use crate::ops::output::Output;
-
-/// β₁, β₂ and what follows from them at this update, as the bounds need them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct AdamConstants {
-    pub betas: (f64, f64),
-    pub eps: f64,
-    /// η/(1 − β₁ᵗ), times √(1 − β₂ᵗ) for hf.
-    pub rate: f64,
-    /// √(1 − β₂ᵗ) for torch, 1 for hf.
-    pub root_bias: f64,
-    pub decay_last: bool,
-    /// What a unit of rounding becomes in 1 − β₁ᵗ and 1 − β₂ᵗ, which cancel.
-    pub bias_roundings: [f64; 2],
-}
-
-impl AdamConstants {
-    /// `None` for SGD.
-    pub fn new(params: &Params, lr: f64) -> Option<Self> {
-        let (variant, betas, eps) = params.optimizer.adamw?;
-        let t = (params.start + 1) as f64;
-        let (bias1, bias2) = (1.0 - betas.0.powf(t), 1.0 - betas.1.powf(t));
-        let hf = variant == AdamVariant::Hf;
-        let (rate, root_bias) =
-            if hf { (lr * bias2.sqrt() / bias1, 1.0) } else { (lr / bias1, bias2.sqrt()) };
-        // βᵗ goes through t roundings of β, and t − 1 of products or two of a `pow`; 1 − βᵗ cancels.
-        let cancels = |bias: f64| (2.0 * t + 1.0) * (1.0 - bias) / bias;
-        let bias_roundings = [cancels(bias1), cancels(bias2)];
-        Some(Self { betas, eps, rate, root_bias, decay_last: hf, bias_roundings })
-    }
-}
 
 /// The parameter after the update, then its moments.
 pub(super) fn adamw(
@@ -65,8 +34,8 @@ pub(super) fn adamw(
     constants: AdamConstants,
     suffix: &str,
 ) -> Result<Vec<Output>> {
-    let m = first_moment(tensor, constants, suffix);
-    let v = second_moment(tensor, constants, suffix);
+    let m = first_moment(tensor, constants, suffix).remembered();
+    let v = second_moment(tensor, constants, suffix).remembered();
     Ok(vec![parameter(tensor, constants, suffix, &m, &v)?, m, v])
 }
 
@@ -135,8 +104,8 @@ fn parameter(
     let group = tensor.before.group(tensor.name)?;
     let shrink = 1.0 + group.lr * group.weight_decay;
     let p = tensor.get(tensor.before, "").mapv(f64::abs);
-    let AdamConstants { rate, root_bias, eps, .. } = constants;
-    let denominator = move |v: f64| v.max(0.0).sqrt() / root_bias + eps;
+    let rate = constants.rate;
+    let denominator = move |v: f64| constants.denominator(v);
     let mut gauge = &m.gauge() * rate;
     Zip::from(&mut gauge).and(&v.value).for_each(|q, &v| *q /= denominator(v));
     gauge += &(&p * shrink);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ndarray::ArrayD;
 
-use super::adamw::{AdamConstants, adamw};
+use super::adamw::adamw;
 use super::delta_lora::moved_weight;
 use super::sgd::sgd;
 use super::tensor::{Gradient, TensorUpdate};
@@ -37,8 +37,12 @@ pub(in crate::ops) fn update(
     mut gradients: BTreeMap<String, Gradient>,
     suffix: &str,
 ) -> Result<(Vec<Output>, Problem)> {
-    let values: Named = gradients.iter().map(|(k, g)| (k.clone(), g.value.clone())).collect();
     let mut after = before.clone();
+    if before.slips.coupled {
+        couple(before, &mut gradients);
+        after.params.optimizer.group.weight_decay = 0.0;
+    }
+    let values: Named = gradients.iter().map(|(k, g)| (k.clone(), g.value.clone())).collect();
     after.step(&values)?;
 
     if let (Some(system), Some(raw)) =
@@ -53,7 +57,7 @@ pub(in crate::ops) fn update(
     for (name, gradient) in &gradients {
         let tensor = TensorUpdate { before, after: &after, name, gradient };
         let lr = before.group(name)?.lr;
-        let made = match AdamConstants::new(&before.params, lr) {
+        let made = match before.slips.constants(&before.params, lr) {
             None => vec![sgd(&tensor, suffix)?],
             Some(constants) => adamw(&tensor, constants, suffix)?,
         };
@@ -64,5 +68,19 @@ pub(in crate::ops) fn update(
     if before.method == Method::DeltaLora {
         outputs.push(moved_weight(before, &after, &errors, suffix)?);
     }
+    after.params.optimizer.group = before.params.optimizer.group;
     Ok((outputs, after))
+}
+
+/// The decay added to the gradients.
+fn couple(before: &Problem, gradients: &mut BTreeMap<String, Gradient>) {
+    let decay = before.params.optimizer.group.weight_decay;
+    for (name, gradient) in gradients {
+        if let Some(p) = before.inputs.get(name) {
+            gradient.value.scaled_add(decay, p);
+            gradient.gauge.scaled_add(decay, &p.mapv(f64::abs));
+            let (gauge, error) = (gradient.gauge.clone(), gradient.error.clone());
+            gradient.error = Arc::new(move |units| error(units) + &gauge * units.stored(2));
+        }
+    }
 }

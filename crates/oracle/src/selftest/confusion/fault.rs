@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayD, Axis, Slice, concatenate};
 
-use crate::case::{Case, Class, Method, Op};
+use crate::case::{Case, Class, Method, Op, Rule};
 use crate::judge::Bench;
 use crate::ops::{Output, Problem, evaluate};
 
@@ -189,6 +189,19 @@ pub const PAIRS: &[[&str; 2]] = &[
     ["betas-swapped", "decay-without-rate"],
     ["lambda-d-missing", "bias-missing"],
     ["ratio-missing", "decay-missing"],
+];
+
+/// Mistakes of the catalogue that are made in one kind of update: to name one without its place is wrong.
+pub const IN_RULES: &[(&str, Rule)] = &[
+    ("bias-correction-missing", Rule::Torch),
+    ("first-correction-missing", Rule::Torch),
+    ("t-off-by-one", Rule::Torch),
+    ("decay-missing", Rule::Torch),
+    ("bias-correction-missing", Rule::Hf),
+    ("betas-swapped", Rule::Hf),
+    ("decay-missing", Rule::Hf),
+    ("decay-missing", Rule::Sgd),
+    ("ratio-missing", Rule::Sgd),
 ];
 
 impl Fault {

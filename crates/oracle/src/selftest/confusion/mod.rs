@@ -7,14 +7,14 @@ mod trial;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use fault::{FAULTS, Fault, PAIRS};
+pub use fault::{FAULTS, Fault, IN_RULES, PAIRS};
 use trial::Tried;
 pub(super) use trial::{Trial, refusals, trials};
 
 use super::jobs::run;
 use super::precisions::PRECISIONS;
 use crate::bound::Profile;
-use crate::case::{Method, Op, read_case};
+use crate::case::{Method, Op, Rule, read_case};
 use crate::diagnosis::{Heard, Named, Says, cover};
 use crate::mutants::{Mutant, mutants};
 
@@ -23,6 +23,7 @@ pub(super) struct Tested {
     pub path: PathBuf,
     pub method: Method,
     pub op: Op,
+    pub rule: Option<Rule>,
     pub trials: Vec<Trial>,
 }
 
@@ -33,6 +34,8 @@ pub enum Made {
     Mistake(&'static Mutant),
     /// Two of them.
     Two([&'static str; 2]),
+    /// One of them, in one kind of update alone.
+    InRule(&'static str, Rule),
     /// A fault that has no name.
     Fault(&'static Fault),
 }
@@ -71,7 +74,8 @@ pub(super) fn confusion(cases: &[Tested]) -> Vec<Confusion> {
     let tried = (0..catalogue.len())
         .map(Tried::Mutant)
         .chain((0..FAULTS.len()).map(Tried::Fault))
-        .chain((0..PAIRS.len()).map(Tried::Pair));
+        .chain((0..PAIRS.len()).map(Tried::Pair))
+        .chain((0..IN_RULES.len()).map(Tried::InRule));
     let jobs: Vec<(Tried, Method, usize)> = tried
         .flat_map(|tried| Method::ALL.iter().map(move |method| (tried, *method)))
         .flat_map(|(tried, method)| [0, 1].map(|precision| (tried, method, precision)))
@@ -89,13 +93,24 @@ fn diagnose(
     tried: Tried,
     precision: usize,
 ) -> Option<Confusion> {
+    let place = |name: &str| catalogue.iter().position(|mutant| mutant.name == name);
+    // In a case of another kind of update it is not made.
+    let tried_on = |case: &Tested| match tried {
+        Tried::InRule(at) => match (IN_RULES[at], case.rule) {
+            ((name, rule), Some(of)) if rule == of => {
+                place(name).map_or(Tried::Nothing, Tried::Mutant)
+            }
+            _ => Tried::Nothing,
+        },
+        other => other,
+    };
     let of = |case: &&Tested| {
         let find = |tried| {
             let is = |trial: &&Trial| trial.tried == tried && trial.precision == precision;
             case.trials.iter().find(is).cloned()
         };
         // Where it cannot be made, right results are submitted.
-        find(tried).or_else(|| find(Tried::Nothing))
+        find(tried_on(case)).or_else(|| find(Tried::Nothing))
     };
     if let Tried::Pair(at) = tried {
         // Two only where each of them shows in some case.
@@ -104,7 +119,6 @@ fn diagnose(
             let mut trials = cases.iter().flat_map(|case| &case.trials);
             trials.any(|trial| is(trial) && trial.precision == precision)
         };
-        let place = |name| catalogue.iter().position(|mutant| mutant.name == name);
         if !PAIRS[at].into_iter().filter_map(place).all(shows) {
             return None;
         }
@@ -120,13 +134,15 @@ fn diagnose(
         .map(|(case, trial)| Heard {
             method: case.method,
             op: case.op,
+            rule: case.rule,
             failed: trial.as_ref().is_some_and(|trial| trial.failed),
             says: Some(trial.as_ref().map_or(Vec::new(), |trial| trial.says(catalogue))),
         })
         .collect();
     let named = cover(&heard, &|at, mistakes| {
-        let says = read_case(&cases[at].path)
-            .and_then(|(case, file)| trial::ask_again(&case, &file, tried, precision, mistakes));
+        let says = read_case(&cases[at].path).and_then(|(case, file)| {
+            trial::ask_again(&case, &file, tried_on(cases[at]), precision, mistakes)
+        });
         says.unwrap_or_else(|_| vec![Says::Nothing; mistakes.len()])
     });
     let explained: std::collections::BTreeSet<usize> =
@@ -135,20 +151,22 @@ fn diagnose(
         Tried::Mutant(at) => (Made::Mistake(catalogue[at]), vec![catalogue[at].name]),
         Tried::Fault(at) => (Made::Fault(&FAULTS[at]), Vec::new()),
         Tried::Pair(at) => (Made::Two(PAIRS[at]), PAIRS[at].to_vec()),
+        Tried::InRule(at) => (Made::InRule(IN_RULES[at].0, IN_RULES[at].1), vec![IN_RULES[at].0]),
         Tried::Nothing => return None,
     };
+    let rule = if let Made::InRule(_, rule) = made { Some(rule) } else { None };
     Some(Confusion {
         made,
         method: cases.first()?.method,
         precision: PRECISIONS[precision],
         failed,
         explained: explained.len(),
-        called: called(&names, &named),
+        called: called(&names, rule, &named),
     })
 }
 
-/// Was it called by its names, all of them and no other?
-fn called(names: &[&str], named: &[Named]) -> Called {
+/// Was it called by its names, all of them and no other, where it was made?
+fn called(names: &[&str], rule: Option<Rule>, named: &[Named]) -> Called {
     if named.is_empty() {
         return Called::Silent;
     }
@@ -158,7 +176,8 @@ fn called(names: &[&str], named: &[Named]) -> Called {
         let right = one.one_of.iter().find(|mistake| {
             let second = mistake.second.map(|second| second.name);
             let all = [Some(mistake.first.name), second];
-            mistake.only.is_none() && all.iter().flatten().all(|name| names.contains(name))
+            let place = mistake.only.is_none() && mistake.rule == rule;
+            place && all.iter().flatten().all(|name| names.contains(name))
         });
         match right {
             Some(right) => {
@@ -183,6 +202,7 @@ impl fmt::Display for Made {
         match self {
             Self::Mistake(mutant) => f.write_str(mutant.name),
             Self::Two([first, second]) => write!(f, "{first} and {second}"),
+            Self::InRule(name, rule) => write!(f, "{name} in {rule} alone"),
             Self::Fault(fault) => f.write_str(fault.what),
         }
     }

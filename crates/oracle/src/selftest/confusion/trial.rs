@@ -19,6 +19,7 @@ pub(super) enum Tried {
     Mutant(usize),
     Fault(usize),
     Pair(usize),
+    InRule(usize),
 }
 
 /// A case, what was submitted in which precision, and what it says of each mistake.
@@ -142,7 +143,8 @@ pub(super) fn ask_again(
     let dtype = DTYPES[precision];
     let units = |_: &str| bench.judge.units(dtype).map(|(_, units)| units);
     let values = match tried {
-        Tried::Nothing => None,
+        // Of the one kind of update it is a mutant, of the others nothing.
+        Tried::Nothing | Tried::InRule(_) => None,
         Tried::Mutant(at) => mutants()
             .nth(at)
             .and_then(|mutant| mutant.outputs(bench.op, &bench.problem, &bench.right()))
