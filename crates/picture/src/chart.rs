@@ -77,7 +77,8 @@ impl Chart {
 
     fn plot(&self) -> Plot<'_> {
         let longest = self.lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
-        let right = if self.lines.len() > 1 { 34.0 + CHARACTER * longest as f64 } else { 14.0 };
+        // The end of the curve, the leader, and what capitals take beyond the average.
+        let right = if self.lines.len() > 1 { 42.0 + CHARACTER * longest as f64 } else { 14.0 };
         let [left, top, below] = MARGINS;
         let width = WIDTH - left - right;
         let [x, y] = &self.ranges;
