@@ -80,8 +80,11 @@ impl<A> Adapters<A> {
         self,
         mut make: impl FnMut(Site, A) -> Result<B, E>,
     ) -> Result<Adapters<B>, E> {
-        let sites = self.sites.into_iter().map(|(site, old)| Ok((site, make(site, old)?)));
-        Ok(Adapters { sites: sites.collect::<Result<_, E>>()? })
+        let mut sites = BTreeMap::new();
+        for (site, old) in self.sites {
+            sites.insert(site, make(site, old)?);
+        }
+        Ok(Adapters { sites })
     }
 
     /// The adapter at a site, if there is one.
