@@ -84,6 +84,7 @@ fn ranges_that_touch_say_nothing() {
         (&[0.10, 0.50, 0.60], false, "one is below and two are above"),
         (&[0.27, 0.275, 0.272], false, "all are within"),
         (&[0.20, 0.25], false, "the ranges touch"),
+        (&[0.10, f64::NAN], false, "a run diverged"),
     ] {
         assert_eq!(apart(&base, other), want, "{base:?} and {other:?}: {why}");
         assert_eq!(apart(other, &base), want, "{other:?} and {base:?}: {why}");
