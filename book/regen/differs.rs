@@ -2,7 +2,7 @@
 //! is that of `crates/oracle/python/examples/differs.py`, on other random numbers.
 
 use adapter::{AdamVariant, AdamW, Adapter, Group, Optimizer};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use lora::Lora;
 use ndarray::{Array2, ArrayViewD};
 use oracle::{Options, Tensor, TensorFile, check, emit};
@@ -58,10 +58,13 @@ pub fn pages() -> Result<Vec<Page>> {
         chart("What one sees", "loss", 1.0..20.0, |step| step.loss),
         chart("What the records say", "ρ of the update", 1e-2..1e5, |step| step.rho),
     ];
+    let [(_, before), (_, after)] = &runs;
+    let parted = before.iter().zip(after).position(|(before, after)| before.loss != after.loss);
+    let wrong = after.iter().position(|step| step.rho > 1.0);
+    let (parted, wrong) = parted.zip(wrong).context("the runs part, and an update is wrong")?;
     let caption = format!(
-        "A loop before and after the change. The losses part slowly, from step {} on. ρ of the updates jumps at step {DECAY_FROM}: up to 1 it is rounding, above 1 something \
-         else is computed.",
-        DECAY_FROM + 1
+        "A loop before and after the change. The losses part slowly, from step {parted} on. ρ of the updates jumps at step {wrong}: up to 1 it is rounding, above 1 something \
+         else is computed."
     );
     Ok(vec![
         Page::rounded("differs-losses.svg.html", figure("differs-losses", &caption, &charts)),
