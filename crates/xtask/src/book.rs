@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::process::{cargo, check, run, run_lines, succeeds};
 use crate::unchanged::Inputs;
 use crate::workspace::{entries, examples, program, read, relative, root, sources};
-use crate::{fences, live, model, openblas, selftest};
+use crate::{fences, model, openblas, selftest, wasm};
 
 /// `cargo xtask book [--open]`.
 pub fn main(open: bool) -> Result<()> {
@@ -142,10 +142,10 @@ pub fn build() -> Result<()> {
     let mut pages = cargo();
     // A backtrace would bury the line that says which page.
     pages.args(["run", "--quiet", "--bin", "pages", "--"]).env("RUST_BACKTRACE", "0");
-    match live::ensure_target() {
-        Ok(()) => drop(pages.arg(live::build()?)),
+    match wasm::ensure_target() {
+        Ok(()) => drop(pages.arg(wasm::build()?)),
         Err(why) => {
-            println!("The pages' experiments are left out, no target {}: {why}", live::TARGET)
+            println!("The pages' experiments are left out, no target {}: {why}", wasm::TARGET)
         }
     }
     run(&mut pages, "the lines above say where")

@@ -1,60 +1,20 @@
-//! The book's experiments: built as WebAssembly for the pages to load, and driven in a browser. And every page, looked at there.
+//! The book's experiments, driven in a browser. And every page, looked at there.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use crate::book;
-use crate::process::{capture, cargo, command, first_line, run};
-use crate::test::has;
+use crate::process::{cargo, command, first_line, run};
 use crate::unchanged::Inputs;
 use crate::workspace::{entries, program, read, root, target};
-
-pub const TARGET: &str = "wasm32-unknown-unknown";
-
-/// Every browser of today has SIMD; the page takes the other build where it is missing.
-const BUILDS: [(&str, &str); 2] = [("simd", "+simd128"), ("plain", "-simd128")];
-
-/// Makes sure that rustc has a standard library for the browser; else why not.
-pub fn ensure_target() -> Result<(), String> {
-    if has(TARGET) {
-        return Ok(());
-    }
-    match capture(&mut command("rustup", ["target", "add", TARGET])) {
-        Ok((true, _)) => Ok(()),
-        Ok((false, output)) => Err(output.lines().last().unwrap_or_default().to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Builds `book/live` both ways; the folder that holds `simd.wasm` and `plain.wasm`.
-pub fn build() -> Result<PathBuf> {
-    let folder = target().join("live");
-    std::fs::create_dir_all(&folder)?;
-    // The messages of panics name the files of the registry's crates: not where this machine keeps them.
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo"))).unwrap_or_default();
-    let remap = format!("--remap-path-prefix={}=cargo", home.display());
-    for (name, feature) in BUILDS {
-        let mut build = cargo();
-        build.args(["build", "--quiet", "--package", "live", "--lib", "--profile", "page"]);
-        build.args(["--target", TARGET, "--config"]);
-        let flags = [format!("-Ctarget-feature={feature}"), remap.clone()];
-        build.arg(format!("target.{TARGET}.rustflags={flags:?}"));
-        run(&mut build, "mend what is listed above")?;
-        let built = target().join(TARGET).join("page/live.wasm");
-        let kept = folder.join(format!("{name}.wasm"));
-        std::fs::copy(&built, &kept).with_context(|| built.display().to_string())?;
-    }
-    Ok(folder)
-}
+use crate::{book, wasm};
 
 const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "chrome"];
 
 /// What is needed to drive the pages: a browser, and a folder with the scripts and what they import. Else why not.
 fn driver() -> Result<(&'static str, PathBuf), String> {
-    ensure_target()?;
+    wasm::ensure_target()?;
     let starts = |name: &&str| first_line(&mut command(name, ["--version"])).is_some();
     let browser = BROWSERS.into_iter().find(starts).ok_or("no Chromium is installed")?;
     for name in ["node", "npm"] {

@@ -21,6 +21,7 @@ mod tally;
 mod test;
 mod unchanged;
 mod unsafe_code;
+mod wasm;
 mod wheel;
 mod workspace;
 
@@ -160,7 +161,7 @@ fn doctor() {
     line("pip", process::first_line(&mut model::pip(["--version"])).unwrap_or("not found".into()));
     line(
         "wasm32 target",
-        if test::has(live::TARGET) { "installed" } else { "not installed" }.into(),
+        if wasm::has(wasm::TARGET) { "installed" } else { "not installed" }.into(),
     );
     line(
         "SmolLM2",

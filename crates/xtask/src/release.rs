@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use crate::process::{capture, command, run};
-use crate::test::has;
+use crate::wasm::has;
 use crate::wheel;
 use crate::workspace::{entries, relative, target};
 

@@ -1,63 +1,9 @@
 //! JSON as the values of a template: lists and dictionaries that print as Python's do, wherever they are printed.
 
-use std::fmt;
-use std::sync::Arc;
-
 use minijinja::Value;
-use minijinja::value::{Enumerator, Object, ObjectRepr};
 use serde_json::{Map, Value as Json};
 
-use super::python;
-
-/// A list of a conversation, or another of Python's sequences that prints differently.
-#[derive(Debug)]
-pub(super) struct Sequence {
-    kind: Kind,
-    items: Vec<Value>,
-}
-
-/// What a sequence is in Python.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
-    /// `[1, 2]`
-    List,
-    /// `(1, 2)`
-    Tuple,
-    /// What a method of a dictionary returns, by its name: `dict_keys([1, 2])`.
-    View(&'static str),
-}
-
-impl Sequence {
-    pub fn value(kind: Kind, items: Vec<Value>) -> Value {
-        Value::from_object(Self { kind, items })
-    }
-
-    /// Python's `repr`.
-    pub fn written(&self) -> Result<String, minijinja::Error> {
-        let list = python::repr_list(self.items.iter())?;
-        Ok(match self.kind {
-            Kind::List => list,
-            Kind::Tuple if self.items.len() == 1 => format!("({},)", &list[1..list.len() - 1]),
-            Kind::Tuple => format!("({})", &list[1..list.len() - 1]),
-            Kind::View(name) => format!("{name}({list})"),
-        })
-    }
-}
-
-/// Is it what a method of a dictionary returns, which Python's JSON does not write?
-pub(super) fn is_view(value: &Value) -> bool {
-    let sequence = value.downcast_object_ref::<Sequence>();
-    sequence.is_some_and(|sequence| matches!(sequence.kind, Kind::View(_)))
-}
-
-/// A key and its value.
-pub(super) fn pair(key: Value, value: Value) -> Value {
-    Sequence::value(Kind::Tuple, vec![key, value])
-}
-
-/// A dictionary of a conversation, in its own order.
-#[derive(Debug)]
-pub(super) struct Dict(Vec<(Value, Value)>);
+use super::python::{Dict, Kind, Sequence};
 
 /// The values of a row by their names.
 pub(super) fn variables(map: &Map<String, Json>) -> Value {
@@ -94,42 +40,5 @@ fn value(json: &Json) -> Value {
             Value::from_object(Dict(entries.collect()))
         }
         plain => Value::from_serialize(plain),
-    }
-}
-
-impl Object for Sequence {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Seq
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.items.get(key.as_usize()?).cloned()
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Seq(self.items.len())
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.written().map_err(|_| fmt::Error)?)
-    }
-}
-
-impl Object for Dict {
-    fn repr(self: &Arc<Self>) -> ObjectRepr {
-        ObjectRepr::Map
-    }
-
-    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
-    }
-
-    fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Values(self.0.iter().map(|(key, _)| key.clone()).collect())
-    }
-
-    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.0.iter().map(|(key, value)| (key, value));
-        f.write_str(&python::repr_dict(entries).map_err(|_| fmt::Error)?)
     }
 }

@@ -3,10 +3,10 @@
 use minijinja::value::{Kwargs, Rest, ValueKind, from_args};
 use minijinja::{Environment, Error, State, Value};
 
-use super::data::{Dict, Kind, Sequence, pair};
-use super::python::{self, invalid};
+use super::python::{self, Dict, Kind, Sequence, invalid, pair};
 use super::source;
 use super::text::{self, Side};
+use super::tojson::tojson;
 
 pub(super) fn add(environment: &mut Environment<'_>) {
     environment.set_unknown_method_callback(method);
@@ -15,8 +15,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
         environment.remove_filter(name);
     }
     environment.add_function(source::EACH, each);
-    environment
-        .add_filter("tojson", |value: &Value, options: Kwargs| python::tojson(value, options));
+    environment.add_filter("tojson", |value: &Value, options: Kwargs| tojson(value, options));
     environment.add_filter("string", |value: &Value| python::str(value));
     environment.add_filter("attr", attr);
     environment.add_filter("round", round);

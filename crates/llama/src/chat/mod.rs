@@ -10,6 +10,7 @@ mod library;
 mod python;
 mod source;
 mod text;
+mod tojson;
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,12 +1,61 @@
-//! Values as Python writes them: `str`, `repr` and `json.dumps`.
+//! Values as Python has them and writes them: its sequences and dictionaries, `str` and `repr`.
 
 use std::borrow::Borrow;
-use std::fmt::Write;
+use std::fmt::{self, Write};
+use std::sync::Arc;
 
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Enumerator, Object, ObjectRepr, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
-use super::data::{self, Sequence};
+/// A list of a conversation, or another of Python's sequences that prints differently.
+#[derive(Debug)]
+pub(super) struct Sequence {
+    kind: Kind,
+    items: Vec<Value>,
+}
+
+/// What a sequence is in Python.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// `[1, 2]`
+    List,
+    /// `(1, 2)`
+    Tuple,
+    /// What a method of a dictionary returns, by its name: `dict_keys([1, 2])`.
+    View(&'static str),
+}
+
+impl Sequence {
+    pub fn value(kind: Kind, items: Vec<Value>) -> Value {
+        Value::from_object(Self { kind, items })
+    }
+
+    /// Python's `repr`.
+    pub fn written(&self) -> Result<String, Error> {
+        let list = repr_list(self.items.iter())?;
+        Ok(match self.kind {
+            Kind::List => list,
+            Kind::Tuple if self.items.len() == 1 => format!("({},)", &list[1..list.len() - 1]),
+            Kind::Tuple => format!("({})", &list[1..list.len() - 1]),
+            Kind::View(name) => format!("{name}({list})"),
+        })
+    }
+}
+
+/// Is it what a method of a dictionary returns, which Python's JSON does not write?
+pub(super) fn is_view(value: &Value) -> bool {
+    let sequence = value.downcast_object_ref::<Sequence>();
+    sequence.is_some_and(|sequence| matches!(sequence.kind, Kind::View(_)))
+}
+
+/// A key and its value.
+pub(super) fn pair(key: Value, value: Value) -> Value {
+    Sequence::value(Kind::Tuple, vec![key, value])
+}
+
+/// A dictionary of a conversation, in its own order.
+#[derive(Debug)]
+pub(super) struct Dict(pub Vec<(Value, Value)>);
 
 /// What `{{ value }}` prints.
 pub(super) fn str(value: &Value) -> Result<String, Error> {
@@ -56,7 +105,7 @@ pub(super) fn entries(map: &Value) -> Result<Vec<(Value, Value)>, Error> {
 }
 
 /// A whole number, or the shortest decimal that reads back as the same f64.
-fn number(value: &Value) -> String {
+pub(super) fn number(value: &Value) -> String {
     if value.is_integer() {
         return value.to_string();
     }
@@ -105,128 +154,40 @@ fn push_escaped(out: &mut String, c: char) {
     };
 }
 
-/// transformers' filter `tojson`: Python's `json.dumps` with `ensure_ascii=False`.
-pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
-    let indent: Option<Value> = options.get("indent")?;
-    let indent = match indent.filter(|indent| !indent.is_none()) {
-        None => None,
-        Some(indent) => Some(space(&indent)?),
-    };
-    let separators: Option<Vec<String>> = options.get("separators")?;
-    let [item, key] = match separators.as_deref() {
-        None if indent.is_some() => [",", ": "].map(str::to_owned),
-        None => [", ", ": "].map(str::to_owned),
-        Some([item, key]) => [item.clone(), key.clone()],
-        Some(_) => return Err(invalid("tojson: separators are two texts")),
-    };
-    let json = Json {
-        item,
-        key,
-        indent,
-        ensure_ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
-        sort_keys: options.get::<Option<bool>>("sort_keys")?.unwrap_or(false),
-    };
-    options.assert_all_used()?;
-    let mut out = String::new();
-    json.write(value, 0, &mut out)?;
-    Ok(out)
+impl Object for Sequence {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Seq
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.items.get(key.as_usize()?).cloned()
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Seq(self.items.len())
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written().map_err(|_| fmt::Error)?)
+    }
 }
 
-struct Json {
-    item: String,
-    key: String,
-    indent: Option<String>,
-    ensure_ascii: bool,
-    sort_keys: bool,
-}
-
-impl Json {
-    fn write(&self, value: &Value, depth: usize, out: &mut String) -> Result<(), Error> {
-        match value.kind() {
-            ValueKind::None => out.push_str("null"),
-            ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => {
-                let text = number(value);
-                let text = text.replace("inf", "Infinity").replace("nan", "NaN");
-                out.push_str(&text);
-            }
-            ValueKind::String => self.write_string(value.as_str().unwrap_or_default(), out),
-            ValueKind::Seq | ValueKind::Iterable if !data::is_view(value) => {
-                let values: Vec<Value> = value.try_iter()?.collect();
-                self.write_items(['[', ']'], values, depth, out, |json, value, out| {
-                    json.write(&value, depth + 1, out)
-                })?;
-            }
-            ValueKind::Map => {
-                let mut entries = entries(value)?;
-                if self.sort_keys {
-                    entries.sort_by(|a, b| a.0.cmp(&b.0));
-                }
-                self.write_items(['{', '}'], entries, depth, out, |json, (key, value), out| {
-                    match key.kind() {
-                        ValueKind::String => json.write(&key, depth, out)?,
-                        _ => json.write(&Value::from(str(&key)?), depth, out)?,
-                    }
-                    out.push_str(&json.key);
-                    json.write(&value, depth + 1, out)
-                })?;
-            }
-            kind => return Err(invalid(&format!("tojson: JSON has no {kind}"))),
-        }
-        Ok(())
+impl Object for Dict {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
     }
 
-    fn write_items<V>(
-        &self,
-        [open, close]: [char; 2],
-        items: Vec<V>,
-        depth: usize,
-        out: &mut String,
-        write: impl Fn(&Self, V, &mut String) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        out.push(open);
-        let empty = items.is_empty();
-        for (i, item) in items.into_iter().enumerate() {
-            if i > 0 {
-                out.push_str(&self.item);
-            }
-            self.new_line(depth + 1, out);
-            write(self, item, out)?;
-        }
-        if !empty {
-            self.new_line(depth, out);
-        }
-        out.push(close);
-        Ok(())
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone())
     }
 
-    fn new_line(&self, depth: usize, out: &mut String) {
-        if let Some(indent) = &self.indent {
-            out.push('\n');
-            out.push_str(&indent.repeat(depth));
-        }
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.iter().map(|(key, _)| key.clone()).collect())
     }
 
-    fn write_string(&self, text: &str, out: &mut String) {
-        out.push('"');
-        for c in text.chars() {
-            match c {
-                '"' => out.push_str("\\\""),
-                '\\' => out.push_str("\\\\"),
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                '\t' => out.push_str("\\t"),
-                '\u{8}' => out.push_str("\\b"),
-                '\u{c}' => out.push_str("\\f"),
-                c if c < ' ' || (self.ensure_ascii && c > '~') => {
-                    for unit in c.encode_utf16(&mut [0; 2]) {
-                        let _ = write!(out, "\\u{unit:04x}");
-                    }
-                }
-                c => out.push(c),
-            }
-        }
-        out.push('"');
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries = self.0.iter().map(|(key, value)| (key, value));
+        f.write_str(&repr_dict(entries).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -3,8 +3,7 @@
 use minijinja::value::from_args;
 use minijinja::{Error, Value};
 
-use super::data::{Kind, Sequence};
-use super::python::{check_width, invalid};
+use super::python::{Kind, Sequence, check_width, invalid};
 
 /// Python's `str` methods that `minijinja-contrib` lacks, or has with other results (it counts bytes, and takes an empty
 /// text for a number).

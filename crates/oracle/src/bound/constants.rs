@@ -26,7 +26,7 @@ const N2_R_B: Count = Count { inputs: 2, rank: 1, tokens: 1, ..NONE };
 const N3_M_R2_B: Count = Count { inputs: 3, outputs: 1, rank: 2, tokens: 1, ..NONE };
 
 // ANCHOR: layer
-/// Passes and merges, by output and term. `ops/pass.rs` and `ops/merge.rs` say which roundings these are.
+/// Passes and merges, by output and term. `ops/forward_backward.rs` and `ops/merge.rs` say which roundings these are.
 pub(crate) const LAYER: [(&str, Row); 8] = [
     ("y.base", row(N_R, ones(3))),
     ("y.low_rank", row(N2_R, Count { bias: 1, ..masked(7) })),

@@ -141,7 +141,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         "bias-by-magnitude",
         "the bias multiplied by m/‖V‖ too",
         OfProblem(|problem, _| {
-            let Ok(formula) = Formula::new(problem) else { return false };
+            let Ok(formula) = problem.formula() else { return false };
             let c = formula.of_low_rank.into_dyn();
             problem.inputs.change("bias", |bias| *bias *= &c)
         }),
@@ -255,7 +255,7 @@ fn mistake(problem: &mut Problem, change: fn(&mut Formula)) -> bool {
 
 /// V ⊙ m_j/n_i.
 fn along_columns(problem: &Problem, right: &[Output]) -> Result<Option<Vec<Output>>> {
-    let formula = Formula::new(problem)?;
+    let formula = problem.formula()?;
     let turned = &formula.direction() * &formula.magnitude; // m along the last axis
     let inverse = formula.to_magnitude[1].clone().insert_axis(Axis(1));
     let value = (turned * &inverse).into_dyn();

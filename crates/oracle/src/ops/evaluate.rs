@@ -1,8 +1,9 @@
 //! What each op gives.
 
 use super::output::Output;
+use super::pass::Pass;
 use super::problem::Problem;
-use super::{init, merge, pass, step, trajectory};
+use super::{forward_backward, init, merge, step, trajectory};
 use crate::case::Op;
 use crate::error::Result;
 
@@ -12,8 +13,8 @@ use crate::error::Result;
 /// A method refuses the input.
 pub(crate) fn evaluate(op: Op, problem: &Problem) -> Result<Vec<Output>> {
     let outputs = match op {
-        Op::Forward => Ok(vec![pass::forward(&pass::Pass::only(problem))?]),
-        Op::Backward => pass::backward(&pass::Pass::only(problem)),
+        Op::Forward => Ok(vec![forward_backward::forward(&Pass::only(problem))?]),
+        Op::Backward => forward_backward::backward(&Pass::only(problem)),
         Op::Step => step::lone(problem),
         Op::Trajectory => trajectory::all(problem),
         Op::Merge => merge::merge(problem, 1.0),

@@ -4,6 +4,7 @@
 mod adam_constants;
 mod dora;
 mod evaluate;
+mod forward_backward;
 mod grid;
 mod init;
 mod layer;

@@ -15,7 +15,7 @@ use super::dora::Formula;
 use super::layer::{Layer, Named};
 use super::slips::{Slipped, Slips};
 use crate::case::{Case, Inputs, Method, Params, transposed};
-use crate::error::{Result, wrong};
+use crate::error::{Error, Result, wrong};
 use crate::tensors::TensorFile;
 
 /// What is computed: a method, its parameters and its inputs. A mutant changes them.
@@ -46,6 +46,29 @@ impl Problem {
         }
         let scale = self.params.scaling.scale(self.params.alpha, self.inputs.dims.rank)?;
         Ok(scale * self.scale_factor)
+    }
+
+    /// DoRA's formula, with the mistake in it.
+    ///
+    /// # Errors
+    /// An input is missing.
+    pub fn formula(&self) -> Result<Formula> {
+        let magnitude = self.inputs.vector("lora_magnitude_vector");
+        let magnitude = magnitude.ok_or_else(|| missing("lora_magnitude_vector"))?;
+        let mut formula = Formula::new(self.weight(), &self.factors()?, self.scale()?, magnitude);
+        if let Some(mistake) = self.mistake {
+            mistake(&mut formula);
+        }
+        Ok(formula)
+    }
+
+    /// A and B of LoRA and what is built on it.
+    ///
+    /// # Errors
+    /// One is missing.
+    pub fn factors(&self) -> Result<[Array2<f64>; 2]> {
+        let get = |name| self.inputs.matrix(name).ok_or_else(|| missing(name));
+        Ok([get("lora_A")?, get("lora_B")?])
     }
 
     /// A matrix, or zeros where the op does not need it.
@@ -80,10 +103,7 @@ impl Problem {
         let a = |name| self.matrix(name, rank, inputs).mapv(map);
         let b = |name| self.matrix(name, outputs, rank).mapv(map);
         let vector = |name| {
-            self.inputs
-                .vector(name)
-                .map(|vector| vector.mapv(map))
-                .ok_or_else(|| wrong(format!("in.{name} is missing")))
+            self.inputs.vector(name).map(|vector| vector.mapv(map)).ok_or_else(|| missing(name))
         };
         if self.method == Method::Vera {
             let shared = Arc::new(Projections::new(a("vera_A"), b("vera_B"))?);
@@ -165,4 +185,8 @@ impl Problem {
         self.params.start += 1;
         Ok(())
     }
+}
+
+fn missing(name: &str) -> Error {
+    wrong(format!("in.{name} is missing"))
 }

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use super::forward_backward::backward;
 use super::output::Output;
-use super::pass::{Pass, backward};
+use super::pass::Pass;
 use super::problem::Problem;
 use super::step::{Gradient, update};
 use crate::error::Result;

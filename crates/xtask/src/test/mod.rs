@@ -12,8 +12,6 @@ use crate::unchanged::Inputs;
 use crate::{disk, openblas, processor_time, wheel};
 use steps::STEPS;
 
-pub use steps::has;
-
 struct Step {
     name: &'static str,
     what: &'static str,

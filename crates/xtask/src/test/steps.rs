@@ -6,10 +6,10 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use super::{Outcome, Step};
-use crate::process::{cargo, check, command, first_line, run, run_lines};
+use crate::process::{cargo, check, run, run_lines};
 use crate::tally::{Reader, Tally};
 use crate::workspace::{examples, methods, read, relative, root, sources};
-use crate::{book, dependencies, gpu, live, model, selftest, unsafe_code, wheel};
+use crate::{book, dependencies, gpu, live, model, selftest, unsafe_code, wasm, wheel};
 
 const fn step(name: &'static str, what: &'static str, run: fn() -> Result<Outcome>) -> Step {
     Step { name, what, run, inputs: None }
@@ -116,23 +116,17 @@ fn packages<'a>(command: &'a mut Command, names: &[String]) -> &'a mut Command {
 
 /// Without C, threads and files. Where there is no wasm32, the same code is checked for this machine.
 fn wasm() -> Result<Outcome> {
-    let missing = live::ensure_target().err();
+    let missing = wasm::ensure_target().err();
     let mut lint = cargo();
     lint.args(["clippy", "--lib", "--no-default-features"]);
     if missing.is_none() {
-        lint.args(["--target", live::TARGET]);
+        lint.args(["--target", wasm::TARGET]);
     }
     let browser = with_methods(["adapter", "rank", "llama", "oracle"])?;
     clippy(packages(&mut lint, &browser))?;
     Ok(missing.map_or(Outcome::Passed, |why| {
-        Outcome::Skipped(format!("no target {}: {why}", live::TARGET))
+        Outcome::Skipped(format!("no target {}: {why}", wasm::TARGET))
     }))
-}
-
-/// Whether rustc has a standard library for a target.
-pub fn has(target: &str) -> bool {
-    let mut rustc = command("rustc", ["--print", "target-libdir", "--target", target]);
-    first_line(&mut rustc).is_some_and(|folder| std::path::Path::new(&folder).is_dir())
 }
 
 fn docs() -> Result<Outcome> {

@@ -2,10 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use crate::error::{Result, wrong};
 use crate::ops::layer::{BackwardPass, Named};
-use crate::ops::pass::Pass;
-use crate::ops::problem::Problem;
 
 /// What y and the gradients are made of. A mutant changes it.
 #[derive(Clone)]
@@ -30,17 +27,14 @@ pub(crate) struct Formula {
 }
 
 impl Formula {
-    /// Of a case, with the mistake in it.
-    ///
-    /// # Errors
-    /// An input is missing.
-    pub fn new(problem: &Problem) -> Result<Self> {
-        let missing = |name: &str| wrong(format!("in.{name} is missing"));
-        let get = |name| problem.inputs.matrix(name).ok_or_else(|| missing(name));
-        let (a, b, scale) = (get("lora_A")?, get("lora_B")?, problem.scale()?);
-        let magnitude = problem.inputs.vector("lora_magnitude_vector");
-        let magnitude = magnitude.ok_or_else(|| missing("lora_magnitude_vector"))?;
-        let (weight, low_rank) = (problem.weight(), b.dot(&a) * scale); // [out, r]·[r, in] → [out, in]
+    /// Of W, A, B, s and m, without a mistake.
+    pub fn new(
+        weight: Array2<f64>,
+        [a, b]: &[Array2<f64>; 2],
+        scale: f64,
+        magnitude: Array1<f64>,
+    ) -> Self {
+        let low_rank = b.dot(a) * scale; // [out, r]·[r, in] → [out, in]
         let ones = Array1::ones(magnitude.len());
         let mut formula = Self {
             of_weight: ones.clone(),
@@ -54,10 +48,7 @@ impl Formula {
             magnitude,
         };
         formula.divide_by(lengths(&formula.direction()));
-        if let Some(mistake) = problem.mistake {
-            mistake(&mut formula);
-        }
-        Ok(formula)
+        formula
     }
 
     /// V.
@@ -90,9 +81,9 @@ impl Formula {
     pub(super) fn backward(
         &self,
         masked: &Masked,
-        problem: &Problem,
+        [a, b]: &[Array2<f64>; 2],
         g: &Array2<f64>,
-    ) -> Result<BackwardPass> {
+    ) -> BackwardPass {
         let second = if self.masks_weight { &masked.dropped } else { &masked.x };
         let into_weight = (g * &self.of_weight).dot(&self.weight); // [tokens, out]·[out, in]
         let into_low_rank = (g * &self.of_low_rank).dot(&self.low_rank);
@@ -100,7 +91,6 @@ impl Formula {
             + into_low_rank * &masked.keep
             + if self.masks_weight { into_weight * &masked.keep } else { into_weight };
         let (outer, of_second) = (g.t().dot(&masked.dropped), g.t().dot(second)); // [out, tokens]·[tokens, in]
-        let [a, b] = factors(problem)?;
         let into = rows(&self.back, &outer) * self.scale;
         let [of_weight, of_low_rank] = &self.to_magnitude;
         let magnitude = (of_second * &self.weight).sum_axis(Axis(1)) * of_weight
@@ -110,7 +100,7 @@ impl Formula {
             ("lora_B".to_owned(), into.dot(&a.t()).into_dyn()), // [out, in]·[in, r] → [out, r]
             ("lora_magnitude_vector".to_owned(), magnitude.into_dyn()),
         ]);
-        Ok(BackwardPass { y: self.y(masked), grad_x, gradients })
+        BackwardPass { y: self.y(masked), grad_x, gradients }
     }
 }
 
@@ -123,27 +113,10 @@ pub(super) struct Masked {
 }
 
 impl Masked {
-    pub fn of(pass: &Pass<'_>) -> Result<Self> {
-        let (x, dropout) = (pass.matrix("x")?, pass.dropout()?);
-        let ones = Array2::ones(x.dim());
-        let (dropped, keep) = match &dropout {
-            Some(dropout) => (dropout.apply(x.view())?, dropout.apply(ones.view())?),
-            None => (x.clone(), ones),
-        };
-        Ok(Self { x, dropped, keep })
-    }
-
     /// |x| + |x̃|.
     pub fn both(&self) -> Array2<f64> {
         self.x.mapv(f64::abs) + self.dropped.mapv(f64::abs)
     }
-}
-
-pub(super) fn factors(problem: &Problem) -> Result<[Array2<f64>; 2]> {
-    let get = |name: &str| {
-        problem.inputs.matrix(name).ok_or_else(|| wrong(format!("in.{name} is missing")))
-    };
-    Ok([get("lora_A")?, get("lora_B")?])
 }
 
 /// The length of each row.
@@ -154,10 +127,4 @@ pub(crate) fn lengths(matrix: &Array2<f64>) -> Array1<f64> {
 /// Each row times its factor.
 pub(super) fn rows(factors: &Array1<f64>, matrix: &Array2<f64>) -> Array2<f64> {
     matrix * &factors.view().insert_axis(Axis(1))
-}
-
-/// s M Aᵀ.
-pub(super) fn to_b(problem: &Problem, into: &Array2<f64>) -> Result<Array2<f64>> {
-    let [a, _] = factors(problem)?;
-    Ok(into.dot(&a.t()) * problem.scale()?) // [out, in]·[in, r] → [out, r]
 }

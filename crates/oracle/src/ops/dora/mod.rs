@@ -42,9 +42,9 @@ use ndarray::{Array1, Array2, Axis};
 
 pub(crate) use formula::{Formula, lengths};
 
-use self::formula::{Masked, factors, rows, to_b};
+use self::formula::{Masked, rows};
 use self::sensitivity::Sensitivity;
-use self::through::Through;
+use self::through::{Through, to_b};
 use super::output::Output;
 use super::pass::Pass;
 use super::problem::Problem;
@@ -54,7 +54,7 @@ use crate::error::Result;
 /// y, with the bias.
 pub(super) fn forward(pass: &Pass<'_>) -> Result<Output> {
     let problem = pass.problem;
-    let (sensitivity, masked) = (Sensitivity::new(problem)?, Masked::of(pass)?);
+    let (sensitivity, masked) = (Sensitivity::new(problem)?, masked(pass)?);
     let y = match problem.mistake {
         Some(_) => sensitivity.formula.y(&masked),
         None => problem.layer()?.forward(&problem.weight(), &masked.x, pass.dropout()?.as_ref())?,
@@ -87,10 +87,10 @@ fn output_y(
 /// y, ∂L/∂x and the gradients.
 pub(super) fn backward(pass: &Pass<'_>) -> Result<Vec<Output>> {
     let problem = pass.problem;
-    let (sensitivity, masked) = (Sensitivity::new(problem)?, Masked::of(pass)?);
+    let (sensitivity, masked) = (Sensitivity::new(problem)?, masked(pass)?);
     let g = pass.matrix("grad_y")?;
     let mut passed = match problem.mistake {
-        Some(_) => sensitivity.formula.backward(&masked, problem, &g)?,
+        Some(_) => sensitivity.formula.backward(&masked, &problem.factors()?, &g),
         None => {
             problem.layer()?.backward(&problem.weight(), &masked.x, pass.dropout()?.as_ref(), &g)?
         }
@@ -111,7 +111,7 @@ pub(super) fn backward(pass: &Pass<'_>) -> Result<Vec<Output>> {
     let (name, value) = (format!("grad_x{}", pass.suffix), passed.grad_x.into_dyn());
     outputs.push(sensitivity.output(name, value, parts, norm.into_dyn()));
 
-    let [a, b_matrix] = factors(problem)?.map(|factor| factor.mapv(f64::abs));
+    let [a, b_matrix] = problem.factors()?.map(|factor| factor.mapv(f64::abs));
     let s = sensitivity.formula.scale.abs();
     let outer = g.t().dot(&masked.dropped); // [out, tokens]·[tokens, in] → [out, in]
     let positive = abs(&g).t().dot(&abs(&masked.dropped));
@@ -196,4 +196,14 @@ pub(super) fn merge(problem: &Problem) -> Result<Vec<Output>> {
         norm.into_dyn(),
     );
     Ok(vec![if problem.params.fan_in_fan_out { output.transposed() } else { output }])
+}
+
+fn masked(pass: &Pass<'_>) -> Result<Masked> {
+    let (x, dropout) = (pass.matrix("x")?, pass.dropout()?);
+    let ones = Array2::ones(x.dim());
+    let (dropped, keep) = match &dropout {
+        Some(dropout) => (dropout.apply(x.view())?, dropout.apply(ones.view())?),
+        None => (x.clone(), ones),
+    };
+    Ok(Masked { x, dropped, keep })
 }

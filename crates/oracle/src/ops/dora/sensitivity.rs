@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ndarray::{Array1, Array2, ArrayD, Axis};
 
-use super::formula::{Formula, Masked, factors, lengths};
+use super::formula::{Formula, Masked, lengths};
 use crate::bound::constants::LENGTH;
 use crate::bound::{Bound, GAUGE, Part, Roundings, Sizes, Underflow, Units, bound, largest};
 use crate::error::Result;
@@ -60,8 +60,8 @@ impl Length {
 
 impl Sensitivity {
     pub fn new(problem: &Problem) -> Result<Self> {
-        let formula = Formula::new(problem)?;
-        let [a, b] = factors(problem)?.map(|factor| factor.mapv(f64::abs));
+        let formula = problem.formula()?;
+        let [a, b] = problem.factors()?.map(|factor| factor.mapv(f64::abs));
         let (weight, low_rank) = (formula.weight.mapv(f64::abs), b.dot(&a) * formula.scale.abs());
         let direction = formula.direction();
         let norm = lengths(&direction);

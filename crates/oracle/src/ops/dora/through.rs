@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::formula::{Masked, factors, rows, to_b};
+use super::formula::{Masked, rows};
 use super::sensitivity::Sensitivity;
 use crate::error::Result;
 use crate::ops::layer::Named;
@@ -29,7 +29,7 @@ impl Through {
 
     /// Adds s Bᵀ M and s M Aᵀ.
     pub fn add(&self, problem: &Problem, of: &Sensitivity, gradients: &mut Named) -> Result<()> {
-        let [_, b] = factors(problem)?;
+        let [_, b] = problem.factors()?;
         let m = rows(&self.factors, &of.direction);
         let of_a = (b.t().dot(&m) * of.formula.scale).into_dyn(); // [r, out]·[out, in] → [r, in]
         let of_b = to_b(problem, &m)?.into_dyn();
@@ -40,4 +40,10 @@ impl Through {
         }
         Ok(())
     }
+}
+
+/// s M Aᵀ.
+pub(super) fn to_b(problem: &Problem, into: &Array2<f64>) -> Result<Array2<f64>> {
+    let [a, _] = problem.factors()?;
+    Ok(into.dot(&a.t()) * problem.scale()?) // [out, in]·[in, r] → [out, r]
 }
