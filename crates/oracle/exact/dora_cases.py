@@ -46,6 +46,20 @@ THROUGH = [
     ("through-rslora-two", (2, 5, 4, 2), RSLORA, ["RankStabilised"], {"alpha": 3, "s": None}),
 ]
 
+HALF = sgd(lr=0.5)
+# Rows of V have powers of two for lengths in both steps. `levels`: the largest integers with which some have.
+EXACT_TRAJECTORIES = [
+    ("sgd-1", (1, 4, 3, 1), {}, HALF, [], {"levels": (0,)}),
+    ("sgd-2", (2, 4, 3, 2), {}, HALF, [], {"levels": (0,)}),
+    ("sgd-3", (2, 5, 4, 2), {}, HALF, [], {"levels": (-1,)}),
+    ("sgd-fan", (2, 4, 4, 2), FAN, HALF, ["FanInFanOut", "Square"], {"levels": (-1,)}),
+    ("sgd-rslora", (1, 4, 3, 4), {"alpha": 4, **RSLORA}, HALF, ["RankStabilised"], {"levels": (-1,)}),
+    ("sgd-start", (2, 4, 3, 2), {}, sgd(lr=0.25), ["InitialState"], {"levels": (0,), "zero": ["lora_B"]}),
+    ("sgd-w0", (1, 4, 2, 1), {}, HALF, ["ZeroWeight"], {"levels": (1,), "zero": ["weight"], "lengths": None}),
+    ("sgd-decay", (1, 4, 2, 1), {"alpha": 1}, sgd(lr=0.5, weight_decay=1), [], {"levels": (0,), "shift": {"lora_A": 1, "lora_B": 1}}),
+    ("sgd-through", (2, 4, 1, 2), {"detach_norm": False}, HALF, ["NormNotDetached", "OneFeature"], {"levels": (0,)}),
+]  # fmt: skip
+
 
 def with_kinds(op, name, shape, params, flags, tweaks, kinds=("bounded", "exact"), pair=True):
     """Bounded, the same with W = 0, and exact."""
@@ -120,6 +134,11 @@ def trajectories():
         yield run(f"{name}-start", {}, optimizer, ["InitialState"], zero=["lora_B"])
     yield run("sgd-fan", FAN, sgd(lr=0.05), ["FanInFanOut"])
     yield run("sgd-rslora", RSLORA, sgd(lr=0.05), ["RankStabilised"])
+    for name, shape, params, optimizer, flags, tweaks in EXACT_TRAJECTORIES:
+        flags = ["Trajectory", *update_cases.flags_of("dora", optimizer, 0), *flags]
+        params = {"steps": 2, "alpha": 2 * shape[3], **params, "optimizer": optimizer}
+        tweaks = {"lengths": "kept", "attempts": 2000, **tweaks}
+        yield Spec("dora", "trajectory", f"{name}-exact", "exact", shape, params, flags, **tweaks)
 
 
 def refusals(reject):

@@ -292,7 +292,9 @@ def check_trajectory(method, params, inputs):
         here = state | {"x": inputs[f"x.{t}"], "grad_y": inputs[f"grad_y.{t}"]}
         check_layer(method, params, here, backward=True)
         values, _ = layer(method, params, here, backward=True)
-        here |= {f"grad_{name}": values[f"grad_{name}"] for name in TRAINED[method]}
+        for name in TRAINED[method]:
+            grad = values[f"grad_{name}"]
+            here[f"grad_{name}"] = Matrix.of(grad.rows, grad.cols, grad.numbers())
         check_step(method, params, here, t + 1)
         after, _, shapes = step(method, params, here, t + 1)
         for name, numbers in after.items():

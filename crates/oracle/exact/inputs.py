@@ -177,7 +177,9 @@ def draw(spec):
     def at(level):
         drawn = {name: (shape, values_of(spec, name, shape, level)) for name, shape in wanted.items()}
         if spec.method == "dora" and spec.tweaks.get("lengths"):
-            drawn = dora_inputs.with_lengths(spec, drawn, words(spec.seed, "lengths", 64 * spec.outer), level)
+            kept = spec.tweaks["lengths"] == "kept"
+            choose = dora_inputs.with_lengths_kept if kept else dora_inputs.with_lengths
+            drawn = choose(spec, drawn, words(spec.seed, "lengths", 64 * spec.outer), level)
         if spec.tweaks.get("zero_row"):
             drawn = dora_inputs.with_zero_row(spec, drawn)
         return with_round_trip(spec, drawn) if spec.tweaks.get("round_trip") else drawn
@@ -189,8 +191,8 @@ def draw(spec):
             made = at(3 if spec.tweaks.get("integers") else None)
         return made
     first = spec.seed
-    for level in LEVELS:
-        for attempt in range(16):
+    for level in spec.tweaks.get("levels", LEVELS):
+        for attempt in range(spec.tweaks.get("attempts", 16)):
             spec.seed = (first + attempt) % 2**32
             try:
                 drawn = at(level)
