@@ -79,6 +79,11 @@ def inits(method):
             params = {"init": init, "rank": rank, "in": inner, "out": outer, "samples": -(-40000 // smaller)}
             name = f"{init.replace('_', '-')}-{label}"
             yield Spec(method, "init", name, "stat", (0, inner, outer, rank), params, ["Statistics"])
+    # As many draws of A as tell a normal law of the same variance from a uniform one by its fourth moment.
+    for label, rank, inner in (("long", 64, 256), ("longer", 32, 512), ("even", 128, 128)):
+        params = {"init": names[0], "rank": rank, "in": inner, "out": 16, "samples": 40}
+        name = f"{names[0].replace('_', '-')}-{label}"
+        yield Spec(method, "init", name, "stat", (0, inner, 16, rank), params, ["Statistics"])
 
 
 def all_specs():

@@ -39,6 +39,7 @@ pub(crate) fn cover(heard: &[Heard], ask: &Ask<'_>) -> Vec<Named> {
         standing.extend(whole);
     }
     refute(heard, &mut standing);
+    narrow(heard, &mut standing);
     let mut whole = BTreeMap::<_, Standing>::new();
     for one in standing {
         let key = one.mistake.key();
@@ -48,6 +49,25 @@ pub(crate) fn cover(heard: &[Heard], ask: &Ask<'_>) -> Vec<Named> {
     }
     let named = smallest(classes(whole.into_values().filter(Standing::is_enough)));
     most_of_each_method(heard, named)
+}
+
+/// What one op shows to be made in one kind of update alone is no more than that in another op either, if there too only
+/// that kind shows it.
+fn narrow(heard: &[Heard], standing: &mut [Standing]) {
+    let method = |one: &Standing| one.cases.first().map(|at| heard[*at].method);
+    let alone: BTreeSet<_> = standing
+        .iter()
+        .filter(|one| one.mistake.rule.is_some())
+        .map(|one| (method(one), one.mistake.key()))
+        .collect();
+    for one in standing.iter_mut().filter(|one| one.mistake.rule.is_none()) {
+        let rule = one.cases.first().and_then(|at| heard[*at].rule);
+        let same = rule.is_some() && one.cases.iter().all(|at| heard[*at].rule == rule);
+        let narrower = Mistake { rule, ..one.mistake };
+        if same && alone.contains(&(method(one), narrower.key())) {
+            one.mistake = narrower;
+        }
+    }
 }
 
 /// Nothing is named in a method unless at least half of what fails there is explained: what explains less is likely to

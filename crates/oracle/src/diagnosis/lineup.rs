@@ -198,14 +198,14 @@ impl Evidence {
         {
             // NaN of the mistake's own: it is told apart, and worth nothing, since any NaN is like it.
             told_apart |= !got.is_finite() && same(*got, *value) && want.is_finite();
-            let wrong = (got - want).abs() > if right.exact { 0.0 } else { *allowed };
-            let apart = (value - want).abs();
             let limit = if right.exact { 0.0 } else { *allowed };
+            let wrong = (got - want).abs() > limit;
+            let apart = (value - want).abs();
             told_apart |= wrong && !(apart <= limit);
             if !wrong || *value == 0.0 || !apart.is_finite() {
                 continue;
             }
-            let bits = (apart / (bound + allowed)).log2().clamp(0.0, 52.0);
+            let bits = (apart / (bound + limit)).log2().clamp(0.0, 52.0);
             (sum, most) = (sum + bits, most.max(bits));
             let ratio = value / want;
             ratios = Some(

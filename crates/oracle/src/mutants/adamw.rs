@@ -74,6 +74,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     )
     .in_ops(UPDATES),
     Mutant::new(
+        "t-too-small-in-corrections",
+        "t one too small in AdamW's bias corrections alone: the start of W's move counts it right",
+        OfProblem(|problem, _| slip(problem, |constants| constants.at(constants.t - 1.0))),
+    )
+    .of(&[Method::DeltaLora])
+    .in_ops(UPDATES),
+    Mutant::new(
         "betas-swapped",
         "β₁ and β₂ the other way round",
         OfProblem(|problem, _| {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ndarray::{ArrayD, arr1};
 
-use super::change::{named, put};
-use super::mutant::Change::{OfOutputs, OfProblem};
+use super::change::named;
+use super::mutant::Change::OfOutputs;
 use super::mutant::{Mutant, SCALED};
 use crate::case::{InitScheme, Method, Op};
 use crate::error::{Result, wrong};
@@ -17,10 +17,12 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant::new(
         "init-wrong-fan",
         "A drawn with its fan-in taken from the wrong axis, r",
-        OfProblem(|problem, _| {
-            let rank = problem.params.init.rank;
-            problem.params.init.scheme != InitScheme::Gaussian
-                && put(&mut problem.params.init.inputs, rank)
+        // As many draws as before: only their size changes.
+        OfOutputs(|problem, _, right| {
+            let init = &problem.params.init;
+            let factor = (init.inputs as f64 / init.rank as f64).sqrt();
+            let applies = init.scheme != InitScheme::Gaussian && init.rank != init.inputs;
+            Ok(if applies { stretched(right, first(problem.method).0, factor) } else { None })
         }),
     )
     .seen("LLMs-from-scratch, appendix E: 6.9 times too large at 768/16")
