@@ -24,6 +24,7 @@
 //! # Features
 //! `blas`: matrix products through OpenBLAS. Without it they run on ndarray's own kernels, also in a browser.
 
+mod adamw;
 mod adapter;
 mod bytes;
 mod dropout;
@@ -41,13 +42,14 @@ mod softmax;
 pub mod tensors;
 
 pub use crate::adapter::Adapter;
+pub use adamw::{AdamVariant, AdamW, Moments};
 pub use bytes::{Bytes, Ledger};
 pub use dropout::Dropout;
 pub use dual::Dual;
 pub use error::{Error, Result, check_shape};
 pub use full::{Full, FullGrads, FullSaved};
 pub use loss::{cross_entropy, cross_entropy_loss};
-pub use optimizer::{AdamVariant, AdamW, Group, Moments, Optimizer, Scope, Sgd};
+pub use optimizer::{Group, Optimizer, Scope, Sgd};
 pub use real::Real;
 pub use schedule::{Decay, Schedule};
 pub use softmax::exponentials;
