@@ -140,7 +140,7 @@ fn step_floor(checkpoint: Checkpoint<f32>) -> impl FnMut() -> Result<()> {
     let model = checkpoint.model;
     let mut floor = Floor::new(TOKENS);
     move || {
-        let layers = || model.layers.iter().flat_map(|layer| &layer.projections);
+        let layers = || model.layers.iter().flat_map(|layer| layer.projections.values());
         layers().for_each(|weight| floor.forward(weight));
         floor.forward(model.head());
         floor.backward(model.head());

@@ -110,6 +110,13 @@ CASES = {
         "model_type": "gemma3_text", "head_dim": 4, "attention_bias": True, "final_logit_softcapping": 1.5,
         "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 3,
     },
+    "phi3": {"model_type": "phi3", "hidden_size": 32, "partial_rotary_factor": 0.75, "sliding_window": 4},
+    # The sequences fit the original context.
+    "phi3_longrope": {
+        "model_type": "phi3", "num_key_value_heads": None, "tie_word_embeddings": True, "hidden_act": "gelu",
+        "original_max_position_embeddings": 16,
+        "rope_scaling": {"type": "longrope", "short_factor": [1.25, 3.0], "long_factor": [2.0, 8.0]},
+    },
 }  # fmt: skip
 # As many heads as the architectures that do not follow num_attention_heads have key and value heads.
 SIZES = {"vocab_size": 24, "hidden_size": 64, "intermediate_size": 12, "num_hidden_layers": 30, "num_attention_heads": 32}

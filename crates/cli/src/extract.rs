@@ -19,7 +19,7 @@ pub struct Args {
     tuned: String,
     #[command(flatten)]
     result: ResultArgs,
-    /// Projections to compare [default: all seven]
+    /// Projections to compare [default: all]
     #[arg(long, value_delimiter = ',')]
     targets: Vec<Projection>,
 }
@@ -31,10 +31,8 @@ pub fn main(args: &Args) -> Result<()> {
     let mut base = llama::load::open(&args.base)?;
     let mut tuned = llama::load::open(&args.tuned)?;
     let dtype = args.result.dtype.unwrap_or(tuned.dtype);
-    let mut targets = args.targets.clone();
-    if targets.is_empty() {
-        targets.extend(Projection::ALL);
-    }
+    let all = if args.targets.is_empty() { &Projection::ALL[..] } else { &args.targets };
+    let targets = base.config.holding(all)?;
     let bar = Progress::new(base.config.num_hidden_layers * targets.len(), "extract");
     let seen = |module: &str| {
         bar.advance(module.to_owned());

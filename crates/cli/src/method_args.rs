@@ -113,7 +113,7 @@ impl OfMethods {
 }
 
 /// # Errors
-/// A name that is none of the seven projections, nor `all-linear`.
+/// A name that is no projection's, nor `all-linear`.
 pub fn targets(names: &[String]) -> Result<Vec<Projection>> {
     Setting::parse(&names.join(",")).map_err(|reason: String| anyhow!(reason))
 }

@@ -105,15 +105,15 @@ impl Visitor<f32> for Count<'_> {
                 format!("{} changes the base weights, which few bits cannot follow", M::METHOD);
             return Err(Error::Option(reason));
         }
-        let options: M::Options = plan.options()?;
+        let options: M::Options = plan.options_on(config)?;
         let needs = M::needs(config, &options);
         let layers = config.num_hidden_layers as u64;
         let each = |count: fn(&SiteNeeds) -> u64| -> u64 {
             layers * needs.sites.iter().map(|(_, site)| count(site)).sum::<u64>()
         };
         let (of_adapters, beside) = (each(|site| site.trained), each(|site| site.frozen));
-        let projections: u64 =
-            layers * Projection::ALL.iter().map(|one| product(&one.shape(config))).sum::<u64>();
+        let projections: u64 = layers
+            * config.projections().iter().map(|one| product(&one.shape(config))).sum::<u64>();
         let parameters: u64 = config.tensors().iter().map(|(_, shape)| product(shape)).sum();
         let (trained, model) = match M::TRAIN {
             Train::Everything => (parameters, parameters * precision.trained),
@@ -185,9 +185,9 @@ impl Count<'_> {
             (sites.iter()).map(|(_, site)| self.tokens() * site.kept_per_token + site.kept).sum();
         // Those of a group read the same input, and keep it once.
         let groups = [
-            &[Projection::Q, Projection::K, Projection::V][..],
+            &[Projection::Qkv, Projection::Q, Projection::K, Projection::V][..],
             &[Projection::O],
-            &[Projection::Gate, Projection::Up],
+            &[Projection::GateUp, Projection::Gate, Projection::Up],
             &[Projection::Down],
         ];
         let keeps = |group: &&&[Projection]| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use adapter::{AdamVariant, AdamW, Decay, Group, Optimizer, Real, Schedule, Sgd};
-use llama::Settings;
+use llama::{Config, Settings};
 use methods::{Method, Options, Row, Tunable};
 use serde_json::{Value, json};
 
@@ -110,6 +110,16 @@ impl Plan {
         let mut options = O::of_run(self.steps);
         let given = self.options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         methods::set(&mut options, given)?;
+        Ok(options)
+    }
+
+    /// What it is told on a model.
+    ///
+    /// # Errors
+    /// As [`options`](Self::options), or the model has no such projection.
+    pub fn options_on<O: Options>(&self, config: &Config) -> Result<O> {
+        let mut options: O = self.options()?;
+        options.settle(config)?;
         Ok(options)
     }
 

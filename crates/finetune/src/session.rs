@@ -8,7 +8,7 @@ use std::time::Instant;
 use adapter::{Ledger, Optimizer, Real};
 use llama::random::{Purpose, random};
 use llama::state::{self, State};
-use llama::{Adapters, Llama, Report, Score, Trainer};
+use llama::{Adapters, Config, Llama, Report, Score, Trainer};
 use methods::{Field, Options, Tunable};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -98,7 +98,7 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
     /// # Errors
     /// An option makes no sense.
     pub fn start(plan: Plan, model: Llama<T>, data: Data) -> Result<Self> {
-        let options: M::Options = plan.options()?;
+        let options: M::Options = plan.options_on(&model.config)?;
         let mut rng = random(plan.seed, Purpose::Adapters, 0);
         let adapters = M::start(&model, &options, &mut rng)?;
         let optimizer = plan.optimizer();
@@ -110,9 +110,9 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
     /// # Errors
     /// An option makes no sense or contradicts the folder, or the folder is damaged or does not fit.
     pub fn from_adapter(plan: Plan, model: Llama<T>, data: Data, folder: &Path) -> Result<Self> {
-        let mut options: M::Options = plan.options()?;
+        let mut options: M::Options = plan.options_on(&model.config)?;
         let adapters = M::load(&model, &mut options, folder)?;
-        contradiction::<M::Options>(&plan, &options, folder)?;
+        contradiction::<M::Options>(&plan, &model.config, &options, folder)?;
         let optimizer = plan.optimizer();
         Self::new(plan, options, model, adapters, optimizer, data)
     }
@@ -130,7 +130,7 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
         origin: &Origin,
         may_grow: bool,
     ) -> Result<Self> {
-        let mut options: M::Options = plan.options()?;
+        let mut options: M::Options = plan.options_on(&model.config)?;
         let mut optimizer = plan.optimizer();
         let saved = state::peek(folder)?;
         let wrong = |reason| Error::File { path: folder.to_owned(), reason };
@@ -169,7 +169,7 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
         }
         let (saved, own) = state::load(folder, &mut *optimizer)?;
         let adapters = M::resume(&mut model, &mut options, folder, saved.step, own)?;
-        contradiction::<M::Options>(&plan, &options, folder)?;
+        contradiction::<M::Options>(&plan, &model.config, &options, folder)?;
         let mut session = Self::new(plan, options, model, adapters, optimizer, data)?;
         session.trainer.step = saved.step;
         Ok(session)
@@ -183,6 +183,9 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
         optimizer: Box<dyn Optimizer<T>>,
         data: Data,
     ) -> Result<Self> {
+        for example in data.training().iter().chain(&data.held_out) {
+            model.config.check_length(example.tokens.len())?;
+        }
         let settings = plan.trainer::<T, M>(&options)?;
         let trainer = Trainer::new(model, adapters, optimizer, settings)?;
         Ok(Self { plan, options, trainer, steps: Vec::new(), data })
@@ -283,8 +286,8 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
 }
 
 /// An option was given that the folder decides, and decides otherwise.
-fn contradiction<O: Options>(plan: &Plan, read: &O, folder: &Path) -> Result<()> {
-    let asked: O = plan.options()?;
+fn contradiction<O: Options>(plan: &Plan, config: &Config, read: &O, folder: &Path) -> Result<()> {
+    let asked: O = plan.options_on(config)?;
     for field in O::fields().iter().filter(|field| field.in_folder) {
         let (asked, is) = (field.get(&asked), field.get(read));
         if plan.says(field.name) && asked != is {

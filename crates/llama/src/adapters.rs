@@ -20,9 +20,7 @@ pub struct Adapters<A> {
 impl Adapters<Full> {
     /// Full fine-tuning of every projection of every layer.
     pub fn full(config: &Config) -> Self {
-        let layers = 0..config.num_hidden_layers;
-        let sites = layers.flat_map(|layer| Projection::ALL.map(|projection| (layer, projection)));
-        Self { sites: sites.map(|site| (site, Full)).collect() }
+        Self { sites: config.sites().map(|site| (site, Full)).collect() }
     }
 }
 
@@ -32,10 +30,11 @@ impl<A> Adapters<A> {
         Self { sites: BTreeMap::new() }
     }
 
-    /// An adapter on each of `targets` in every layer. `make` gets the weight's shape, \[out, in\].
+    /// An adapter on each of `targets` in every layer, or on what [holds](Config::holding) it. `make` gets the weight's shape,
+    /// \[out, in\].
     ///
     /// # Errors
-    /// `targets` is empty, or `make` fails.
+    /// `targets` is empty or names what this model has not, or `make` fails.
     pub fn on<E>(
         config: &Config,
         targets: &[Projection],
@@ -45,12 +44,12 @@ impl<A> Adapters<A> {
         Error: From<E>,
     {
         if targets.is_empty() {
-            let all = Projection::ALL.map(Projection::name).join(", ");
-            return Err(Error::Target(String::new(), all));
+            return Err(Error::Target(String::new(), config.projection_names()));
         }
+        let targets = config.holding(targets)?;
         let mut sites = BTreeMap::new();
         for layer in 0..config.num_hidden_layers {
-            for &projection in targets {
+            for &projection in &targets {
                 let site = (layer, projection);
                 sites.insert(site, make(site, projection.shape(config))?);
             }
@@ -61,15 +60,19 @@ impl<A> Adapters<A> {
     /// Adapters at these sites.
     ///
     /// # Errors
-    /// A site's layer is not in the model.
+    /// A site is not in the model.
     pub fn at(config: &Config, sites: BTreeMap<Site, A>) -> Result<Self> {
-        match sites.keys().find(|(layer, _)| *layer >= config.num_hidden_layers) {
-            None => Ok(Self { sites }),
-            Some((layer, projection)) => Err(Error::Target(
-                projection.module(*layer),
-                format!("layers 0 to {}", config.num_hidden_layers - 1),
-            )),
+        for (layer, projection) in sites.keys() {
+            let there = if *layer >= config.num_hidden_layers {
+                format!("this model has layers 0 to {}", config.num_hidden_layers - 1)
+            } else if !config.projections().contains(projection) {
+                config.projection_names()
+            } else {
+                continue;
+            };
+            return Err(Error::Target(projection.module(*layer), there));
         }
+        Ok(Self { sites })
     }
 
     /// Other adapters in the place of these.

@@ -11,7 +11,7 @@ use crate::branch::Block;
 use crate::rope::Rotations;
 use crate::saved::{DecoderSaved, LayerSaved, Saved};
 use crate::vectors::Vectors;
-use crate::{Batch, Llama, ModelGrads, Projection, Result, Train, attention, mlp, norm};
+use crate::{Batch, Llama, ModelGrads, Projection, Result, Train, attention, fused, mlp, norm};
 
 impl<T: Real> Llama<T> {
     /// From ∂L/∂hidden, the gradient of [`forward`](Self::forward)'s output \[tokens, hidden\], to the gradients of
@@ -65,7 +65,7 @@ impl<T: Real> Llama<T> {
         grads: &mut Grads<T, A::Grads>,
     ) -> Result<Vectors<T>> {
         let weights = &self.layers[layer];
-        let mut biases = [const { None }; 7];
+        let mut biases = [const { None }; Projection::EVERY.len()];
         let mut back = |projection: Projection, grad_y: &Array2<T>| -> Result<Array2<T>> {
             let everything = saved.train == Train::Everything;
             if everything && weights.vectors.bias(projection).is_some() {
@@ -97,6 +97,8 @@ impl<T: Real> Llama<T> {
         grad_x: &mut Array2<T>,
         back: &mut dyn FnMut(Projection, &Array2<T>) -> Result<Array2<T>>,
     ) -> Result<Vectors<T>> {
+        let fused = self.config.variant.fused;
+
         // next = middle + down(f(gate(n)) ⊙ up(n)),  n = RMSNorm(middle)
         let branch = self.branch(layer, Block::Mlp);
         let (grad_y, mlp_after) = branch.leave_backward(&saved.mlp, grad_x);
@@ -104,8 +106,14 @@ impl<T: Real> Llama<T> {
         let activation = self.config.variant.activation;
         let [grad_gate, grad_up] =
             mlp::backward(activation, saved.gate.view(), saved.up.view(), grad_y);
-        let mut grad_n = back(Projection::Gate, &grad_gate)?;
-        grad_n += &back(Projection::Up, &grad_up)?;
+        let grad_n = match fused {
+            false => {
+                let mut grad_n = back(Projection::Gate, &grad_gate)?;
+                grad_n += &back(Projection::Up, &grad_up)?;
+                grad_n
+            }
+            true => back(Projection::GateUp, &fused::join([&grad_gate, &grad_up]))?,
+        };
         let mlp_before = branch.enter_backward(&saved.mlp, &grad_n, grad_x);
 
         // middle = x + o(attention(q(n), k(n), v(n))),  n = RMSNorm(x)
@@ -138,16 +146,22 @@ impl<T: Real> Llama<T> {
                 ]
             },
         );
-        let mut grad_n = back(Projection::Q, &grad_q)?;
-        grad_n += &back(Projection::K, &grad_k)?;
-        grad_n += &back(Projection::V, &grad_v)?;
+        let grad_n = match fused {
+            false => {
+                let mut grad_n = back(Projection::Q, &grad_q)?;
+                grad_n += &back(Projection::K, &grad_k)?;
+                grad_n += &back(Projection::V, &grad_v)?;
+                grad_n
+            }
+            true => back(Projection::Qkv, &fused::join([&grad_q, &grad_k, &grad_v]))?,
+        };
         let attention_before = branch.enter_backward(&saved.attention, &grad_n, grad_x);
         let both = |attention: Option<_>, mlp| attention.zip(mlp).map(<[_; 2]>::from);
         Ok(Vectors {
             before: both(attention_before, mlp_before),
             after: both(attention_after, mlp_after),
             qk_norms,
-            biases: [const { None }; 7],
+            biases: [const { None }; Projection::EVERY.len()],
         })
     }
 }

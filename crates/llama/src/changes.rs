@@ -6,7 +6,7 @@ use adapter::{Real, check_shape};
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayD, ArrayViewMutD, Ix2};
 
-use crate::{Config, Llama, Projection, Result};
+use crate::{Config, Llama, Result};
 
 pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 pub(crate) const HEAD: &str = "lm_head.weight";
@@ -135,9 +135,9 @@ impl<T: Real> Llama<T> {
         }
         changes.apply(EMBEDDING, self.embedding.view_mut().into_dyn());
         for (i, layer) in self.layers.iter_mut().enumerate() {
-            for projection in Projection::ALL {
+            for (projection, weight) in &mut layer.projections {
                 let name = format!("{}.weight", projection.module(i));
-                changes.apply(&name, layer.weight_mut(projection).view_mut().into_dyn());
+                changes.apply(&name, weight.view_mut().into_dyn());
             }
             for (name, vector) in layer.vectors.named_mut() {
                 let name = format!("model.layers.{i}.{name}");

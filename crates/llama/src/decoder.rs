@@ -9,7 +9,8 @@
 //!
 //! Each of the seven projections is y = x Wᵀ, or an [`Adapter`] around it. What the other architectures do otherwise is
 //! in [`Variant`], and each difference is a line or two below: y = x Wᵀ + bias; an RMSNorm of q and k; no RoPE in some layers,
-//! or another base of it (`rope.rs`); a window that attention looks through; another function than silu; norms after attention
+//! or another base of it (`rope.rs`); q, k and v by one matrix, gate and up by another (`fused.rs`); a window that attention
+//! looks through; another function than silu; norms after attention
 //! and the MLP, and a multiplier (`branch.rs`); a multiplier of the embedding; logits that are divided or capped.
 
 use std::array;
@@ -23,7 +24,7 @@ use crate::attention::{self, Heads};
 use crate::branch::{Block, BranchSaved};
 use crate::rope::Rotations;
 use crate::saved::{DecoderSaved, LayerSaved, Saved};
-use crate::{Batch, Error, Llama, Projection, Result, Variant, mlp, norm};
+use crate::{Batch, Error, Llama, Projection, Result, Variant, fused, mlp, norm};
 
 /// What is trained, and so what a forward pass must keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub enum Train {
     Nothing,
     /// The adapters.
     Adapters,
-    /// The adapters, the embedding, the output matrix, the norms and the biases: with [`adapter::Full`] on all seven
+    /// The adapters, the embedding, the output matrix, the norms and the biases: with [`adapter::Full`] on all
     /// projections this is full fine-tuning.
     Everything,
 }
@@ -60,7 +61,7 @@ impl<T: Real> Llama<T> {
             Train::Adapters => adapters.first_layer(),
             Train::Everything => Some(0),
         };
-        let rotations = Rotations::new(&batch.positions(), &self.config);
+        let rotations = Rotations::new(&batch.positions(), &self.config)?;
         let mut x = self.embed(batch.tokens())?;
         let mut layers = Vec::with_capacity(self.layers.len());
         for layer in 0..self.layers.len() {
@@ -147,7 +148,7 @@ impl<T: Real> Llama<T> {
         attend: &mut Attend<'_, T>,
     ) -> Result<(Array2<T>, LayerSaved<T, A::Saved>)> {
         let weights = &self.layers[layer];
-        let mut projections: [Option<A::Saved>; 7] = array::from_fn(|_| None);
+        let mut projections: [Option<A::Saved>; Projection::EVERY.len()] = array::from_fn(|_| None);
         let mut project = |projection: Projection, x: &ArcArray2<T>| -> Result<Array2<T>> {
             let weight = weights.weight(projection).view();
             let site = (layer, projection);
@@ -179,12 +180,23 @@ impl<T: Real> Llama<T> {
         let eps = self.config.rms_norm_eps;
         let attention = self.branch(layer, Block::Attention);
         let mlp = self.branch(layer, Block::Mlp);
+        let fused = self.config.variant.fused;
+        let rows = |projection: Projection| projection.shape(&self.config)[0];
 
         let (n, inverse) = attention.enter(&x);
         let n = n.into_shared(); // q, k and v keep the same n
-        let mut q = project(Projection::Q, &n)?; // [tokens, hidden] → [tokens, queries·width]
-        let mut k = project(Projection::K, &n)?; // [tokens, hidden] → [tokens, keys·width]
-        let v = project(Projection::V, &n)?;
+        // [tokens, hidden] → [tokens, queries·width], [tokens, keys·width] twice
+        let [mut q, mut k, v] = match fused {
+            false => [
+                project(Projection::Q, &n)?,
+                project(Projection::K, &n)?,
+                project(Projection::V, &n)?,
+            ],
+            true => fused::split(
+                &project(Projection::Qkv, &n)?,
+                [Projection::Q, Projection::K, Projection::V].map(rows),
+            ),
+        };
         let qk_norms = vectors.qk_norms.as_ref().map(|[q_gain, k_gain]| {
             [
                 norm::rows(&mut q, &self.gain(q_gain), eps),
@@ -203,8 +215,14 @@ impl<T: Real> Llama<T> {
 
         let (n, inverse) = mlp.enter(&middle);
         let n = n.into_shared();
-        let gate = project(Projection::Gate, &n)?; // [tokens, hidden] → [tokens, intermediate]
-        let up = project(Projection::Up, &n)?;
+        // [tokens, hidden] → [tokens, intermediate] twice
+        let [gate, up] = match fused {
+            false => [project(Projection::Gate, &n)?, project(Projection::Up, &n)?],
+            true => fused::split(
+                &project(Projection::GateUp, &n)?,
+                [Projection::Gate, Projection::Up].map(rows),
+            ),
+        };
         let y = mlp::forward(self.config.variant.activation, gate.view(), up.view());
         let y = project(Projection::Down, &y.into_shared())?; // → [tokens, hidden]
         let (next, after) = mlp.leave(y, &middle);

@@ -17,7 +17,7 @@ pub enum Error {
     #[error("config: {0}")]
     Config(String),
     /// A projection that does not exist.
-    #[error("unknown target {0:?}: this model has {1}")]
+    #[error("unknown target {0:?}: {1}")]
     Target(String, String),
     /// A file that cannot be read.
     #[error("cannot read {path}")]

@@ -38,7 +38,7 @@ impl<T: Real> Llama<T> {
             return Err(Error::Data("nothing to read: the prompt is empty".into()));
         }
         let positions: Vec<usize> = (cache.tokens..cache.tokens + tokens.len()).collect();
-        let rotations = Rotations::new(&positions, &self.config);
+        let rotations = Rotations::new(&positions, &self.config)?;
         let mut x = self.embed(tokens)?;
         for (layer, past) in cache.layers.iter_mut().enumerate() {
             let mut attend = |[q, k, v]: &[Array2<T>; 3]| {

@@ -16,6 +16,7 @@ pub mod data;
 mod decoder;
 pub mod embedded;
 mod error;
+mod fused;
 mod generate;
 pub mod load;
 mod merge;
@@ -44,8 +45,8 @@ pub use changes::{Change, Changes};
 pub use chat::Rendered;
 pub use checkpoint::Checkpoint;
 pub use config::{
-    Activation, Architecture, Config, Llama3Scaling, Norms, QkNorm, RopeScaling, Variant,
-    YarnScaling,
+    Activation, Architecture, Config, Llama3Scaling, LongRopeScaling, Norms, QkNorm, RopeScaling,
+    Variant, YarnScaling,
 };
 pub use decoder::Train;
 pub use error::{Cause, Error, Result};

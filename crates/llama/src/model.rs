@@ -1,5 +1,6 @@
 //! The weights of a model, and where each one is.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use adapter::{Real, check_shape};
@@ -14,19 +15,19 @@ use crate::{Config, Error, Projection, Result};
 pub struct Layer<T> {
     /// The gains of its norms, and the biases.
     pub vectors: Vectors<T>,
-    /// The seven weights, each \[out, in\], in the order of [`Projection::ALL`].
-    pub projections: [Array2<T>; 7],
+    /// The weights of [`Config::projections`], each \[out, in\].
+    pub projections: BTreeMap<Projection, Array2<T>>,
 }
 
 impl<T> Layer<T> {
     /// The weight of one projection, \[out, in\].
     pub fn weight(&self, projection: Projection) -> &Array2<T> {
-        &self.projections[projection as usize]
+        &self.projections[&projection]
     }
 
     /// The weight of one projection, to be changed.
     pub fn weight_mut(&mut self, projection: Projection) -> &mut Array2<T> {
-        &mut self.projections[projection as usize]
+        self.projections.get_mut(&projection).expect("a projection of this model")
     }
 }
 
@@ -70,7 +71,7 @@ impl Config {
         let matrix = [self.vocab_size, self.hidden_size];
         each("model.embed_tokens.weight", &matrix)?;
         for layer in 0..self.num_hidden_layers {
-            for projection in Projection::ALL {
+            for projection in self.projections() {
                 each(&format!("{}.weight", projection.module(layer)), &projection.shape(self))?;
             }
             Vectors::<()>::build(self, |name, length| {
@@ -139,15 +140,14 @@ impl<T: Real> Llama<T> {
             matrix(tensor("model.embed_tokens.weight".into(), &[config.vocab_size, hidden])?);
         let mut layers = Vec::new();
         for layer in 0..config.num_hidden_layers {
-            let mut projections = Vec::with_capacity(7);
-            for projection in Projection::ALL {
+            let mut projections = BTreeMap::new();
+            for &projection in config.projections() {
                 let name = format!("{}.weight", projection.module(layer));
-                projections.push(matrix(tensor(name, &projection.shape(&config))?));
+                projections.insert(projection, matrix(tensor(name, &projection.shape(&config))?));
             }
             let vectors = Vectors::build(&config, |name, length| {
                 tensor(format!("model.layers.{layer}.{name}"), &[length]).map(vector)
             })?;
-            let projections = projections.try_into().expect("seven of them");
             layers.push(Layer { vectors, projections });
         }
         let norm = vector(tensor("model.norm.weight".into(), &[hidden])?);
@@ -163,9 +163,9 @@ impl<T: Real> Llama<T> {
         let mut all =
             vec![("model.embed_tokens.weight".to_owned(), self.embedding.view().into_dyn())];
         for (i, layer) in self.layers.iter().enumerate() {
-            for projection in Projection::ALL {
+            for (projection, weight) in &layer.projections {
                 let name = format!("{}.weight", projection.module(i));
-                all.push((name, layer.weight(projection).view().into_dyn()));
+                all.push((name, weight.view().into_dyn()));
             }
             for (name, vector) in layer.vectors.named() {
                 all.push((format!("model.layers.{i}.{name}"), vector.view().into_dyn()));

@@ -5,7 +5,7 @@
 use adapter::Real;
 use ndarray::{Array2, ArrayViewMut2};
 
-use crate::Config;
+use crate::{Config, Result};
 
 /// The rotations of all layers: one for all, or a second one for those with a window.
 pub struct Rotations<T> {
@@ -15,14 +15,18 @@ pub struct Rotations<T> {
 
 impl<T: Real> Rotations<T> {
     /// Of tokens at these positions.
-    pub fn new(positions: &[usize], config: &Config) -> Self {
+    ///
+    /// # Errors
+    /// See [`Config::check_length`].
+    pub fn new(positions: &[usize], config: &Config) -> Result<Self> {
+        config.check_length(positions.iter().max().map_or(0, |last| last + 1))?;
         let rotation = |frequencies: Vec<f64>, factor| {
             Rotation::new(positions, &frequencies, factor, config.head_dim)
         };
-        Self {
+        Ok(Self {
             all: rotation(config.frequencies(), config.attention_factor()),
             sliding: config.sliding_frequencies().map(|frequencies| rotation(frequencies, 1.0)),
-        }
+        })
     }
 
     /// This layer's; `None` without RoPE.
@@ -32,7 +36,7 @@ impl<T: Real> Rotations<T> {
     }
 }
 
-/// cos and sin of the angle of each token and pair, \[tokens, d / 2\], times YaRN's attention factor.
+/// cos and sin of the angle of each token and pair, \[tokens, d / 2\], times the attention factor.
 pub struct Rotation<T> {
     cos: Array2<T>,
     sin: Array2<T>,

@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2};
 
 use crate::branch::BranchSaved;
 use crate::rope::Rotations;
-use crate::{Batch, Train};
+use crate::{Batch, Projection, Train};
 
 /// What a forward pass keeps for the backward pass. `S` is what an adapter keeps.
 pub struct Saved<T, S> {
@@ -22,7 +22,7 @@ pub struct Saved<T, S> {
 pub(crate) struct LayerSaved<T, S> {
     pub decoder: DecoderSaved<T>,
     /// What each projection's adapter keeps.
-    pub projections: [Option<S>; 7],
+    pub projections: [Option<S>; Projection::EVERY.len()],
 }
 
 /// The part that is kept with any adapter.
@@ -75,10 +75,10 @@ impl<T> Bytes for DecoderSaved<T> {
 impl<T, S: Bytes> Saved<T, S> {
     /// The part that the adapters keep: the rest is kept by any method.
     pub fn adapter_bytes(&self) -> usize {
-        struct Held<'a, S>(&'a [Option<S>; 7]);
+        struct Held<'a, S>(&'a [Option<S>]);
         impl<S: Bytes> Bytes for Held<'_, S> {
             fn count(&self, ledger: &mut Ledger) {
-                self.0[..].count(ledger);
+                self.0.count(ledger);
             }
         }
         let layers = self.layers.iter().flatten();

@@ -15,8 +15,8 @@ pub struct Vectors<T> {
     /// Weights of the RMSNorms of queries and keys, where a model has them: of each head \[head_dim\], or of all
     /// \[heads·head_dim\].
     pub qk_norms: Option<[Array1<T>; 2]>,
-    /// What each projection adds, \[out\], where it does, in the order of [`Projection::ALL`].
-    pub biases: [Option<Array1<T>>; 7],
+    /// What each projection adds, \[out\], where it does, by its number.
+    pub biases: [Option<Array1<T>>; Projection::EVERY.len()],
 }
 
 impl<T> Vectors<T> {
@@ -42,11 +42,12 @@ impl<T> Vectors<T> {
                 both(Some(QK_NORMS), rows)?
             }
         };
-        let mut biases = [const { None }; 7];
-        for (projection, name) in Projection::ALL.into_iter().zip(BIASES) {
+        let mut biases = [const { None }; Projection::EVERY.len()];
+        for &projection in config.projections() {
             if projection.has_bias(config) {
                 let [out, _] = projection.shape(config);
-                biases[projection as usize] = Some(make(name, out)?);
+                let number = projection as usize;
+                biases[number] = Some(make(BIASES[number], out)?);
             }
         }
         Ok(Self { before, after, qk_norms, biases })
@@ -111,11 +112,13 @@ fn norms(norms: Norms) -> [Option<[&'static str; 2]>; 2] {
 }
 
 const QK_NORMS: [&str; 2] = ["self_attn.q_norm.weight", "self_attn.k_norm.weight"];
-const BIASES: [&str; 7] = [
+const BIASES: [&str; Projection::EVERY.len()] = [
+    "self_attn.qkv_proj.bias",
     "self_attn.q_proj.bias",
     "self_attn.k_proj.bias",
     "self_attn.v_proj.bias",
     "self_attn.o_proj.bias",
+    "mlp.gate_up_proj.bias",
     "mlp.gate_proj.bias",
     "mlp.up_proj.bias",
     "mlp.down_proj.bias",

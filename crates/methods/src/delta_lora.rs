@@ -8,7 +8,7 @@ use ::delta_lora::{DeltaLora, Settings};
 use ::lora::{Lora, Scaling};
 use adapter::{Real, check_shape};
 use llama::state::Arrays;
-use llama::{Adapters, Config, Llama, Projection, Site};
+use llama::{Adapters, Config, Llama, Site};
 use ndarray::{Array2, ArrayD};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -63,6 +63,10 @@ impl Options for DeltaLoraOptions {
     fn lacks(name: &str) -> Option<&'static str> {
         let why = "Delta-LoRA has no dropout, since it needs ∂L/∂W = ∂L/∂ΔW, which a mask on the adapter's input breaks";
         (name == "dropout").then_some(why)
+    }
+
+    fn settle(&mut self, config: &Config) -> Result<()> {
+        self.lora.settle(config)
     }
 
     /// The paper's 500 would be never in a short run.
@@ -169,8 +173,8 @@ impl<T: Real> Tunable<T> for DeltaLora<T> {
         mut state: Arrays<T>,
     ) -> Result<Adapters<Self>> {
         let mut sites = BTreeMap::new();
-        let layers = 0..model.config.num_hidden_layers;
-        for site in layers.flat_map(|layer| Projection::ALL.map(|target| (layer, target))) {
+        let config = model.config.clone();
+        for site in config.sites() {
             let module = site.1.module(site.0);
             let tensors = TENSORS.map(|name| state.remove(&format!("{module}.{name}")));
             if tensors.iter().all(Option::is_none) {

@@ -3,7 +3,7 @@
 use ::lora::Scaling;
 use ::lora_fa::Variant;
 use ::vera::Sharing;
-use llama::Projection;
+use llama::{Config, Projection};
 use serde_json::{Value, json};
 
 use crate::{Error, Method, Result, Tunable, Visitor};
@@ -17,6 +17,15 @@ pub trait Options: Clone + Default + 'static {
     fn of_run(steps: usize) -> Self {
         let _ = steps;
         Self::default()
+    }
+
+    /// Settles what depends on the model: names of projections become those that it has.
+    ///
+    /// # Errors
+    /// It has no such projection.
+    fn settle(&mut self, config: &Config) -> Result<()> {
+        let _ = config;
+        Ok(())
     }
 
     /// Dropout on the adapters' inputs.
@@ -261,7 +270,7 @@ choices! {
     Sharing { "max_slice" => Sharing::MaxSlice, "per_shape" => Sharing::PerShape }
 }
 
-/// Separated by commas; `all-linear`, as PEFT calls all seven.
+/// Separated by commas; `all-linear`, as PEFT calls all of them.
 impl Setting for Vec<Projection> {
     fn parse(text: &str) -> Result<Self, String> {
         if text == "all-linear" {

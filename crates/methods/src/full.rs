@@ -4,7 +4,7 @@ use std::path::Path;
 
 use adapter::{Full, Real};
 use llama::state::Arrays;
-use llama::{Adapters, Config, Llama, Projection, Train};
+use llama::{Adapters, Config, Llama, Train};
 use rand_chacha::ChaCha8Rng;
 use tensor_file::{Staging, StorageDtype};
 
@@ -35,9 +35,10 @@ impl<T: Real> Tunable<T> for Full {
     }
 
     /// No adapter holds anything, and each projection's input is kept.
-    fn needs(_: &Config, _: &FullOptions) -> Needs {
+    fn needs(config: &Config, _: &FullOptions) -> Needs {
         let site = SiteNeeds { keeps_input: true, ..SiteNeeds::default() };
-        Needs { shared: 0, sites: Projection::ALL.map(|projection| (projection, site)).into() }
+        let sites = config.projections().iter().map(|projection| (*projection, site));
+        Needs { shared: 0, sites: sites.collect() }
     }
 
     fn load(_: &Llama<T>, _: &mut FullOptions, _: &Path) -> Result<Adapters<Self>> {

@@ -29,6 +29,10 @@ impl Options for LoraFaOptions {
         lora.map(|field| field.within(|o: &mut Self| &mut o.lora)).chain([own]).collect()
     }
 
+    fn settle(&mut self, config: &Config) -> Result<()> {
+        self.lora.settle(config)
+    }
+
     fn dropout(&self) -> f64 {
         self.lora.dropout
     }

@@ -58,6 +58,11 @@ impl Options for LoraOptions {
         ]
     }
 
+    fn settle(&mut self, config: &Config) -> Result<()> {
+        self.targets = config.holding(&self.targets)?;
+        Ok(())
+    }
+
     fn dropout(&self) -> f64 {
         self.dropout
     }

@@ -9,13 +9,10 @@ use crate::{Error, Result};
 
 /// Where `model.layers.3.self_attn.q_proj` is; without the `model.`, if the adapter was made for the decoder alone.
 pub fn site(config: &Config, module: &str) -> Option<Site> {
-    let layers = 0..config.num_hidden_layers;
-    layers.flat_map(|layer| Projection::ALL.map(|projection| (layer, projection))).find(
-        |(layer, projection)| {
-            let name = projection.module(*layer);
-            name == module || name.strip_prefix("model.") == Some(module)
-        },
-    )
+    config.sites().find(|(layer, projection)| {
+        let name = projection.module(*layer);
+        name == module || name.strip_prefix("model.") == Some(module)
+    })
 }
 
 /// The site of a module of an adapter's folder.
@@ -28,9 +25,9 @@ pub fn site_of(config: &Config, module: &str, folder: &Path) -> Result<Site> {
 
 /// The projections that carry an adapter.
 pub fn targets<A>(adapters: &Adapters<A>) -> Vec<Projection> {
-    let has =
-        |target: &Projection| adapters.iter().any(|((_, projection), _)| projection == *target);
-    Projection::ALL.into_iter().filter(has).collect()
+    let has: BTreeSet<Projection> =
+        adapters.iter().map(|((_, projection), _)| projection).collect();
+    has.into_iter().collect()
 }
 
 /// `target_modules` of a folder with adapters at `sites`: the names of the projections where all layers carry them, else

@@ -66,6 +66,11 @@ impl Options for VeraOptions {
         ]
     }
 
+    fn settle(&mut self, config: &Config) -> Result<()> {
+        self.targets = config.holding(&self.targets)?;
+        Ok(())
+    }
+
     fn dropout(&self) -> f64 {
         self.dropout
     }

@@ -309,10 +309,7 @@ fn bad_arguments_get_one_line() {
         (&["--batch", "0"], "batch and accumulate are at least 1"),
         (&["--threads", "0"], "--threads is 0"),
         (&["--warmup", "9"], "warmup is 9"),
-        (
-            &["--targets", "q_proj,w_proj"],
-            "unknown target \"w_proj\": this model has q_proj, k_proj",
-        ),
+        (&["--targets", "q_proj,w_proj"], "unknown target \"w_proj\": there are q_proj, k_proj"),
         (&["--data", &empty], "the text has 0 tokens, less than one block of 192"),
         (&["--data", &short, "--seq-len", "4"], "the text has 3 tokens, less than one block of 4"),
         (&["--data", &short, "--seq-len", "1"], "nothing to predict"),

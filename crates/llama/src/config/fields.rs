@@ -60,6 +60,11 @@ impl<'a> Fields<'a> {
         self.read(name, "a list of whole numbers", sizes)
     }
 
+    pub fn numbers(self, name: &str) -> Result<Option<Vec<f64>>> {
+        let numbers = |value: &Value| value.as_array()?.iter().map(Value::as_f64).collect();
+        self.read(name, "a list of numbers", numbers)
+    }
+
     pub fn object(self, name: &str) -> Result<Option<&'a Map<String, Value>>> {
         self.read(name, "an object", Value::as_object)
     }

@@ -13,7 +13,7 @@ mod write;
 
 use serde::{Deserialize, Serialize};
 
-pub use rope::{Llama3Scaling, RopeScaling, YarnScaling};
+pub use rope::{Llama3Scaling, LongRopeScaling, RopeScaling, YarnScaling};
 pub use variant::{Activation, Architecture, Norms, QkNorm, Variant};
 
 /// The shape of a model.

@@ -98,6 +98,7 @@ impl Absent {
         match architecture {
             Architecture::Llama | Architecture::Granite => llama,
             Architecture::Olmo2 => Self { rms_norm_eps: 1e-5, ..llama },
+            Architecture::Phi3 => Self { context: 4096, rms_norm_eps: 1e-5, ..llama },
             Architecture::Gemma => Self { num_key_value_heads: Some(16), ..gemma },
             Architecture::Gemma2 => {
                 Self { num_key_value_heads: Some(4), sliding_window: Some(4096), ..gemma }

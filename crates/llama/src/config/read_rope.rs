@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use super::fields::Fields;
 use super::read::fail;
-use super::{Architecture, Config, Llama3Scaling, RopeScaling, YarnScaling};
+use super::{Architecture, Config, Llama3Scaling, LongRopeScaling, RopeScaling, YarnScaling};
 use crate::{Error, Result};
 
 impl Config {
@@ -36,16 +36,23 @@ impl Config {
                 self.variant.rotary_dim = Some(dim).filter(|dim| *dim != self.head_dim);
             }
         }
-        let kind = kind(inner)?;
+        let mut kind = kind(inner)?;
+        if self.variant.architecture == Architecture::Phi3 && ["su", "yarn"].contains(&kind) {
+            kind = "longrope"; // as the first of its files call it
+        }
         let rope = Rope { fields, inner, place, kind, context: self.max_position_embeddings };
         self.rope_scaling = match kind {
             "default" => None,
             "linear" => Some(RopeScaling::Linear { factor: rope.number("factor")? }),
             "llama3" => Some(RopeScaling::Llama3(rope.llama3()?)),
             "yarn" => Some(RopeScaling::Yarn(rope.yarn()?)),
+            "longrope" if self.variant.architecture == Architecture::Phi3 => {
+                Some(RopeScaling::LongRope(rope.long_rope()?))
+            }
             _ => {
                 return fail(format!(
-                    "{place} {kind:?} is unknown: only \"default\", \"linear\", \"llama3\" and \"yarn\" are computed"
+                    "{place} {kind:?} is unknown: only \"default\", \"linear\", \"llama3\" and \"yarn\" are computed, \
+                     and of a Phi-3 \"longrope\""
                 ));
             }
         };
@@ -137,6 +144,22 @@ impl Rope<'_> {
             low_freq_factor: self.number("low_freq_factor")?,
             high_freq_factor: self.number("high_freq_factor")?,
             original_max_position_embeddings: self.original()?.unwrap_or(self.context),
+        })
+    }
+
+    /// transformers looks for the original context at the top level alone.
+    fn long_rope(&self) -> Result<LongRopeScaling> {
+        let original = self.fields.optional_size("original_max_position_embeddings")?;
+        let original = original.unwrap_or(4096);
+        let factor = self.inner.number("factor")?;
+        let factor = factor.unwrap_or(self.context as f64 / original as f64);
+        let advised = LongRopeScaling::magnitude(factor, original);
+        let factors = |name| self.inner.numbers(name)?.ok_or_else(|| self.missing(name));
+        Ok(LongRopeScaling {
+            short_factor: factors("short_factor")?,
+            long_factor: factors("long_factor")?,
+            attention_factor: self.inner.number("attention_factor")?.unwrap_or(advised),
+            original_max_position_embeddings: original,
         })
     }
 

@@ -11,7 +11,8 @@ impl Config {
     /// What the architectures differ in.
     pub(super) fn read_variant(&mut self, fields: Fields<'_>, absent: Absent) -> Result<()> {
         use Architecture::{
-            Gemma, Gemma2, Gemma3, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
+            Gemma, Gemma2, Gemma3, Granite, Llama, Ministral, Mistral, Olmo2, Phi3, Qwen2, Qwen3,
+            SmolLM3,
         };
         let architecture = self.variant.architecture;
         self.read_activation(fields)?;
@@ -32,11 +33,12 @@ impl Config {
                 self.variant.qk_norm = Some(QkNorm::Whole);
             }
             Gemma | Gemma2 | Gemma3 => self.read_gemma(fields)?,
+            Phi3 => self.variant.fused = true,
             Llama | Mistral | Ministral => {}
         }
         let used = match architecture {
             Llama | Granite | Olmo2 | Gemma => return Ok(()),
-            Mistral | Ministral | Gemma2 | Gemma3 => true,
+            Mistral | Ministral | Gemma2 | Gemma3 | Phi3 => true,
             Qwen2 | Qwen3 | SmolLM3 => fields.flag("use_sliding_window", false)?,
         };
         let window = fields.size_or("sliding_window", absent.sliding_window)?.filter(|_| used);
@@ -129,7 +131,9 @@ impl Config {
     fn sliding_layers(&self, fields: Fields<'_>, window: bool) -> Result<BTreeSet<usize>> {
         let count = self.num_hidden_layers;
         let architecture = self.variant.architecture;
-        let types = fields.texts("layer_types")?.filter(|_| architecture != Architecture::Mistral);
+        // transformers' Mistral and Phi-3 have one kind of layer.
+        let by_layer = !matches!(architecture, Architecture::Mistral | Architecture::Phi3);
+        let types = fields.texts("layer_types")?.filter(|_| by_layer);
         let Some(types) = types else {
             let first = fields.optional_size("max_window_layers")?.unwrap_or(28);
             // Of a Gemma's layers one in so many has no window, the last of them.

@@ -223,6 +223,54 @@ fn the_two_sets_of_rope_of_a_gemma_3_are_read_wherever_they_are() {
 }
 
 #[test]
+fn longrope_is_read_as_transformers_reads_it() {
+    let phi = |scaling: Value, mut changes: Value| {
+        changes["model_type"] = json!("phi3");
+        changes["rope_scaling"] = scaling;
+        with(changes)
+    };
+    let (short, long) = (json!([1.0, 1.5]), json!([2, 8]));
+    let scaling = |kind: &str| json!({"type": kind, "short_factor": short, "long_factor": long});
+    let contexts = json!({"max_position_embeddings": 128, "original_max_position_embeddings": 16});
+    let config = phi(scaling("longrope"), contexts.clone()).unwrap();
+    // √(1 + ln 8/ln 16) = √(1 + 3/4)
+    let Some(RopeScaling::LongRope(read)) = &config.rope_scaling else { panic!("{config:?}") };
+    assert!((read.attention_factor - 1.75_f64.sqrt()).abs() < 1e-15);
+    assert_eq!(config.frequencies(), [1.0, 0.01 / 1.5]);
+    for kind in ["su", "yarn"] {
+        assert_eq!(phi(scaling(kind), contexts.clone()).unwrap(), config, "{kind}");
+    }
+    assert!(config.check_length(16).is_ok());
+    let error = config.check_length(17).unwrap_err().to_string();
+    assert!(error.contains("a text has 17 tokens"), "{error}");
+    let lengthened =
+        json!({"type": "su", "short_factor": short, "long_factor": long, "factor": 0.5});
+    let plain = phi(lengthened, contexts).unwrap();
+    assert_eq!(plain.attention_factor(), 1.0);
+
+    for (scaling, expected) in [
+        (json!({"type": "longrope", "short_factor": short}), "has no long_factor"),
+        (
+            json!({"type": "su", "short_factor": [1.0], "long_factor": long}),
+            "short_factor of rope_scaling has 1 numbers: one for each of the 2 frequencies",
+        ),
+        (
+            json!({"type": "su", "short_factor": short, "long_factor": [1.0, 0.0]}),
+            "long_factor of rope_scaling is 0",
+        ),
+        (
+            json!({"type": "su", "short_factor": "1", "long_factor": long}),
+            "it must be a list of numbers",
+        ),
+        (json!({"type": "linear", "factor": 2.0}), "scalings of RoPE are not those of a Phi3"),
+    ] {
+        let text = scaling.to_string();
+        let error = phi(scaling, json!({})).expect_err(&text).to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
 fn layers_that_do_not_add_up_are_named() {
     for (changes, expected) in [
         (
@@ -280,6 +328,8 @@ fn what_an_architecture_has_no_words_for_is_refused() {
         (Variant { residual_multiplier: Some(0.5), ..llama.clone() }, "multipliers"),
         (Variant { logits_cap: Some(30.0), ..llama.clone() }, "caps"),
         (Variant { sliding_rope_theta: Some(1e4), ..llama.clone() }, "bases of RoPE"),
+        (Variant { fused: true, ..llama.clone() }, "projections"),
+        (of(Architecture::Phi3), "projections"),
         (Variant { qk_norm: Some(QkNorm::Head), ..llama.clone() }, "norms of queries and keys"),
         (Variant { no_rope_layers: [0].into(), ..llama.clone() }, "layers without RoPE"),
         (Variant { mlp_bias: true, ..of(Architecture::Mistral) }, "MLP biases"),

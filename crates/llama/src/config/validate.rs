@@ -1,6 +1,8 @@
 //! Do the numbers describe a model?
 
-use super::{Architecture, Config, Llama3Scaling, Norms, QkNorm, RopeScaling, YarnScaling};
+use super::{
+    Architecture, Config, Llama3Scaling, LongRopeScaling, Norms, QkNorm, RopeScaling, YarnScaling,
+};
 use crate::{Error, Result};
 
 /// The largest width, and the longest vocabulary, that is believed.
@@ -68,9 +70,10 @@ impl Config {
         if let Some(theta) = self.variant.sliding_rope_theta {
             positive("rope_local_base_freq", theta)?;
         }
-        match self.rope_scaling {
+        match &self.rope_scaling {
             None => Ok(()),
-            Some(RopeScaling::Linear { factor }) => at_least_one(factor),
+            Some(RopeScaling::Linear { factor }) => at_least_one(*factor),
+            Some(RopeScaling::LongRope(scaling)) => scaling.validate(dim / 2),
             Some(RopeScaling::Llama3(scaling)) => scaling.validate(),
             Some(RopeScaling::Yarn(scaling)) => {
                 if self.rope_theta == 1.0 {
@@ -103,12 +106,13 @@ impl Config {
     /// What an architecture's configuration has no words for could not be saved.
     fn validate_variant(&self) -> Result<()> {
         use Architecture::{
-            Gemma, Gemma2, Gemma3, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
+            Gemma, Gemma2, Gemma3, Granite, Llama, Ministral, Mistral, Olmo2, Phi3, Qwen2, Qwen3,
+            SmolLM3,
         };
         let v = &self.variant;
         let a = v.architecture;
         let attention_biases = match a {
-            Mistral | Ministral => !v.qkv_bias && !v.o_bias,
+            Mistral | Ministral | Phi3 => !v.qkv_bias && !v.o_bias,
             Qwen2 => v.qkv_bias && !v.o_bias,
             Llama | Qwen3 | SmolLM3 | Granite | Olmo2 | Gemma | Gemma2 | Gemma3 => {
                 v.qkv_bias == v.o_bias
@@ -116,7 +120,7 @@ impl Config {
         };
         let windows = match a {
             Llama | Granite | Olmo2 | Gemma => v.sliding_window.is_none(),
-            Mistral => v.full_attention_layers.is_empty(),
+            Mistral | Phi3 => v.full_attention_layers.is_empty(),
             Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 | Gemma3 => true,
         };
         let qk_norm = match a {
@@ -136,7 +140,11 @@ impl Config {
             (v.residual_multiplier, a == Granite),
             (v.logits_divisor, a == Granite),
         ];
+        let long_rope = matches!(self.rope_scaling, Some(RopeScaling::LongRope(_)));
         for (fits, what) in [
+            (v.fused == (a == Phi3), "projections"),
+            (long_rope || self.rope_scaling.is_none() || a != Phi3, "scalings of RoPE"),
+            (!long_rope || a == Phi3, "scalings of RoPE"),
             (attention_biases, "attention biases"),
             (!v.mlp_bias || matches!(a, Llama | SmolLM3 | Granite), "MLP biases"),
             (v.qk_norm == qk_norm, "norms of queries and keys"),
@@ -173,6 +181,26 @@ impl Llama3Scaling {
                 "low_freq_factor of rope_scaling is {low} and high_freq_factor {high}: 0 < low < high is needed"
             ));
         }
+        original(self.original_max_position_embeddings)
+    }
+}
+
+impl LongRopeScaling {
+    fn validate(&self, pairs: usize) -> Result<()> {
+        for (name, factors) in
+            [("short_factor", &self.short_factor), ("long_factor", &self.long_factor)]
+        {
+            if factors.len() != pairs {
+                return fail(format!(
+                    "{name} of rope_scaling has {} numbers: one for each of the {pairs} frequencies is needed",
+                    factors.len()
+                ));
+            }
+            for factor in factors {
+                positive(&format!("{name} of rope_scaling"), *factor)?;
+            }
+        }
+        positive("attention_factor of rope_scaling", self.attention_factor)?;
         original(self.original_max_position_embeddings)
     }
 }

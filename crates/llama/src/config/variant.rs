@@ -13,6 +13,8 @@ pub struct Variant {
     pub architecture: Architecture,
     /// What the MLP's gate goes through.
     pub activation: Activation,
+    /// Are the query, key and value projections one matrix, and gate and up another?
+    pub fused: bool,
     /// Do the query, key and value projections add a bias?
     pub qkv_bias: bool,
     /// Does attention's output projection add a bias?
@@ -94,11 +96,12 @@ pub enum Architecture {
     Gemma,
     Gemma2,
     Gemma3,
+    Phi3,
 }
 
 impl Architecture {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Llama,
         Self::Mistral,
         Self::Ministral,
@@ -110,6 +113,7 @@ impl Architecture {
         Self::Gemma,
         Self::Gemma2,
         Self::Gemma3,
+        Self::Phi3,
     ];
 
     /// The field that names the activation.

@@ -2,13 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, Config};
+use super::{Architecture, Config, RopeScaling};
 
 impl Config {
     /// The `config.json` that transformers reads, without its `dtype`.
     pub fn to_json(&self) -> Map<String, Value> {
         use Architecture::{
-            Gemma, Gemma2, Gemma3, Granite, Llama, Ministral, Mistral, Olmo2, Qwen2, Qwen3, SmolLM3,
+            Gemma, Gemma2, Gemma3, Granite, Llama, Ministral, Mistral, Olmo2, Phi3, Qwen2, Qwen3,
+            SmolLM3,
         };
         let variant = &self.variant;
         let architecture = variant.architecture;
@@ -37,7 +38,8 @@ impl Config {
         if let Llama | SmolLM3 | Granite = architecture {
             put("mlp_bias", variant.mlp_bias.into());
         }
-        if let Mistral | Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 | Gemma3 = architecture {
+        if let Mistral | Ministral | Qwen2 | Qwen3 | SmolLM3 | Gemma2 | Gemma3 | Phi3 = architecture
+        {
             put("sliding_window", json!(variant.sliding_window));
         }
         if architecture == Granite {
@@ -69,6 +71,13 @@ impl Config {
         if architecture == SmolLM3 {
             let marks = layers.clone().map(|layer| u8::from(self.rotates(layer)));
             put("no_rope_layers", marks.collect());
+        }
+        if let Some(RopeScaling::LongRope(scaling)) = &self.rope_scaling {
+            // transformers takes a Phi-3's from here alone.
+            put(
+                "original_max_position_embeddings",
+                scaling.original_max_position_embeddings.into(),
+            );
         }
         if let Some(dim) = variant.rotary_dim {
             put("partial_rotary_factor", (dim as f64 / self.head_dim as f64).into());

@@ -24,7 +24,7 @@ use super::check_shape;
 use super::dequantise::Format;
 use crate::checkpoint::CONFIG;
 use crate::error::bad;
-use crate::{Config, Result};
+use crate::{Architecture, Config, Result};
 
 /// An open model: one file or several, its metadata and its table of tensors.
 pub(super) struct Gguf {
@@ -68,7 +68,10 @@ impl Gguf {
     pub fn config(&mut self) -> Result<Config> {
         let mut config = self.described().map_err(|problem| problem.at(&self.path))?;
         config.validate().map_err(|error| error.in_file(&self.path))?;
-        if self.tensors.contains_key(rope::FACTORS) {
+        if config.variant.architecture == Architecture::Phi3 {
+            config.rope_scaling = self.long_rope(&config)?;
+            config.validate().map_err(|error| error.in_file(&self.path))?;
+        } else if self.tensors.contains_key(rope::FACTORS) {
             if config.rope_scaling.is_some() {
                 let reason =
                     format!("{} and a rope.scaling.factor: one of them is read", rope::FACTORS);
@@ -87,7 +90,8 @@ impl Gguf {
     /// One is missing, has another shape, or is left over.
     pub fn check_tensors(&self, config: &Config) -> Result<()> {
         let mut left: BTreeSet<String> = self.tensors.keys().cloned().collect();
-        left.remove(rope::FACTORS);
+        let factors = rope::factors(config.variant.architecture);
+        left.retain(|name| !factors.contains(&name.as_str()));
         config.try_for_each_tensor(|name, shape| {
             let stored = stored_name(name, config.variant.norms);
             left.remove(&stored);

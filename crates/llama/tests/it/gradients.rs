@@ -137,7 +137,7 @@ fn everything_with_full_fine_tuning() {
 }
 
 /// Each difference between the architectures, in the middle of three layers where it is not in all of them.
-fn variants() -> [Config; 7] {
+fn variants() -> [Config; 8] {
     let yarn = RopeScaling::Yarn(YarnScaling {
         factor: 4.0,
         beta_fast: 0.5,
@@ -201,8 +201,13 @@ fn variants() -> [Config; 7] {
             attention_multiplier: Some(0.5),
             ..Variant::default()
         },
+        Variant { architecture: Architecture::Phi3, fused: true, ..Variant::default() },
     ]
-    .map(|variant| Config { rope_scaling: Some(yarn), variant, ..config(true) })
+    .map(|variant| {
+        // transformers has no YaRN of a Phi-3.
+        let rope_scaling = Some(yarn.clone()).filter(|_| !variant.fused);
+        Config { rope_scaling, variant, ..config(true) }
+    })
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub struct Stored {
 }
 
 #[rustfmt::skip]
-const ARCHITECTURES: [Stored; 9] = [
+const ARCHITECTURES: [Stored; 10] = [
     Stored { name: "llama",   architecture: Architecture::Llama,   interleaved: true,  no_rope: None },
     Stored { name: "qwen2",   architecture: Architecture::Qwen2,   interleaved: false, no_rope: None },
     Stored { name: "qwen3",   architecture: Architecture::Qwen3,   interleaved: false, no_rope: None },
@@ -28,6 +28,7 @@ const ARCHITECTURES: [Stored; 9] = [
     Stored { name: "gemma",   architecture: Architecture::Gemma,   interleaved: false, no_rope: None },
     Stored { name: "gemma2",  architecture: Architecture::Gemma2,  interleaved: false, no_rope: None },
     Stored { name: "gemma3",  architecture: Architecture::Gemma3,  interleaved: false, no_rope: None },
+    Stored { name: "phi3",    architecture: Architecture::Phi3,    interleaved: false, no_rope: None },
 ];
 
 impl Gguf {
@@ -83,8 +84,14 @@ impl Gguf {
                 ));
             }
         };
-        for name in ["attention.value_length", "rope.dimension_count"] {
-            if let Some(other) = optional(name)?.filter(|&other| other != head_dim) {
+        let turned = optional("rope.dimension_count")?;
+        let phi3 = stored.architecture == Architecture::Phi3;
+        let widths = [
+            ("attention.value_length", optional("attention.value_length")?),
+            ("rope.dimension_count", turned.filter(|_| !phi3)),
+        ];
+        for (name, width) in widths {
+            if let Some(other) = width.filter(|&other| other != head_dim) {
                 return wrong(format!(
                     "{prefix}.{name} is {other} and the width of a head {head_dim}: they must be equal"
                 ));
@@ -116,6 +123,10 @@ impl Gguf {
             Architecture::Granite => self.granite(prefix, &mut config)?,
             Architecture::Gemma | Architecture::Gemma2 | Architecture::Gemma3 => {
                 self.gemma(prefix, &mut config)?;
+            }
+            Architecture::Phi3 => {
+                config.variant.fused = true;
+                config.variant.rotary_dim = turned.filter(|dim| *dim != head_dim);
             }
             _ => {}
         }
@@ -170,7 +181,8 @@ impl Gguf {
     fn variant(&self, stored: &Stored, layers: usize) -> Outcome<Variant> {
         let has = |name: &str| self.tensors.contains_key(&format!("blk.0.{name}"));
         let key = format!("{}.attention.sliding_window", stored.name);
-        let sliding_window = self.metadata.optional_size(&key)?;
+        // 0 is none to llama.cpp.
+        let sliding_window = self.metadata.optional_size(&key)?.filter(|window| *window != 0);
         let architecture = match (stored.architecture, sliding_window) {
             (Architecture::Llama, Some(_)) => Architecture::Mistral,
             (architecture, _) => architecture,

@@ -4,11 +4,12 @@ use crate::Norms;
 
 /// llama.cpp's name for a weight or a bias, from Hugging Face's.
 pub fn stored_name(name: &str, norms: Norms) -> String {
-    const MODULES: [(&str, &str); 16] = [
+    const MODULES: [(&str, &str); 18] = [
         ("model.embed_tokens", "token_embd"),
         ("model.norm", "output_norm"),
         ("lm_head", "output"),
         ("input_layernorm", "attn_norm"),
+        ("self_attn.qkv_proj", "attn_qkv"),
         ("self_attn.q_proj", "attn_q"),
         ("self_attn.k_proj", "attn_k"),
         ("self_attn.v_proj", "attn_v"),
@@ -18,6 +19,7 @@ pub fn stored_name(name: &str, norms: Norms) -> String {
         ("post_attention_layernorm", "post_attention_norm"),
         ("pre_feedforward_layernorm", "ffn_norm"),
         ("post_feedforward_layernorm", "post_ffw_norm"),
+        ("mlp.gate_up_proj", "ffn_up"),
         ("mlp.gate_proj", "ffn_gate"),
         ("mlp.up_proj", "ffn_up"),
         ("mlp.down_proj", "ffn_down"),

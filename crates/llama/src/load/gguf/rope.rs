@@ -2,10 +2,22 @@
 
 use super::Gguf;
 use super::problem::{Outcome, wrong};
-use crate::{Config, Llama3Scaling, RopeScaling, YarnScaling};
+use crate::{
+    Architecture, Config, Llama3Scaling, LongRopeScaling, Result, RopeScaling, YarnScaling,
+};
 
 /// The tensor with what each frequency is divided by.
 pub const FACTORS: &str = "rope_freqs.weight";
+/// The same for texts that fit LongRoPE's original context, and for longer ones.
+const LONG_ROPE: [&str; 2] = ["rope_factors_short.weight", "rope_factors_long.weight"];
+
+/// The tensors that RoPE may have in this architecture.
+pub fn factors(architecture: Architecture) -> &'static [&'static str] {
+    match architecture {
+        Architecture::Phi3 => &LONG_ROPE,
+        _ => &[FACTORS],
+    }
+}
 
 impl Gguf {
     /// The scaling that the metadata says. llama.cpp scales linearly if a file has a factor and does not say how; older
@@ -28,6 +40,30 @@ impl Gguf {
                 wrong(format!("{key} {kind:?} is not computed: only \"linear\" and \"yarn\" are"))
             }
         }
+    }
+
+    /// LongRoPE, if the file has its factors.
+    pub fn long_rope(&mut self, config: &Config) -> Result<Option<RopeScaling>> {
+        if !LONG_ROPE.iter().any(|name| self.tensors.contains_key(*name)) {
+            return Ok(None);
+        }
+        let key = |name: &str| format!("phi3.rope.scaling.{name}");
+        let context = config.max_position_embeddings;
+        let said = |file: &Self| -> Outcome<(usize, f64)> {
+            let original = file.metadata.optional_size(&key("original_context_length"))?;
+            let original = original.unwrap_or(context);
+            let advised = LongRopeScaling::magnitude(context as f64 / original as f64, original);
+            Ok((original, file.metadata.float(&key("attn_factor"))?.unwrap_or(advised)))
+        };
+        let (original, attention_factor) = said(self).map_err(|problem| problem.at(&self.path))?;
+        let [short_factor, long_factor] =
+            LONG_ROPE.map(|name| self.read::<f64>(name, &[config.rotary_dim() / 2]));
+        Ok(Some(RopeScaling::LongRope(LongRopeScaling {
+            short_factor: short_factor?,
+            long_factor: long_factor?,
+            attention_factor,
+            original_max_position_embeddings: original,
+        })))
     }
 
     fn yarn(&self, prefix: &str, factor: f64, context: usize) -> Outcome<RopeScaling> {
@@ -67,7 +103,7 @@ pub fn llama3_scaling(config: &Config, factors: &[f64]) -> Outcome<Option<RopeSc
     };
     let plain = config.frequencies();
     let rope_scaling = Some(RopeScaling::Llama3(scaling));
-    let scaled = Config { rope_scaling, ..config.clone() }.frequencies();
+    let scaled = Config { rope_scaling: rope_scaling.clone(), ..config.clone() }.frequencies();
     let same = |((plain, scaled), factor): ((&f64, &f64), &f64)| {
         // The file's f32 were computed in f32, so several roundings apart.
         (plain / scaled / factor - 1.0).abs() <= 1e-5
@@ -95,7 +131,7 @@ mod tests {
         let plain =
             Config { head_dim: 64, rope_theta: 5e5, rope_scaling: None, ..crate::tiny::config() };
         let rope_scaling = Some(RopeScaling::Llama3(scaling));
-        let scaled = Config { rope_scaling, ..plain.clone() }.frequencies();
+        let scaled = Config { rope_scaling: rope_scaling.clone(), ..plain.clone() }.frequencies();
         let mut factors: Vec<f64> =
             plain.frequencies().iter().zip(scaled).map(|(plain, scaled)| plain / scaled).collect();
         assert_eq!(llama3_scaling(&plain, &factors).unwrap(), rope_scaling);
