@@ -94,22 +94,33 @@ const WITHOUT_EFFECT: [&str; 7] = [
     "qalora_group_size",
 ];
 
-/// Inits that leave the base weights alone.
-const PLAIN_INITS: [&str; 3] = ["gaussian", "orthogonal", "eva"];
+/// Inits that leave the base weights alone. MiCA trains A alone, and both are in the folder.
+const PLAIN_INITS: [&str; 4] = ["gaussian", "orthogonal", "eva", "mica"];
 
-/// Why the adapter with this `init_lora_weights` is not read: its start took a part out of W, and what that was cannot be found
-/// again. MiCA alone leaves W as it is, and freezes B.
+/// Why the adapter with this `init_lora_weights` is not read: its start changed W, and what that became cannot be found again.
 fn check_init(init: &Value) -> Result<()> {
     let why = match init.as_str() {
-        Some(name) if PLAIN_INITS.contains(&name) => return Ok(()),
-        Some(name) if name.starts_with("pissa_niter_") => "PEFT draws its start at random",
-        Some("corda" | "lora_ga") => "its start hangs on data that the folder has not",
-        Some("loftq") => "W is quantised, and its start is the error of that",
-        _ => "it is unknown here",
+        Some(name) if PLAIN_INITS.contains(&name.to_lowercase().as_str()) => return Ok(()),
+        Some(name) if name.starts_with("pissa_niter_") => {
+            "the start was taken out of W by a random SVD, another one each time that PEFT loads it"
+        }
+        Some("corda") => {
+            "the start was taken out of W by what its inputs were on data that the folder has not"
+        }
+        Some("lora_ga") => {
+            "the start was taken out of W by gradients on data that the folder has not; PEFT loads it beside a W that still \
+             has that part"
+        }
+        // PEFT needs bitsandbytes and a GPU for it, in int8 and, from 0.20 on, in 4 bits too. Before, 4 bits without
+        // bitsandbytes' had other levels.
+        Some("loftq") => {
+            "W was quantised, by bitsandbytes on a GPU or by an older PEFT in another way, and the folder does not say to what"
+        }
+        _ => return Err(wrong(format!("init_lora_weights is {init}: it is unknown here"))),
     };
     Err(wrong(format!(
-        "init_lora_weights is {init}: {why}. Convert the adapter to plain LoRA where it was trained \
-         (path_initial_model_for_weight_conversion of PEFT's save_pretrained), or merge it there"
+        "init_lora_weights is {init}: {why}. In the program that trained it, model.unload().save_pretrained(\"base\") writes the W \
+         beneath it: give that model, and set init_lora_weights to true in adapter_config.json; or merge it there"
     )))
 }
 

@@ -56,6 +56,7 @@ CASES = {
     # With it: what the start left of it.
     "pissa_base": (False, {"init_lora_weights": "pissa", "target_modules": ["q_proj", "embed_tokens", "lm_head"]}),
     "pissa_converted": (False, {"init_lora_weights": "pissa"}),
+    "mica": (False, {"init_lora_weights": "mica"}),
 }
 
 

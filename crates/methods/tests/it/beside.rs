@@ -9,7 +9,7 @@ use tensor_file::Staging;
 
 const TOKENS: [u32; 8] = [3, 1, 4, 1, 5, 9, 2, 6];
 /// The folders that change nothing beside the projections.
-const PROJECTIONS_ALONE: [&str; 3] = ["wrapped", "pissa", "pissa_converted"];
+const PROJECTIONS_ALONE: [&str; 4] = ["wrapped", "pissa", "pissa_converted", "mica"];
 /// Those whose start was taken out of W.
 const TAKEN_OUT: [&str; 4] = ["pissa", "olora", "pissa_head", "pissa_base"];
 const README: &str = include_str!("../../../peft/README.md");
@@ -78,7 +78,7 @@ fn assert_near(got: &[Vec<f64>], want: &[Vec<f64>], name: &str) {
 
 #[test]
 fn logits_are_peft_s() {
-    assert_eq!(cases().len(), 21);
+    assert_eq!(cases().len(), 22);
     for (name, _) in cases() {
         let text = std::fs::read_to_string(golden(name).join("logits.json")).unwrap();
         let want: Vec<Vec<f64>> = serde_json::from_str(&text).unwrap();
