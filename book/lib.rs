@@ -3,6 +3,7 @@
 pub mod compare;
 pub mod costs;
 pub mod figure;
+pub mod numbers;
 pub mod parallel;
 
 pub use compare::Page;
@@ -39,6 +40,9 @@ chapters! {
     Judge = "src/judge.md";
     Differs = "src/differs.md";
     Bounds = "src/bounds.md";
+    Kills = "src/kills.md";
+    Adapters = "src/adapters.md";
+    Kernels = "src/kernels.md";
     Solutions = "src/solutions.md";
     Glossary = "src/glossary.md";
     Bibliography = "src/bibliography.md";

@@ -1,4 +1,4 @@
-//! Figures have numbers, "Figure 3.2" for the second of chapter 3, and an anchor that [`references`](crate::references) know.
+//! Figures have numbers, "Figure 3.2" for the second of chapter 3 and "Figure B.1" in an appendix, and an anchor that [`references`](crate::references) know.
 
 use std::path::Path;
 
@@ -21,11 +21,13 @@ impl Preprocessor for Figures {
         let mut outside = 0;
         book.for_each_chapter_mut(|chapter| {
             let mut inside = 0;
-            let (number, count) = match chapter.number.as_ref().and_then(|number| number.first()) {
-                Some(number) => (*number, &mut inside),
-                None => (0, &mut outside),
+            let number = chapter.number.as_ref().and_then(|number| number.first());
+            let (number, count) = match (number, appendix(&chapter.name)) {
+                (Some(number), _) => (number.to_string(), &mut inside),
+                (None, Some(letter)) => (letter.to_string(), &mut inside),
+                (None, None) => ("0".to_owned(), &mut outside),
             };
-            match numbered(&chapter.content, number, count, &source) {
+            match numbered(&chapter.content, &number, count, &source) {
                 Ok(content) => chapter.content = content,
                 Err(error) => failure = Some(error.context(chapter.name.clone())),
             }
@@ -34,7 +36,13 @@ impl Preprocessor for Figures {
     }
 }
 
-fn numbered(chapter: &str, number: u32, count: &mut u32, source: &Path) -> Result<String> {
+/// The letter of an appendix, whose name in SUMMARY.md is "A. The claims".
+pub fn appendix(name: &str) -> Option<char> {
+    let (letter, _) = name.split_once(". ")?;
+    letter.parse().ok().filter(char::is_ascii_uppercase)
+}
+
+fn numbered(chapter: &str, number: &str, count: &mut u32, source: &Path) -> Result<String> {
     let mut text = String::with_capacity(chapter.len());
     for line in chapter.lines() {
         if let Some(name) = name(line) {
@@ -98,7 +106,7 @@ mod tests {
         let folder =
             folder("<figure class=\"pics\">\n<figcaption>A circle.</figcaption>\n</figure>\n");
         let mut count = 1;
-        let page = numbered(CHAPTER, 3, &mut count, folder.path()).unwrap();
+        let page = numbered(CHAPTER, "3", &mut count, folder.path()).unwrap();
         assert_eq!(
             page,
             "# A\n\n<figure id=\"figure-circle\" class=\"pics\">\n<figcaption><a class=\"number\" \
@@ -109,12 +117,19 @@ mod tests {
     }
 
     #[test]
+    fn an_appendix_has_a_letter() {
+        assert_eq!(appendix("B. How near is near enough"), Some('B'));
+        assert_eq!(appendix("Notation"), None);
+        assert_eq!(appendix("SVD. More of it"), None);
+    }
+
+    #[test]
     fn a_figure_that_is_missing_or_has_no_caption_is_an_error() {
         let without = folder("<figure class=\"pics\"></figure>");
-        let error = numbered(CHAPTER, 1, &mut 0, without.path()).unwrap_err();
+        let error = numbered(CHAPTER, "1", &mut 0, without.path()).unwrap_err();
         assert!(error.to_string().contains("<figcaption>"), "{error}");
         let other = CHAPTER.replace("circle", "square");
-        let error = numbered(&other, 1, &mut 0, without.path()).unwrap_err();
+        let error = numbered(&other, "1", &mut 0, without.path()).unwrap_err();
         assert!(error.to_string().contains("square"), "{error}");
     }
 }

@@ -1,8 +1,10 @@
-//! What every chapter has: a question at its beginning, figures, and at its end what to remember and exercises. And the glossary's
-//! own rules.
+//! What every chapter has: a question at its beginning, figures, and at its end what to remember and exercises. An appendix, to
+//! which one turns from a chapter, has the first and the third. And the glossary's own rules.
 
 use mdbook_driver::MDBook;
 use mdbook_driver::book::BookItem;
+
+use crate::figures::appendix;
 
 /// How many figures and exercises a chapter has at least.
 const FIGURES: usize = 2;
@@ -14,7 +16,8 @@ pub fn problems(book: &MDBook) -> Vec<String> {
     for item in book.iter() {
         let BookItem::Chapter(chapter) = item else { continue };
         let name = &chapter.name;
-        if chapter.number.is_some() {
+        let is_chapter = chapter.number.is_some();
+        if is_chapter || appendix(name).is_some() {
             if !opens_with_a_question(&chapter.content) {
                 problems.push(format!(
                     "{name}: begins without its question ---> HINT: *…?*, a paragraph below the title"
@@ -23,6 +26,8 @@ pub fn problems(book: &MDBook) -> Vec<String> {
             if !chapter.content.contains("\n## What to remember\n") {
                 problems.push(format!("{name}: has no section `## What to remember`"));
             }
+        }
+        if is_chapter {
             let figures = chapter.content.matches(".svg.html}}").count();
             if figures < FIGURES {
                 problems.push(format!("{name}: has {figures} figures, and should have {FIGURES}"));

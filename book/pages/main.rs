@@ -11,6 +11,7 @@ mod frame;
 mod links;
 mod live;
 mod references;
+mod typed;
 mod warnings;
 
 use std::path::Path;
@@ -41,6 +42,7 @@ fn main() -> Result<ExitCode> {
 
     let mut problems = warnings.take();
     problems.extend(frame::problems(&book));
+    problems.extend(typed::problems(&book));
     problems.extend(links::incomplete(&book));
     problems.extend(links::dead(&html)?);
     for problem in &problems {

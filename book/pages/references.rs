@@ -1,11 +1,12 @@
-//! `[@hu2021]` cites an entry of the bibliography, `[@fig:circle]` refers to a figure by its number. An issue that is in the
-//! bibliography, such as PEFT #1388, is linked wherever it is named.
+//! `[@hu2021]` cites an entry of the bibliography, `[@fig:circle]` refers to a figure by its number, and `[@n:share]` is a number
+//! that `regen` made. An issue that is in the bibliography, such as PEFT #1388, is linked wherever it is named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use book::numbers;
 use mdbook_driver::book::{Book, BookItem, Chapter};
 use mdbook_markdown::pulldown_cmark::{BrokenLink, Event, Parser, Tag, TagEnd};
 use mdbook_preprocessor::{Preprocessor, PreprocessorContext};
@@ -26,17 +27,29 @@ static UNCITED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"arxiv\.org/abs|arXiv:? ?\d{4}\.\d{4,5}").expect("a valid pattern")
 });
 
+static NUMBER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\[@(n:[a-z0-9-]+)\]").expect("a valid pattern"));
+
 static ISSUE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"[A-Za-z-]+ #\d+").expect("a valid pattern"));
 
 /// Turns references into links.
 pub struct References;
 
-/// What a reference becomes: its text, and where it leads.
+/// What a reference becomes: its text, and where it leads; a number leads nowhere.
 #[derive(Debug, PartialEq)]
 struct Target {
     label: String,
-    link: String,
+    link: Option<String>,
+}
+
+impl Target {
+    fn markdown(&self) -> String {
+        match &self.link {
+            Some(link) => format!("[{}]({link})", self.label),
+            None => self.label.clone(),
+        }
+    }
 }
 
 type Targets = BTreeMap<String, Target>;
@@ -46,8 +59,12 @@ impl Preprocessor for References {
         "references"
     }
 
-    fn run(&self, _: &PreprocessorContext, mut book: Book) -> Result<Book> {
+    fn run(&self, context: &PreprocessorContext, mut book: Book) -> Result<Book> {
         let mut targets = Targets::new();
+        let folder = context.root.join(&context.config.book.src).join("generated");
+        let file = std::fs::read_to_string(folder.join(numbers::FILE));
+        let file = file.with_context(|| format!("book/src/generated/{}", numbers::FILE))?;
+        numbers_of(&file, &mut targets)?;
         for item in book.iter() {
             let BookItem::Chapter(chapter) = item else { continue };
             collect(chapter, &mut targets)?;
@@ -65,9 +82,10 @@ impl Preprocessor for References {
         if let Some(error) = failure {
             return Err(error);
         }
-        let papers = targets.keys().filter(|key| !key.starts_with("fig:"));
-        let unused: Vec<_> = papers.filter(|key| !used.contains(*key)).collect();
-        ensure!(unused.is_empty(), "{BIBLIOGRAPHY} has entries that no page cites: {unused:?}");
+        let unused = targets.keys().filter(|key| !key.starts_with("fig:") && !used.contains(*key));
+        let (numbers, papers): (Vec<_>, Vec<_>) = unused.partition(|key| key.starts_with("n:"));
+        ensure!(papers.is_empty(), "{BIBLIOGRAPHY} has entries that no page cites: {papers:?}");
+        ensure!(numbers.is_empty(), "{} has numbers that no page has: {numbers:?}", numbers::FILE);
         Ok(book)
     }
 }
@@ -76,11 +94,22 @@ fn is_bibliography(chapter: &Chapter) -> bool {
     chapter.path.as_ref().is_some_and(|path| path.ends_with(BIBLIOGRAPHY))
 }
 
+/// The numbers that `regen` made.
+fn numbers_of(file: &str, targets: &mut Targets) -> Result<()> {
+    for (key, value) in numbers::parse(file) {
+        let number = Target { label: value.to_owned(), link: None };
+        let twice = targets.insert(format!("n:{key}"), number);
+        ensure!(twice.is_none(), "{}: {key} stands there twice", numbers::FILE);
+    }
+    Ok(())
+}
+
 /// What this chapter can be referred to for: its figures, or its entries if it is the bibliography.
 fn collect(chapter: &Chapter, targets: &mut Targets) -> Result<()> {
     let page = chapter.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let mut add = |key: String, label: &str, link: String| {
-        let twice = targets.insert(key.clone(), Target { label: label.to_owned(), link });
+        let target = Target { label: label.to_owned(), link: Some(link) };
+        let twice = targets.insert(key.clone(), target);
         ensure!(twice.is_none(), "{page}: [@{key}] has been defined before");
         Ok(())
     };
@@ -106,10 +135,10 @@ fn resolved(chapter: &str, targets: &Targets, used: &mut BTreeSet<String>) -> Re
     };
     let events = Parser::new_with_broken_link_callback(chapter, *OPTIONS, Some(any));
     let (mut text, mut end) = (String::with_capacity(chapter.len()), 0);
-    let mut replace = |place: Range<usize>, (key, Target { label, link }): (&String, &Target)| {
+    let mut replace = |place: Range<usize>, (key, target): (&String, &Target)| {
         used.insert(key.clone());
         text += &chapter[end..place.start];
-        text += &format!("[{label}]({link})");
+        text += &target.markdown();
         end = place.end;
     };
     // How many links, headings and blocks of code are open.
@@ -119,9 +148,19 @@ fn resolved(chapter: &str, targets: &Targets, used: &mut BTreeSet<String>) -> Re
             Event::Start(Tag::Link { ref dest_url, .. }) if dest_url.starts_with('@') => {
                 open += 1;
                 let target = targets.get_key_value(&dest_url[1..]).ok_or_else(|| {
-                    anyhow!("[{dest_url}] is neither in {BIBLIOGRAPHY} nor a figure, [@fig:NAME]")
+                    anyhow!("[{dest_url}] is neither in {BIBLIOGRAPHY}, nor a figure [@fig:NAME], nor a number [@n:KEY]")
                 })?;
                 replace(place, target);
+            }
+            // HTML has no links, but it may have numbers.
+            Event::Html(_) | Event::InlineHtml(_) => {
+                for number in NUMBER.captures_iter(&chapter[place.clone()]) {
+                    let whole = number.get(0).map(|whole| whole.range()).unwrap_or_default();
+                    let target = targets
+                        .get_key_value(&number[1])
+                        .ok_or_else(|| anyhow!("{} is no number [@n:KEY]", &number[0]))?;
+                    replace(place.start + whole.start..place.start + whole.end, target);
+                }
             }
             Event::Start(Tag::Link { .. } | Tag::Heading { .. } | Tag::CodeBlock(_)) => open += 1,
             Event::End(TagEnd::Link | TagEnd::Heading(_) | TagEnd::CodeBlock) => open -= 1,
@@ -168,6 +207,18 @@ mod tests {
              Not `[@hu2021]`, nor a shape [r, in].\n"
         );
         assert_eq!(used, ["fig:circle", "hu2021"].map(String::from).into());
+    }
+
+    #[test]
+    fn a_number_stands_in_its_sentence() {
+        let mut targets = Targets::new();
+        numbers_of("share 43\ntrained 8,064\n", &mut targets).unwrap();
+        let mut used = BTreeSet::new();
+        let text = "# A\n\n- [@n:share]% of [@n:trained].\n\n<p>[@n:share] of them.</p>\n";
+        let page = resolved(text, &targets, &mut used).unwrap();
+        assert_eq!(page, "# A\n\n- 43% of 8,064.\n\n<p>43 of them.</p>\n");
+        assert_eq!(used, ["n:share", "n:trained"].map(String::from).into());
+        assert!(numbers_of("share 1\n", &mut targets).is_err());
     }
 
     #[test]

@@ -12,17 +12,17 @@ use picture::{Bars, Panel, figure};
 use book::Page;
 
 /// Measured on one H200, bf16: a product of 8192³, in FLOP/s, and a copy, in bytes/s.
-const FLOPS: f64 = 790e12;
-const BANDWIDTH: f64 = 4.3e12;
-const BYTES: f64 = 2.0;
+pub const FLOPS: f64 = 790e12;
+pub const BANDWIDTH: f64 = 4.3e12;
+pub const BYTES: f64 = 2.0;
 
 /// Columns that a tile of a product sums over at once: a sum over a few more takes one tile more.
 const TILE: f64 = 64.0;
-const RANK: f64 = 16.0;
+pub const RANK: f64 = 16.0;
 
 /// A way to compute the layer: the passes over arrays of tokens × in and of tokens × out that it adds to the two base products,
 /// and whether these sum over r columns more.
-const VARIANTS: [(&str, f64, f64, bool); 7] = [
+pub const VARIANTS: [(&str, f64, f64, bool); 7] = [
     ("PEFT, op by op", 6.0, 10.0, false),
     ("the same, compiled", 4.0, 8.0, false),
     ("base product first, thin one added", 4.0, 4.0, false),

@@ -7,6 +7,7 @@
 
 mod adapters;
 mod bordered;
+mod bytes;
 mod claims;
 mod differs;
 mod examples;
@@ -16,6 +17,7 @@ mod judged;
 mod kills;
 mod layer;
 mod moving;
+mod new_token;
 mod notation;
 mod outlines;
 mod panorama;
@@ -26,6 +28,7 @@ mod quantised;
 mod rank_picture;
 mod recorded;
 mod row;
+mod said;
 mod scene;
 mod shapes;
 mod side_by_side;
@@ -55,9 +58,11 @@ enum Source {
     SmolLm2(fn(&Path, Again) -> Result<Vec<Page>>),
     /// Where there is a C++ compiler.
     Emulator(fn() -> Result<Vec<Page>>),
+    /// From pages of the other sources, once these are written.
+    Pages(fn() -> Result<Vec<Page>>),
 }
 
-const SOURCES: [(&str, Source); 34] = [
+const SOURCES: [(&str, Source); 36] = [
     ("drawing: all the methods", Source::Anywhere(panorama::pages)),
     ("drawing: the marks", Source::Anywhere(notation::pages)),
     ("drawing: a sum of outer products", Source::Anywhere(rank_picture::pages)),
@@ -87,11 +92,13 @@ const SOURCES: [(&str, Source); 34] = [
     ("a run of Train it, moving", Source::Recorded(moving::pages)),
     ("two adapters looked into", Source::Anywhere(adapters::pages)),
     ("what to choose in practice", Source::Recorded(practice::pages)),
-    ("bytes of a step of each method", Source::Anywhere(side_by_side::memory)),
+    ("a new token, and what is forgotten", Source::Recorded(new_token::pages)),
+    ("bytes of a step of each method", Source::Anywhere(bytes::pages)),
     ("all methods side by side", Source::Recorded(side_by_side::pages)),
     ("problems to sort", Source::Anywhere(sorting::problems)),
-    ("how far each method sorts", Source::Anywhere(sorting::methods)),
+    ("how far each method sorts", Source::Pages(sorting::methods)),
     ("the real model", Source::Anywhere(story::pages)),
+    ("numbers in sentences", Source::Pages(said::pages)),
 ];
 
 fn main() -> Result<ExitCode> {
@@ -114,16 +121,20 @@ fn main() -> Result<ExitCode> {
 
     let chosen: Vec<_> = SOURCES.iter().filter(|(what, _)| chosen(what)).collect();
     let bar = ProgressBar::new(chosen.len() as u64);
-    // Most of them use one core most of the time.
-    let made = parallel::map(chosen, |(what, source)| {
-        bar.set_message(*what);
-        let pages = make(what, source, again, smollm2.as_deref());
-        bar.inc(1);
-        pages.with_context(|| what.to_string())
-    })?;
+    let (last, first) = chosen.into_iter().partition(|(_, source)| matches!(source, Source::Pages(_)));
     let mut stale = false;
-    for page in made.iter().flatten() {
-        stale |= settle(&folder, page, check)?;
+    for sources in [first, last] {
+        let sources: Vec<_> = sources;
+        // Most of them use one core most of the time.
+        let made = parallel::map(sources, |(what, source)| {
+            bar.set_message(*what);
+            let pages = make(what, source, again, smollm2.as_deref());
+            bar.inc(1);
+            pages.with_context(|| what.to_string())
+        })?;
+        for page in made.iter().flatten() {
+            stale |= settle(&folder, page, check)?;
+        }
     }
     bar.finish_and_clear();
     Ok(if stale && check { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -136,7 +147,7 @@ fn make(what: &str, source: &Source, again: Again, smollm2: Option<&Path>) -> Re
         Ok(Vec::new())
     };
     match (source, smollm2) {
-        (Source::Anywhere(make), _) => make(),
+        (Source::Anywhere(make) | Source::Pages(make), _) => make(),
         (Source::Recorded(make), _) => make(again),
         (Source::Emulator(make), _) => match cuda::Emulator::open() {
             Ok(_) => make(),

@@ -49,26 +49,33 @@ fn activations(text: &str) -> Result<String> {
 fn spectrum(text: &str) -> Result<String> {
     let (_, table) = text.split_once("k = 1, 2, ...\n").context("the singular values")?;
     let rows = table.lines().take_while(|line| !line.trim().is_empty());
-    let lines = rows.filter_map(|line| {
-        let row = numbers(line);
-        let (r, k) = (*row.first()?, *row.get(1)?);
-        // What is below 1e-12 is rounding: the words "< 1e-12" leave that number, which is no value.
-        let values = row[2..].iter().filter(|sigma| **sigma > 1e-12).enumerate();
-        let points = values.map(|(i, sigma)| (i as f64 + 1.0, *sigma)).collect();
-        Some(Line { name: format!("r = {r}, K = {k}"), points })
-    });
-    let chart = Chart {
-        title: "What W has moved by".into(),
-        axes: ["number of the singular value".into(), "σ / σ₁".into()],
-        ranges: [1.0..8.5, 0.02..1.2],
-        log: true,
-        square: false,
-        lines: lines.collect(),
+    let curves: Vec<(f64, Line)> = rows
+        .filter_map(|line| {
+            let row = numbers(line);
+            let (r, k) = (*row.first()?, *row.get(1)?);
+            // What is below 1e-12 is rounding: the words "< 1e-12" leave that number, which is no value.
+            let values = row[2..].iter().filter(|sigma| **sigma > 1e-12).enumerate();
+            let points = values.map(|(i, sigma)| (i as f64 + 1.0, *sigma)).collect();
+            Some((r, Line { name: format!("K = {k}"), points }))
+        })
+        .collect();
+    // A chart for each rank: in one, the names of the short curves would be far from their ends.
+    let chart = |rank: f64| {
+        let of = |(r, line): &(f64, Line)| (*r == rank).then(|| line.clone());
+        let chart = Chart {
+            title: format!("What W has moved by, r = {rank}"),
+            axes: ["number of the singular value".into(), "σ / σ₁".into()],
+            ranges: [1.0..2.0 * rank, 0.02..1.2],
+            log: true,
+            square: false,
+            lines: curves.iter().filter_map(of).collect(),
+        };
+        chart.draw(&format!("delta-spectrum-{rank}"))
     };
     let caption = format!(
         "Each curve ends where the singular values of W<sub>T</sub> − W<sub>0</sub> end: at 2r, and at r where W moves from the first update on (K = 0). {DRAWN}"
     );
-    Ok(figure("charts", &[chart.draw("delta-spectrum")], &caption))
+    Ok(figure("charts", &[chart(2.0), chart(4.0)], &caption))
 }
 
 fn rates(text: &str) -> Result<String> {

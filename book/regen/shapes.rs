@@ -171,11 +171,11 @@ fn delta_factors() -> String {
     figure("charts", &[svg], &caption)
 }
 
-/// Each method's colour and dashes.
+/// Each method's colour and dashes, and the hues of what is no method.
 fn curves() -> String {
     let rows = Row::all();
-    let height = 26.0 * rows.len().div_ceil(2) as f64 + 16.0;
-    let text = "Each method's line as all charts have it.";
+    let height = 26.0 * (1.0 + rows.len().div_ceil(2) as f64) + 16.0;
+    let text = "Each method's line as all charts have it, and below them those of what is no method.";
     let mut svg = Svg::new("methods-curves", [360.0, height], "The methods' lines", text);
     for (i, row) in rows.iter().enumerate() {
         let [x, y] = [16.0 + 160.0 * (i % 2) as f64, 24.0 + 26.0 * (i / 2) as f64];
@@ -183,5 +183,12 @@ fn curves() -> String {
         svg.path(&format!("line {class}"), &format!("M{x:.1} {y:.1}h36"));
         svg.text("", [x + 44.0, y + 5.0], Anchor::Start, row.label);
     }
-    figure("frames", &[svg], &format!("The line of each method, in all charts. {DRAWN}"))
+    let y = height - 18.0;
+    for i in 0..4 {
+        let class = of_curve("no method", i);
+        svg.path(&format!("line {class}"), &format!("M{:.1} {y:.1}h36", 16.0 + 46.0 * i as f64));
+    }
+    svg.text("", [204.0, y + 5.0], Anchor::Start, "what is no method");
+    let caption = "The line of each method, in all charts. The four hues in the last row are no method's: curves and bars have them where methods are not compared.";
+    figure("frames", &[svg], &format!("{caption} {DRAWN}"))
 }

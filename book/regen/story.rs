@@ -25,11 +25,11 @@ enum Recorded {
 }
 
 #[derive(Deserialize)]
-struct About {
+pub struct About {
     date: String,
     processor: String,
-    steps: usize,
-    rows: usize,
+    pub steps: usize,
+    pub rows: usize,
     lora_lr: f64,
 }
 
@@ -54,6 +54,16 @@ struct Answer {
     text: String,
     before: String,
     after: String,
+}
+
+/// What the file says of its runs.
+pub fn about() -> Result<About> {
+    let lines = recorded::read::<Recorded>("story.jsonl")?.into_iter();
+    let about = |line| match line {
+        Recorded::About(about) => Some(about),
+        _ => None,
+    };
+    lines.filter_map(about).next().context("story.jsonl says nothing about its runs")
 }
 
 pub fn pages() -> Result<Vec<Page>> {

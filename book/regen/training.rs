@@ -23,8 +23,8 @@ use book::{Page, parallel};
 // Steps, batch and LoRA's rate are those of `lowrank compare`. Its sweep has full fine-tuning at 0.003, half-decades apart.
 const STEPS: usize = 400;
 const BATCH: usize = 32;
-const FULL_RATE: f64 = 2e-3;
-const LORA_RATE: f64 = 1e-2;
+pub const FULL_RATE: f64 = 2e-3;
+pub const LORA_RATE: f64 = 1e-2;
 const RANK: usize = 8;
 const TARGETS: [Projection; 2] = [Projection::Q, Projection::V];
 

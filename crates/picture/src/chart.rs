@@ -249,7 +249,7 @@ mod tests {
         };
         let svg = chart.draw("c").inline();
         assert!(
-            svg.contains("class=\"line lora\"") && svg.contains("class=\"line curve-1\""),
+            svg.contains("class=\"line lora\"") && svg.contains("class=\"line curve-1 dash-1\""),
             "{svg}"
         );
         assert!(svg.contains("loss over step. LoRA: from 1 to 0.5."), "{svg}");

@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 /// A colour by what it means: its name, its value on white, its value on near-black.
 ///
-/// The first seven are those of drawings of matrices, the next eight those of the methods in charts, the rest those of other
-/// curves. Told apart by the colour-blind (after Okabe and Ito), each with a contrast of at least 3 to its background.
-pub const COLOURS: [(&str, &str, &str); 22] = [
+/// The first seven are those of drawings of matrices, the next eight those of the methods in charts, the last four those of
+/// what is no method: none of them is near a method's. The methods' are told apart by the colour-blind (after Okabe and Ito), and
+/// each has a contrast of at least 3 to its background.
+pub const COLOURS: [(&str, &str, &str); 19] = [
     ("ink", "#1d1f21", "#d3d6df"),
     ("paper", "#ffffff", "#161923"),
     ("grid", "#d7d9dc", "#3b4152"),
@@ -22,33 +23,26 @@ pub const COLOURS: [(&str, &str, &str); 22] = [
     ("delta-lora", "#94366f", "#e58fc6"),
     ("lora-plus", "#c04b00", "#ff9149"),
     ("dora", "#6a4fb3", "#b3a0f0"),
-    ("curve-0", "#0072b2", "#56b4e9"),
-    ("curve-1", "#c04b00", "#ff9149"),
-    ("curve-2", "#00795a", "#2fc79a"),
-    ("curve-3", "#94366f", "#e58fc6"),
-    ("curve-4", "#a86d00", "#f0b429"),
-    ("curve-5", "#6a4fb3", "#b3a0f0"),
-    ("curve-6", "#4d5359", "#c3c8d1"),
+    ("curve-0", "#61740f", "#b9d455"),
+    ("curve-1", "#8c1c2c", "#ff9c9c"),
+    ("curve-2", "#6e4a33", "#d2a98c"),
+    ("curve-3", "#23481c", "#dcefc4"),
 ];
 
 /// The dashes of curves, so that they can be told apart without colour.
-const DASHES: [(&str, &str); 12] = [
+const DASHES: [(&str, &str); 6] = [
     ("lora-fa", "7 3"),
     ("lora-fa-projected", "2 2"),
     ("vera", "2 3"),
     ("delta-lora", "9 3 2 3"),
     ("lora-plus", "12 3"),
     ("dora", "4 2"),
-    ("curve-1", "7 3"),
-    ("curve-2", "2 3"),
-    ("curve-3", "9 3 2 3"),
-    ("curve-4", "12 3"),
-    ("curve-5", "4 2"),
-    ("curve-6", "2 1"),
 ];
 
-/// How many colours there are for curves that are not of a method.
-const CURVES: usize = 7;
+/// How many hues there are for curves that are not of a method. Later curves have them once more, with other dashes.
+const HUES: usize = 4;
+/// The dashes of such curves.
+const PLAIN_DASHES: [&str; 7] = ["", "7 3", "2 3", "9 3 2 3", "12 3", "4 2", "2 1"];
 
 /// The class of a method, whose colour is the same in every chart, by the label that the name begins with.
 ///
@@ -74,7 +68,11 @@ pub fn of_method(name: &str) -> Option<&'static str> {
 /// The class of a curve: its method's, or the next in turn.
 #[must_use]
 pub fn of_curve(name: &str, place: usize) -> String {
-    of_method(name).map_or_else(|| format!("curve-{}", place % CURVES), str::to_owned)
+    let plain = || {
+        let dash = place % PLAIN_DASHES.len();
+        format!("curve-{} dash-{dash}", dash % HUES)
+    };
+    of_method(name).map_or_else(plain, str::to_owned)
 }
 
 /// The style sheet of a page with mdBook's themes.
@@ -115,6 +113,9 @@ fn curves() -> String {
         // Writing into a String cannot fail.
         let _ = writeln!(rules, ".pic .line.{name} {{ stroke: var(--pic-{name});{dash} }}");
         let _ = writeln!(rules, ".pic .area.{name} {{ fill: var(--pic-{name}); }}");
+    }
+    for (i, dash) in PLAIN_DASHES.iter().enumerate().skip(1) {
+        let _ = writeln!(rules, ".pic .line.dash-{i} {{ stroke-dasharray: {dash}; }}");
     }
     rules
 }

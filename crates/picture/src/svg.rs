@@ -101,7 +101,7 @@ impl Svg {
         while let Some(at) = text.find('_') {
             let next = text[at + 1..].chars().next().map_or(0, char::len_utf8);
             let low = format!(
-                "<tspan dy=\"4\" font-size=\"12\">{}</tspan><tspan dy=\"-4\">\u{200b}</tspan>",
+                "<tspan dy=\"4\" font-size=\"14.5\">{}</tspan><tspan dy=\"-4\">\u{200b}</tspan>",
                 &text[at + 1..at + 1 + next]
             );
             text.replace_range(at..at + 1 + next, &low);

@@ -50,13 +50,15 @@ fn main() -> Result {
 
     let projections = trained[0].1.projections();
     let shared = 4 * (projections.a().len() + projections.b().len());
-    println!("{} adapted weights, f32                     bytes", trained.len());
+    println!("{} adapted weights, f32                    bytes", trained.len());
     println!("  VeRA, r = {RANK}: b, d and the key  {:14}", std::fs::metadata(&vera_file)?.len());
-    println!("  A and B, drawn again on reading {shared:10}");
+    let numbers: usize = trained.iter().map(|(_, vera)| adapter::tensors::count(vera)).sum();
+    println!("    of these the numbers {:23}", 4 * numbers);
+    println!("  A and B, drawn again on reading {shared:14}");
     for rank in [1, RANK] {
         let file = folder.path().join("lora.safetensors");
         save_lora(&file, rank)?;
-        println!("  LoRA, r = {rank:2}: A and B {:23}", std::fs::metadata(file)?.len());
+        println!("  LoRA, r = {rank:2}: A and B {:24}", std::fs::metadata(file)?.len());
     }
     println!("  read back: dW of every weight is the same, bit for bit\n");
     ranks()
