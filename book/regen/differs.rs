@@ -169,7 +169,7 @@ fn states() -> String {
         Anchor::Start,
         "✓ ✗  each update, judged from the state before it",
     );
-    let caption = "To compare the runs says that all differs from state 17 on, and not which run is wrong. To judge each update from the state before it says that the first \
-                   run has none that is wrong, and that in the second the update of step 16 is the first. Drawn by <code>cargo xtask regen</code>.";
+    let caption = "Comparing the runs says that everything differs from state 17 on, and not which run is wrong. Judging each update from the state before it says that \
+                   the first run has no wrong update, and that in the second run the update of step 16 is the first wrong one. Drawn by <code>cargo xtask regen</code>.";
     picture::figure("charts", &[svg], caption)
 }

@@ -117,7 +117,7 @@ fn confusion_figure(table: &str) -> String {
         names: methods.map(str::to_owned).into(),
         panels: called.map(panel).into(),
     };
-    let caption = "The table below, counted: mistakes submitted in f32 and in bf16. The last panel is what must not happen. All bars have one scale. Drawn by \
+    let caption = "The table of appendix C, counted: mistakes submitted in f32 and in bf16. The last panel is what must not happen. All bars have one scale. Drawn by \
                    <code>cargo xtask regen</code>.";
     figure("charts", &[bars.draw_counts("confusion")], caption)
 }

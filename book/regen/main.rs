@@ -121,7 +121,8 @@ fn main() -> Result<ExitCode> {
 
     let chosen: Vec<_> = SOURCES.iter().filter(|(what, _)| chosen(what)).collect();
     let bar = ProgressBar::new(chosen.len() as u64);
-    let (last, first) = chosen.into_iter().partition(|(_, source)| matches!(source, Source::Pages(_)));
+    let (last, first) =
+        chosen.into_iter().partition(|(_, source)| matches!(source, Source::Pages(_)));
     let mut stale = false;
     for sources in [first, last] {
         let sources: Vec<_> = sources;

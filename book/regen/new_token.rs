@@ -23,12 +23,12 @@ const SEEDS: u64 = 3;
 const NEW: u32 = 11;
 const HELD_OUT: usize = 1000;
 /// One problem in so many is an old one, where they are mixed in.
-const OLD_IN: usize = 4;
+pub const OLD_IN: usize = 4;
 
 /// What a run trains.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Trained {
+pub enum Trained {
     /// What the method does: the new token's row stays as it is, unless everything is trained.
     Method,
     /// The row as well.
@@ -111,6 +111,7 @@ impl Visitor<f64> for Training<'_> {
     }
 }
 
+// ANCHOR: with_row
 /// A step that trains one row of the embedding, which is a row of the output matrix as well, and the adapters unless it is to
 /// be alone. What has the gradient 0 does not move under Adam without decay.
 fn with_row<M: Tunable<f64>>(session: &mut Session<f64, M>, trained: Trained) -> Result<()> {
@@ -138,6 +139,7 @@ fn with_row<M: Tunable<f64>>(session: &mut Session<f64, M>, trained: Trained) ->
     trainer.step += 1;
     Ok(())
 }
+// ANCHOR_END: with_row
 
 /// All runs, without what comes of them.
 fn planned() -> Result<Vec<(Row, Run)>> {
@@ -193,7 +195,7 @@ pub fn pages(again: Again) -> Result<Vec<Page>> {
 }
 
 /// What is trained, and whether old problems are mixed in, of LoRA.
-const TOKENS: [(&str, Trained); 3] = [
+pub const TOKENS: [(&str, Trained); 3] = [
     ("LoRA, the row as it was", Trained::Method),
     ("LoRA and the row", Trained::AndRow),
     ("the row alone", Trained::RowAlone),
@@ -225,17 +227,21 @@ fn tokens(runs: &[Run]) -> Result<String> {
     Ok(table)
 }
 
+/// The row of LoRA with old problems among the new.
+pub fn mixed() -> String {
+    format!("LoRA, 1 in {OLD_IN} old")
+}
+
 /// Each method, and LoRA with old problems among the new: a name and its runs.
 fn compared(runs: &[Run]) -> Vec<(String, Vec<&Run>)> {
     let of = |name: &str, mixed: bool| -> Vec<&Run> {
-        let is = |run: &&Run| {
-            run.method == name && run.trained == Trained::Method && run.mixed == mixed
-        };
+        let is =
+            |run: &&Run| run.method == name && run.trained == Trained::Method && run.mixed == mixed;
         runs.iter().filter(is).collect()
     };
     let mut all: Vec<_> =
         Row::all().iter().map(|row| (row.label.to_owned(), of(row.name, false))).collect();
-    all.push((format!("LoRA, 1 in {OLD_IN} old"), of("lora", true)));
+    all.push((mixed(), of("lora", true)));
     all
 }
 
@@ -245,7 +251,8 @@ fn forgetting(runs: &[Run]) -> Result<String> {
     );
     let none = llama::Adapters::<adapter::Full>::none();
     let model = tiny::model::<f64>()?;
-    let before = |task| Ok::<_, anyhow::Error>(100.0 * model.evaluate(&none, &reported(task))?.exact);
+    let before =
+        |task| Ok::<_, anyhow::Error>(100.0 * model.evaluate(&none, &reported(task))?.exact);
     let [new, old] = [before(Task::Descending)?, before(Task::Ascending)?];
     writeln!(table, "| before | 0 | {new:.1}% | | {old:.1}% | |")?;
     for (name, runs) in compared(runs) {

@@ -175,7 +175,8 @@ fn delta_factors() -> String {
 fn curves() -> String {
     let rows = Row::all();
     let height = 26.0 * (1.0 + rows.len().div_ceil(2) as f64) + 16.0;
-    let text = "Each method's line as all charts have it, and below them those of what is no method.";
+    let text =
+        "Each method's line as all charts have it, and below them those of what is no method.";
     let mut svg = Svg::new("methods-curves", [360.0, height], "The methods' lines", text);
     for (i, row) in rows.iter().enumerate() {
         let [x, y] = [16.0 + 160.0 * (i % 2) as f64, 24.0 + 26.0 * (i / 2) as f64];

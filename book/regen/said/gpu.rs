@@ -17,5 +17,7 @@ pub fn add(numbers: &mut Numbers) -> Result<()> {
     let megabytes = |columns: f64| BYTES * tokens * columns / 1e6;
     numbers.add("gpu-fa-kept", format!("{:.2}", megabytes(RANK)));
     numbers.add("gpu-lora-kept", format!("{:.0}", megabytes(width + RANK)));
+    let shim = include_str!("../../../crates/cuda/src/emulator/shim.hpp");
+    numbers.add("gpu-shim", shim.lines().count());
     Ok(())
 }

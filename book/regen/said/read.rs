@@ -5,8 +5,9 @@ use anyhow::{Context, Result};
 /// A file in book/src/generated.
 pub fn text(name: &str) -> Result<String> {
     let path = crate::generated().join(name);
-    std::fs::read_to_string(path)
-        .with_context(|| format!("book/src/generated/{name} is missing: `cargo xtask regen` makes it"))
+    std::fs::read_to_string(path).with_context(|| {
+        format!("book/src/generated/{name} is missing: `cargo xtask regen` makes it")
+    })
 }
 
 /// The number that a cell or a word begins with, without signs around it.
@@ -71,7 +72,6 @@ impl Table {
         let cells = cells.with_context(|| format!("{} has no row {row:?}", self.name))?;
         Ok(cells[1..].iter().filter_map(|cell| number(cell)).collect())
     }
-
 }
 
 /// The smallest and the largest.

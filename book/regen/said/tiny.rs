@@ -7,7 +7,7 @@ use llama::tiny;
 use methods::{Method, Row};
 
 use super::read::{Table, after, range, text};
-use crate::training;
+use crate::{new_token, training};
 use book::numbers::Numbers;
 
 pub fn add(numbers: &mut Numbers) -> Result<()> {
@@ -20,7 +20,8 @@ pub fn add(numbers: &mut Numbers) -> Result<()> {
     inspected(numbers)?;
     side_by_side(numbers)?;
     rates(numbers)?;
-    practice(numbers)
+    practice(numbers)?;
+    forgetting(numbers)
 }
 
 /// What full fine-tuning changes, cut to a rank.
@@ -43,10 +44,14 @@ fn inspected(numbers: &mut Numbers) -> Result<()> {
     let text = text("adapter-inspect.txt")?;
     let modules = || text.lines().filter(|line| line.contains('×')).map(str::split_whitespace);
     let column = |from_the_right: usize| -> Result<Vec<f64>> {
-        let cell = |words: std::str::SplitWhitespace<'_>| words.rev().nth(from_the_right)?.parse().ok();
+        let cell =
+            |words: std::str::SplitWhitespace<'_>| words.rev().nth(from_the_right)?.parse().ok();
         modules().map(cell).collect::<Option<_>>().context("adapter-inspect.txt")
     };
-    ensure!(modules().all(|mut words| words.next_back() == Some("8/8/8")), "rank.md says all eight");
+    ensure!(
+        modules().all(|mut words| words.next_back() == Some("8/8/8")),
+        "rank.md says all eight"
+    );
     for (name, place) in [("effective", 2), ("stable", 1)] {
         let [least, most] = range(&column(place)?)?;
         numbers.add(&format!("adapter-{name}-least"), format!("{least:.1}"));
@@ -91,7 +96,8 @@ fn rates(numbers: &mut Numbers) -> Result<()> {
     // How many times its best loss a row has at a rate.
     let times = |name: &str, lr: f64| -> Result<f64> {
         let trials = &sweep.trials[name];
-        let loss = |lr: f64| trials.iter().find(|trial| trial.lr == lr).and_then(|trial| trial.loss);
+        let loss =
+            |lr: f64| trials.iter().find(|trial| trial.lr == lr).and_then(|trial| trial.loss);
         let best = loss(sweep.rate(row(name)?).context("a best rate")?).context("its loss")?;
         Ok(loss(lr).context("the rate was tried")? / best)
     };
@@ -128,5 +134,28 @@ fn practice(numbers: &mut Numbers) -> Result<()> {
     let [least, most] = range(&best.iter().map(|[least, _]| *least).collect::<Vec<_>>())?;
     numbers.add("alpha-loss-least", least);
     numbers.add("alpha-loss-most", most);
+    Ok(())
+}
+
+/// Problems that end in a new token, and the old ones afterwards.
+fn forgetting(numbers: &mut Numbers) -> Result<()> {
+    let table = Table::of("forgetting.md")?;
+    let method = |name: &str| name != "before" && !name.contains(" old");
+    let old = |row: &str| table.number(row, "old problems");
+    let [least, most] = range(&table.column("old problems", method)?)?;
+    numbers.add("old-before", old("before")?);
+    numbers.add("old-least", least);
+    numbers.add("old-most", most);
+    numbers.add("old-lora", old("LoRA")?);
+    numbers.add("old-mixed", old(&new_token::mixed())?);
+    numbers.add("new-lora", table.number("LoRA", "new problems")?);
+    numbers.add("new-mixed", table.number(&new_token::mixed(), "new problems")?);
+    numbers.add("mixed-one-in", new_token::OLD_IN);
+    let table = Table::of("new-token.md")?;
+    let [_, with, alone] = new_token::TOKENS.map(|(name, _)| name);
+    numbers.add("row-numbers", table.number(alone, "numbers")?);
+    numbers.add("row-with", table.number(with, "new problems")?);
+    numbers.add("row-alone", table.number(alone, "new problems")?);
+    numbers.add("row-alone-old", table.number(alone, "old problems")?);
     Ok(())
 }

@@ -24,7 +24,8 @@ fn row(line: &str) -> Vec<f64> {
 
 fn vera(numbers: &mut Numbers) -> Result<()> {
     let text = text("vera-checkpoint.txt")?;
-    let full = text.lines().map(row).find(|row| row.len() == 4 && row[0] == row[2] && row[0] == 64.0);
+    let full =
+        text.lines().map(row).find(|row| row.len() == 4 && row[0] == row[2] && row[0] == 64.0);
     let full = full.context("a row of rank 64")?;
     numbers.add("vera-high-rank", full[2]);
     numbers.add("vera-high-rank-trained", full[1]);
@@ -44,7 +45,8 @@ fn lora_plus(numbers: &mut Numbers) -> Result<()> {
     numbers.add("plus-best", format!("{:.2}", pair / after(&text, "the best single rate: ")?));
     // Behind the rate of A; what blew up is infinite.
     let loss = |cell: &str| number(cell.trim_matches(['[', ']'])).unwrap_or(f64::INFINITY);
-    let line = |line: &str| line.replace("> 1", ">1").split_whitespace().skip(1).map(loss).collect();
+    let line =
+        |line: &str| line.replace("> 1", ">1").split_whitespace().skip(1).map(loss).collect();
     let losses: Vec<Vec<f64>> = text.lines().skip(2).take(6).map(line).collect();
     let of = |i: usize, j: usize| losses.get(i).and_then(|row| row.get(j)).copied();
     let best = (0..6).flat_map(|i| (0..6).map(move |j| (i, j)));
@@ -83,7 +85,10 @@ fn dora(numbers: &mut Numbers) -> Result<()> {
         .map(|(_, rest)| row(rest))
         .collect();
     let column = |from_the_left: usize| -> Result<Vec<f64>> {
-        rows.iter().map(|row| row.get(from_the_left).copied()).collect::<Option<_>>().context("a row")
+        rows.iter()
+            .map(|row| row.get(from_the_left).copied())
+            .collect::<Option<_>>()
+            .context("a row")
     };
     let [least, most] = range(&column(6)?)?;
     numbers.add("dora-missing-least", least);
