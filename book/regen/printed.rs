@@ -65,7 +65,7 @@ fn spectrum(text: &str) -> Result<String> {
         let chart = Chart {
             title: format!("What W has moved by, r = {rank}"),
             axes: ["number of the singular value".into(), "σ / σ₁".into()],
-            ranges: [1.0..2.0 * rank, 0.02..1.2],
+            ranges: [1.0..8.0, 0.02..1.2],
             log: true,
             square: false,
             lines: curves.iter().filter_map(of).collect(),

@@ -9,6 +9,8 @@ mod toys;
 
 use anyhow::Result;
 
+pub use read::range;
+
 use book::Page;
 use book::numbers::Numbers;
 

@@ -122,3 +122,42 @@ fn curves() -> String {
 
 /// What does not depend on a colour's value.
 const RULES: &str = include_str!("pictures.css");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Relative luminance (WCAG 2).
+    fn luminance(colour: &str) -> f64 {
+        let channel = |place: usize| {
+            let value = u8::from_str_radix(&colour[place..place + 2], 16).unwrap();
+            let value = f64::from(value) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * channel(1) + 0.7152 * channel(3) + 0.0722 * channel(5)
+    }
+
+    #[test]
+    fn colours_stand_out_from_their_background() {
+        let [_, (_, white, black), ..] = COLOURS;
+        for (name, light, dark) in COLOURS {
+            for (colour, paper) in [(light, white), (dark, black)] {
+                let mut pair = [luminance(colour), luminance(paper)];
+                pair.sort_by(f64::total_cmp);
+                let contrast = (pair[1] + 0.05) / (pair[0] + 0.05);
+                assert!(contrast >= 3.0 || ["paper", "grid"].contains(&name), "{name}: {contrast}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_method_has_hues_of_its_own() {
+        let (methods, plain) = COLOURS.split_at(COLOURS.len() - HUES);
+        for (name, light, dark) in plain {
+            assert!(name.starts_with("curve-"), "{name}");
+            assert!(methods.iter().all(|(_, l, d)| l != light && d != dark), "{name}");
+        }
+        assert_eq!(of_curve("layer 3", 5), "curve-1 dash-5");
+        assert_eq!(of_curve("VeRA", 5), "vera");
+    }
+}
