@@ -142,11 +142,9 @@ fn forgetting(numbers: &mut Numbers) -> Result<()> {
     let table = Table::of("forgetting.md")?;
     let method = |name: &str| name != "before" && !name.contains(" old");
     let old = |row: &str| table.number(row, "old problems");
-    let [least, most] = range(&table.column("old problems", method)?)?;
+    let [_, most] = range(&table.column("old problems", method)?)?;
     numbers.add("old-before", old("before")?);
-    numbers.add("old-least", least);
     numbers.add("old-most", most);
-    numbers.add("old-lora", old("LoRA")?);
     numbers.add("old-mixed", old(&new_token::mixed())?);
     numbers.add("new-lora", table.number("LoRA", "new problems")?);
     numbers.add("new-mixed", table.number(&new_token::mixed(), "new problems")?);
