@@ -49,11 +49,9 @@ fn lora_plus(numbers: &mut Numbers) -> Result<()> {
         |line: &str| line.replace("> 1", ">1").split_whitespace().skip(1).map(loss).collect();
     let losses: Vec<Vec<f64>> = text.lines().skip(2).take(6).map(line).collect();
     let of = |i: usize, j: usize| losses.get(i).and_then(|row| row.get(j)).copied();
-    let best = (0..6).flat_map(|i| (0..6).map(move |j| (i, j)));
-    let (i, j) = best
-        .filter(|&(i, j)| of(i, j) == Some(pair))
-        .next()
-        .context("the best pair is in the table")?;
+    let mut pairs = (0..6).flat_map(|i| (0..6).map(move |j| (i, j)));
+    let best = pairs.find(|&(i, j)| of(i, j) == Some(pair));
+    let (i, j) = best.context("the best pair is in the table")?;
     // Its neighbours have one of the two rates four times as high, or as low.
     let beside = [(i + 1, j), (i.wrapping_sub(1), j), (i, j + 1), (i, j.wrapping_sub(1))];
     let beside: Vec<f64> = beside.into_iter().filter_map(|(i, j)| of(i, j)).collect();

@@ -20,7 +20,11 @@ pub struct Adapters<A> {
 impl Adapters<Full> {
     /// Full fine-tuning of every projection of every layer.
     pub fn full(config: &Config) -> Self {
-        Self { sites: config.sites().map(|site| (site, Full)).collect() }
+        let mut sites = BTreeMap::new();
+        for site in config.sites() {
+            sites.insert(site, Full);
+        }
+        Self { sites }
     }
 }
 
@@ -121,11 +125,13 @@ impl<A> Adapters<A> {
         p: f64,
         rng: &mut impl Rng,
     ) -> Result<Masks> {
-        let draw = |&site: &Site| {
+        // Inserted: `collect` would compile a sort for each method, and the pages load this.
+        let mut masks = Masks::new();
+        for &site in self.sites.keys() {
             let [_, inputs] = site.1.shape(config);
-            Ok((site, Dropout::draw((tokens, inputs), p, rng)?))
-        };
-        self.sites.keys().map(draw).collect()
+            masks.insert(site, Dropout::draw((tokens, inputs), p, rng)?);
+        }
+        Ok(masks)
     }
 
     /// One update of everything that `grads` has gradients for.

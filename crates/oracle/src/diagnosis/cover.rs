@@ -55,7 +55,7 @@ pub(crate) fn cover(heard: &[Heard], ask: &Ask<'_>) -> Vec<Named> {
 /// that kind shows it.
 fn narrow(heard: &[Heard], standing: &mut [Standing]) {
     let method = |one: &Standing| one.cases.first().map(|at| heard[*at].method);
-    let alone: BTreeSet<_> = standing
+    let alone: Vec<_> = standing
         .iter()
         .filter(|one| one.mistake.rule.is_some())
         .map(|one| (method(one), one.mistake.key()))

@@ -9,7 +9,7 @@ use dora::Dora;
 use lora::Lora;
 use lora_fa::LoraFa;
 use lora_plus::LoraPlus;
-use ndarray::{ArcArray2, Array1, Array2, ArrayD, ArrayView2, ArrayViewD, ArrayViewMutD};
+use ndarray::{ArcArray2, Array1, Array2, ArrayD, ArrayView2, ArrayViewMutD};
 use vera::Vera;
 
 use crate::error::{Error, Result, wrong};
@@ -111,9 +111,12 @@ impl Layer {
 }
 
 fn named(tensors: &impl adapter::Tensors<f64>) -> Named {
-    let owned =
-        |(name, tensor): (&'static str, ArrayViewD<'_, f64>)| (name.to_owned(), tensor.to_owned());
-    tensors.tensors().into_iter().map(owned).collect()
+    // Inserted: `collect` would compile a sort for each type of adapter, and the pages load this.
+    let mut named = Named::new();
+    for (name, tensor) in tensors.tensors() {
+        named.insert(name.to_owned(), tensor.to_owned());
+    }
+    named
 }
 
 fn step<A: Adapter<f64>>(
