@@ -61,3 +61,23 @@ fn unequal_batches_are_bounded() {
     assert_eq!(estimate.logits, 4 * 2 * 38 * 16);
     assert!(estimate.total() > estimate.held.saved + estimate.logits);
 }
+
+/// The frequencies that LongRoPE has for longer texts are not computed.
+#[test]
+fn a_row_that_is_too_long_for_longrope_is_refused_before_the_run() {
+    let config = serde_json::json!({
+        "model_type": "phi3", "vocab_size": 16, "hidden_size": 8, "intermediate_size": 8,
+        "num_hidden_layers": 1, "num_attention_heads": 2, "max_position_embeddings": 64,
+        "original_max_position_embeddings": 16,
+        "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.5], "long_factor": [2.0, 8.0]},
+    });
+    let config = llama::Config::from_json(&config.to_string()).unwrap();
+    let start = |lengths: &[usize]| {
+        let constant = |_: &str, shape: &[usize]| Ok(vec![0.1; shape.iter().product()]);
+        let model = llama::Llama::<f32>::build(config.clone(), constant).unwrap();
+        Session::<f32, lora::Lora<f32>>::start(Plan::new(Method::Lora), model, data(lengths))
+    };
+    assert!(start(&[5, 16]).is_ok());
+    let error = start(&[5, 17]).err().expect("17 tokens are too many").to_string();
+    assert!(error.contains("a text has 17 tokens"), "{error}");
+}

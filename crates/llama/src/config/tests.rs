@@ -344,3 +344,19 @@ fn what_an_architecture_has_no_words_for_is_refused() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+#[test]
+fn a_matrix_of_several_projections_goes_by_the_names_of_its_parts() {
+    use crate::Projection::{Down, Gate, GateUp, K, O, Q, Qkv, Up, V};
+    let phi = with(json!({"model_type": "phi3", "num_key_value_heads": 2})).unwrap();
+    assert_eq!(phi.projections(), [Qkv, O, GateUp, Down]);
+    assert_eq!(phi.holding(&[V, Q, Up]).unwrap(), [Qkv, GateUp]);
+    assert_eq!(phi.holding(&[Down, Qkv, K]).unwrap(), [Down, Qkv]);
+    // 4 heads of 4 numbers for q, 2 for k and 2 for v; 24 rows each for gate and up.
+    assert_eq!(Qkv.shape(&phi), [32, 16]);
+    assert_eq!(GateUp.shape(&phi), [48, 16]);
+    let llama = Config::from_json(PLAIN).unwrap();
+    assert_eq!(llama.holding(&[Q, Gate]).unwrap(), [Q, Gate]);
+    let error = llama.holding(&[Qkv]).unwrap_err().to_string();
+    assert!(error.contains("qkv_proj") && error.contains("this model has q_proj"), "{error}");
+}
