@@ -97,6 +97,8 @@ fn is_bibliography(chapter: &Chapter) -> bool {
 /// The numbers that `regen` made.
 fn numbers_of(file: &str, targets: &mut Targets) -> Result<()> {
     for (key, value) in numbers::parse(file) {
+        let finite = !["NaN", "inf"].iter().any(|word| value.contains(word));
+        ensure!(finite, "{}: {key} is {value}, which no sentence can say", numbers::FILE);
         let number = Target { label: value.to_owned(), link: None };
         let twice = targets.insert(format!("n:{key}"), number);
         ensure!(twice.is_none(), "{}: {key} stands there twice", numbers::FILE);
@@ -219,6 +221,9 @@ mod tests {
         assert_eq!(page, "# A\n\n- 43% of 8,064.\n\n<p>43 of them.</p>\n");
         assert_eq!(used, ["n:share", "n:trained"].map(String::from).into());
         assert!(numbers_of("share 1\n", &mut targets).is_err());
+        for value in ["NaN", "inf", "-inf"] {
+            assert!(numbers_of(&format!("other {value}\n"), &mut targets).is_err());
+        }
     }
 
     #[test]

@@ -28,8 +28,8 @@ mod quantised;
 mod rank_picture;
 mod recorded;
 mod row;
-mod said;
 mod scene;
+mod sentences;
 mod shapes;
 mod side_by_side;
 mod sketch;
@@ -98,7 +98,7 @@ const SOURCES: [(&str, Source); 36] = [
     ("problems to sort", Source::Anywhere(sorting::problems)),
     ("how far each method sorts", Source::Pages(sorting::methods)),
     ("the real model", Source::Anywhere(story::pages)),
-    ("numbers in sentences", Source::Pages(said::pages)),
+    ("numbers in sentences", Source::Pages(sentences::pages)),
 ];
 
 fn main() -> Result<ExitCode> {

@@ -277,7 +277,7 @@ fn figure(runs: &[Run]) -> Result<String> {
     };
     let mixed = bars.panels[1].values.last().map_or("", |(_, text)| text);
     let alone: Vec<f64> = bars.panels[1].values.iter().rev().skip(1).map(|value| value.0).collect();
-    let [_, most] = crate::said::range(&alone)?;
+    let [_, most] = book::numbers::range(&alone)?;
     let caption = format!(
         "Medians of three seeds. Trained on the new problems alone, the model solves at most {most:.1}% of the old ones; with one old problem \
          in {OLD_IN} among them, {mixed}. Drawn by <code>cargo xtask regen</code>."

@@ -9,8 +9,6 @@ mod toys;
 
 use anyhow::Result;
 
-pub use read::range;
-
 use book::Page;
 use book::numbers::Numbers;
 

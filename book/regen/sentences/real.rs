@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use indicatif::HumanCount;
 
-use super::read::{Table, range};
+use super::read::Table;
 use crate::story;
-use book::numbers::Numbers;
+use book::numbers::{Numbers, range};
 
 pub fn add(numbers: &mut Numbers) -> Result<()> {
     let weights = Table::of("weights-smollm2.md")?;

@@ -73,10 +73,3 @@ impl Table {
         Ok(cells[1..].iter().filter_map(|cell| number(cell)).collect())
     }
 }
-
-/// The smallest and the largest.
-pub fn range(numbers: &[f64]) -> Result<[f64; 2]> {
-    let least = numbers.iter().copied().reduce(f64::min).context("no number")?;
-    let most = numbers.iter().copied().reduce(f64::max).context("no number")?;
-    Ok([least, most])
-}

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use live::Experiment;
 use live::landscape::{Landscape, Question, Settings};
 
-use super::read::{after, number, range, text};
-use book::numbers::Numbers;
+use super::read::{after, number, text};
+use book::numbers::{Numbers, range};
 
 pub fn add(numbers: &mut Numbers) -> Result<()> {
     let activations = text("lora-fa-activations.txt")?;

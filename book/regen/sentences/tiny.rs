@@ -6,9 +6,9 @@ use indicatif::HumanCount;
 use llama::tiny;
 use methods::{Method, Row};
 
-use super::read::{Table, after, range, text};
+use super::read::{Table, after, text};
 use crate::{new_token, training};
-use book::numbers::Numbers;
+use book::numbers::{Numbers, range};
 
 pub fn add(numbers: &mut Numbers) -> Result<()> {
     let plan = Plan::embedded(Method::Lora, f64::NAN);
