@@ -88,12 +88,14 @@ fn start(
 ) -> Result<[Side; 3]> {
     let threads = args.threads.to_string();
     let program = std::env::current_exe()?;
+    let core = openblas::better_core(Command::new(&program).arg("--help"));
     let [floor, ours] = ours.map(|side| {
         let mut command = Command::new(&program);
         command.args(["--serve", side, "--threads", &threads]);
         // As `lowrank` sets them for itself: crates/cli/src/threads.rs.
         command.env("MALLOC_MMAP_THRESHOLD_", "4294967296");
         command.env("MALLOC_TRIM_THRESHOLD_", "4294967296");
+        command.envs(core.map(|core| (openblas::CORE, core)));
         // The floor has no threads but those of BLAS; in ours the rows and the products are divided.
         let blas = if side.ends_with("floor") { &threads } else { "1" };
         command.env("OPENBLAS_NUM_THREADS", blas);

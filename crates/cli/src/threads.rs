@@ -4,10 +4,11 @@
 //!
 //! - OpenBLAS gets one thread. Its own threads wait for each other by spinning, and where something else wants the
 //!   processor too they lose more than the second one gives;
+//! - an OpenBLAS too old to know the processor gets the kernels that the processor can run ([`openblas`]);
 //! - the C library's allocator (glibc's) keeps what a step has freed for the next step, instead of giving hundreds of
 //!   megabytes back to the system and having them zeroed again.
 //!
-//! Both read the environment once, when they are loaded, so the program starts itself again with it. (The functions
+//! All of it is read from the environment once, when the libraries are loaded, so the program starts itself again with it. (The functions
 //! that change it later can only be called from unsafe code.) What the user has set of the allocator stays; of OpenBLAS
 //! it does not, so that the number of threads that is reported is the number that ran.
 
@@ -31,8 +32,14 @@ pub fn set(threads: Option<usize>) -> Result<usize> {
     let missing: Vec<_> = [OPENBLAS].into_iter().filter(other).chain(unset).collect();
     if !missing.is_empty() {
         let program = std::env::current_exe().context("where is this program?")?;
-        let mut command = Command::new(program);
-        restart(command.args(std::env::args_os().skip(1)).envs(missing))?;
+        let mut command = Command::new(&program);
+        if cfg!(feature = "blas") {
+            let core = openblas::better_core(Command::new(&program).arg("--version"));
+            command.envs(core.map(|core| (openblas::CORE, core)));
+        }
+        let again = command.args(std::env::args_os().skip(1)).envs(missing);
+        return Err(openblas::replace_by(again))
+            .context("the program could not start itself again");
     }
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let threads = threads.or_else(from_environment).unwrap_or_else(processors);
@@ -46,16 +53,4 @@ pub fn set(threads: Option<usize>) -> Result<usize> {
 fn from_environment() -> Option<usize> {
     let number = |name| std::env::var(name).ok()?.parse().ok().filter(|&threads| threads > 0);
     THREADS.into_iter().find_map(number)
-}
-
-#[cfg(unix)]
-fn restart(command: &mut Command) -> Result<()> {
-    use std::os::unix::process::CommandExt;
-    Err(command.exec()).context("the program could not start itself again")
-}
-
-#[cfg(not(unix))]
-fn restart(command: &mut Command) -> Result<()> {
-    let status = command.status().context("the program could not start itself again")?;
-    std::process::exit(status.code().unwrap_or(2));
 }

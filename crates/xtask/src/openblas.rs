@@ -3,9 +3,10 @@
 //! `find` asks what `crates/adapter/build.rs` asks, so that what is found here links there.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process::{command, first_line, run, shown, succeeds};
 
@@ -42,7 +43,19 @@ const MANAGERS: [Manager; 4] = [
 ];
 
 /// Finds OpenBLAS or installs it; the error is the one command to type.
+///
+/// Where it is too old to know this processor, this program starts again with the variable that tells it.
 pub fn ensure() -> Result<()> {
+    install()?;
+    let core = linked(|probe| ::openblas::better_core(&mut Command::new(probe))).flatten();
+    let Some(core) = core else { return Ok(()) };
+    eprintln!("OpenBLAS does not know this processor: {}={core}", ::openblas::CORE);
+    let mut again = Command::new(std::env::current_exe().context("where is this program?")?);
+    again.args(std::env::args_os().skip(1)).env(::openblas::CORE, core);
+    Err(::openblas::replace_by(&mut again)).context("the program could not start itself again")
+}
+
+fn install() -> Result<()> {
     if c_compiler().is_none() {
         bail!("no C compiler (`cc`, or $CC) ---> HINT: {INSTALL_CC}");
     }
@@ -83,7 +96,7 @@ pub fn find() -> Option<&'static str> {
     if succeeds(&mut command("pkg-config", ["--exists", "openblas"])) {
         return Some("pkg-config");
     }
-    trial_link().then_some("linking a program with -lopenblas")
+    linked(|_| "linking a program with -lopenblas")
 }
 
 /// The sentence for a system on which it cannot be installed from here.
@@ -112,22 +125,25 @@ fn cc() -> std::ffi::OsString {
     std::env::var_os("CC").unwrap_or_else(|| "cc".into())
 }
 
+/// What `look` makes of a program that links with OpenBLAS, if one does.
+///
 /// A bare Debian has no pkg-config, and Homebrew keeps OpenBLAS out of the default search path.
-fn trial_link() -> bool {
+fn linked<T>(look: impl FnOnce(&Path) -> T) -> Option<T> {
     let folder = std::env::temp_dir().join(format!("lowrank-openblas-{}", std::process::id()));
-    let source = folder.join("probe.c");
+    let (source, probe) = (folder.join("probe.c"), folder.join("probe"));
     let program = "int openblas_get_num_threads(void);\n\
                    int main(void) { return openblas_get_num_threads() < 0; }\n";
     let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&source, program));
     let mut link = Command::new(cc());
-    link.arg(&source).arg("-o").arg(folder.join("probe"));
+    link.arg(&source).arg("-o").arg(&probe);
     if let Some(brew) = first_line(&mut command("brew", ["--prefix", "openblas"])) {
         link.arg(format!("-L{brew}/lib"));
     }
     let links = written.is_ok() && succeeds(link.arg("-lopenblas"));
+    let seen = links.then(|| look(&probe));
     // The folder is the system's to clean if this fails.
     let _ = std::fs::remove_dir_all(folder);
-    links
+    seen
 }
 
 fn installed_manager() -> Option<&'static Manager> {

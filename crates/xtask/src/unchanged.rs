@@ -26,6 +26,7 @@ impl Inputs {
         let model = processor.lines().filter(|line| line.starts_with("model name"));
         model.collect::<Vec<_>>().hash(&mut inputs.hasher);
         inputs.output(&mut command("pkg-config", ["--modversion", "openblas"]));
+        std::env::var_os(openblas::CORE).hash(&mut inputs.hasher);
         Ok(inputs)
     }
 
