@@ -35,11 +35,13 @@ pub fn build() -> Result<PathBuf> {
     for (name, feature) in BUILDS {
         let mut build = cargo();
         build.args(["build", "--quiet", "--package", "live", "--lib", "--profile", "page"]);
-        build.args(["--target", TARGET, "--config"]);
+        // A folder for each: in one, other flags would have everything built again.
+        let own = folder.join(name);
+        build.args(["--target", TARGET, "--target-dir"]).arg(&own).arg("--config");
         let flags = [format!("-Ctarget-feature={feature}"), remap.clone()];
         build.arg(format!("target.{TARGET}.rustflags={flags:?}"));
         run(&mut build, "mend what is listed above")?;
-        let built = target().join(TARGET).join("page/live.wasm");
+        let built = own.join(TARGET).join("page/live.wasm");
         let kept = folder.join(format!("{name}.wasm"));
         std::fs::copy(&built, &kept).with_context(|| built.display().to_string())?;
     }

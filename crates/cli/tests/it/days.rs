@@ -371,6 +371,26 @@ fn the_threads_that_are_reported_are_those_that_ran() {
     assert_eq!(threads(&[("OPENBLAS_NUM_THREADS", "1000")], &[]), all);
 }
 
+/// An OpenBLAS too old for this processor takes it for one of 2004, unless it is told otherwise.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", feature = "blas"))]
+#[test]
+fn openblas_gets_the_kernels_that_the_processor_can_run() {
+    let core = |variable: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lowrank"));
+        command.args(["finetune", "--steps", "0"]).env("OPENBLAS_VERBOSE", "2");
+        command.env_remove(openblas::CORE).envs(variable.map(|core| (openblas::CORE, core)));
+        let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        // The program starts itself again: the last is what computes.
+        let cores = text.lines().filter_map(|line| line.strip_prefix("Core: "));
+        cores.last().expect("OpenBLAS says what it takes").to_owned()
+    };
+    if std::arch::is_x86_feature_detected!("avx2") {
+        assert_ne!(core(None), "Prescott");
+    }
+    // What the user has chosen stands.
+    assert_eq!(core(Some("Nehalem")), "Nehalem");
+}
+
 #[test]
 fn options_that_would_not_be_read_are_refused() {
     for (arguments, expected) in [
