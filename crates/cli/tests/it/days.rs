@@ -381,8 +381,8 @@ fn openblas_gets_the_kernels_that_the_processor_can_run() {
         command.env_remove(openblas::CORE).envs(variable.map(|core| (openblas::CORE, core)));
         let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
         // The program starts itself again: the last is what computes.
-        let cores = text.lines().filter_map(|line| line.strip_prefix("Core: "));
-        cores.last().expect("OpenBLAS says what it takes").to_owned()
+        let mut cores = text.lines().filter_map(|line| line.strip_prefix("Core: "));
+        cores.next_back().expect("OpenBLAS says what it takes").to_owned()
     };
     if std::arch::is_x86_feature_detected!("avx2") {
         assert_ne!(core(None), "Prescott");
