@@ -48,7 +48,7 @@ Usage: cargo xtask <VERB>
   gpu-check           a folder that checks and times the GPU path on a machine with a GPU and no Rust
   gpu-report FILE     the rows of such a check as tables, in Markdown
   wheel               build the Python wheel that judges an implementation (a venv, a minute or two)
-  release             the vectors as an archive, wheels for Linux and Windows, digests (a venv, minutes)
+  release             the vectors as an archive, wheels for every Linux, and their digests (a venv, minutes)
   ledger [--check]    run other implementations through the oracle, rewrite their table (venvs, minutes)
   doctor              what of the tools and libraries was found here
 

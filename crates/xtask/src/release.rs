@@ -13,29 +13,23 @@ use crate::workspace::{entries, relative, target};
 const TARGETS: [(&str, Linker); 6] = [
     ("x86_64-unknown-linux-gnu", Linker::Zig),
     ("aarch64-unknown-linux-gnu", Linker::Zig),
-    ("x86_64-pc-windows-gnu", Linker::Zig),
-    ("aarch64-pc-windows-gnullvm", Linker::Zig),
     ("x86_64-apple-darwin", Linker::Host),
     ("aarch64-apple-darwin", Linker::Host),
+    ("x86_64-pc-windows-msvc", Linker::Host),
+    ("aarch64-pc-windows-msvc", Linker::Host),
 ];
 
 /// What links a wheel.
 #[derive(Clone, Copy, PartialEq)]
 enum Linker {
-    /// zig, which brings the stubs of an old glibc and mingw's: on every machine.
+    /// zig, which brings the stubs of an old glibc: on every machine.
     Zig,
-    /// The system's own, with libraries that zig does not bring: on that system only.
+    /// The system's own: on that system only.
     Host,
 }
 
 /// The glibc of 2014: what every Linux in use has.
 const GLIBC: &str = "manylinux_2_17";
-
-/// What a wheel that [`Linker::Host`] links asks of this machine.
-fn is_of(target: &str, host: &str) -> bool {
-    let system = |target: &str| target.split_once('-').map(|(_, system)| system.to_owned());
-    system(target) == system(host)
-}
 
 /// `cargo xtask release`.
 pub fn main() -> Result<()> {
@@ -57,7 +51,7 @@ pub fn main() -> Result<()> {
     for (target, linker) in TARGETS {
         if !has(target) {
             left_out.push(format!("{target}: `rustup target add {target}`, then again"));
-        } else if linker == Linker::Host && !is_of(target, &host) {
+        } else if linker == Linker::Host && target != host {
             left_out.push(format!("{target}: on that system, `cargo xtask release`"));
         } else {
             wheel::release(&python, target, linker == Linker::Zig, &folder)?;

@@ -97,14 +97,11 @@ fn build(python: &str, profile: &str) -> Result<PathBuf> {
     found.into_iter().next().with_context(|| format!("maturin left no wheel in {}", out.display()))
 }
 
-/// Builds the wheel of a target into a folder. With zig, one for Linux runs on every Linux since 2014.
+/// Builds the wheel of a target into a folder. With zig it runs on every Linux since 2014.
 pub fn release(python: &str, target: &str, zig: bool, out: &Path) -> Result<()> {
-    let mut more = vec!["--target", target];
-    more.extend(zig.then_some("--zig"));
-    if target.contains("linux") {
-        more.extend(["--compatibility", "manylinux2014"]);
-    }
-    maturin(python, "release", out, &more)
+    let linux = ["--zig", "--compatibility", "manylinux2014"];
+    let more = if zig { linux.as_slice() } else { &[] };
+    maturin(python, "release", out, &[&["--target", target], more].concat())
 }
 
 fn maturin(python: &str, profile: &str, out: &Path, more: &[&str]) -> Result<()> {
