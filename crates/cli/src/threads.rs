@@ -8,9 +8,9 @@
 //! - the C library's allocator (glibc's) keeps what a step has freed for the next step, instead of giving hundreds of
 //!   megabytes back to the system and having them zeroed again.
 //!
-//! All of it is read from the environment once, when the libraries are loaded, so the program starts itself again with it. (The functions
-//! that change it later can only be called from unsafe code.) What the user has set of the allocator stays; of OpenBLAS
-//! it does not, so that the number of threads that is reported is the number that ran.
+//! All of it is read from the environment once, when the libraries are loaded, so the program starts itself again with
+//! it. (The functions that change it later can only be called from unsafe code.) What the user has set of the allocator
+//! stays; of OpenBLAS it does not, so that the number of threads that is reported is the number that ran.
 
 use std::process::Command;
 

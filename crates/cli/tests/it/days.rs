@@ -379,16 +379,22 @@ fn openblas_gets_the_kernels_that_the_processor_can_run() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lowrank"));
         command.args(["finetune", "--steps", "0"]).env("OPENBLAS_VERBOSE", "2");
         command.env_remove(openblas::CORE).envs(variable.map(|core| (openblas::CORE, core)));
-        let text = String::from_utf8(command.output().unwrap().stderr).unwrap();
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{text}");
         // The program starts itself again: the last is what computes.
         let mut cores = text.lines().filter_map(|line| line.strip_prefix("Core: "));
-        cores.next_back().expect("OpenBLAS says what it takes").to_owned()
+        cores.next_back().map(str::to_owned)
+    };
+    let Some(chosen) = core(None) else {
+        println!("SKIPPED: this OpenBLAS was built for one processor");
+        return;
     };
     if std::arch::is_x86_feature_detected!("avx2") {
-        assert_ne!(core(None), "Prescott");
+        assert_ne!(chosen, "Prescott");
     }
     // What the user has chosen stands.
-    assert_eq!(core(Some("Nehalem")), "Nehalem");
+    assert_eq!(core(Some("Nehalem")).as_deref(), Some("Nehalem"));
 }
 
 #[test]
