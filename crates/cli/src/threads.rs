@@ -10,7 +10,8 @@
 //!
 //! All of it is read from the environment once, when the libraries are loaded, so the program starts itself again with
 //! it. (The functions that change it later can only be called from unsafe code.) What the user has set of the allocator
-//! stays; of OpenBLAS it does not, so that the number of threads that is reported is the number that ran.
+//! and of the kernels stays; of OpenBLAS's threads it does not, so that the number of threads that is reported is the
+//! number that ran.
 
 use std::process::Command;
 
