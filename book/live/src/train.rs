@@ -8,7 +8,7 @@ use finetune::{Data, Plan, Session};
 use llama::random::{Purpose, random};
 use llama::tiny::{self, ARROW, DIGITS};
 use llama::{Llama, Sampling, Score, Site};
-use methods::{Method, Options, Tunable, Visitor};
+use methods::{Method, Tunable, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::Experiment;
@@ -157,14 +157,14 @@ impl<T: Real> Visitor<T> for Start<T> {
 
 impl<T: Real, M: Tunable<T>> Running for Run<T, M> {
     fn ask(&mut self, question: Question) -> Result<Answer> {
-        let Session { plan, options, trainer, data, .. } = &self.session;
+        let Session { trainer, data, .. } = &self.session;
         let (model, adapters) = (&trainer.model, &trainer.adapters);
         Ok(match question {
             Question::Facts => Answer::Facts {
                 trainable: trainer.trainable(),
                 parameters: model.parameters(),
                 modules: self.sites().map(|(layer, projection)| projection.module(layer)).collect(),
-                warnings: options.warnings(plan.steps),
+                warnings: self.session.warnings()?,
             },
             Question::Step => self.step()?,
             Question::HeldOut(count) => {

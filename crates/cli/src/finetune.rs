@@ -9,7 +9,7 @@ use adapter::{Decay, Ledger, Real};
 use anyhow::{Context, Result, bail};
 use finetune::{ByKind, Data, Entry, Origin, Plan, RunFolder, Session, Step};
 use llama::{Llama, Score};
-use methods::{Options, Tunable, Visitor};
+use methods::{Tunable, Visitor};
 use serde_json::json;
 
 use crate::finetune_args::{Args, Dtype};
@@ -57,7 +57,7 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         let origin = Origin::new(base, args.settings(), &model, &data);
         let mut session: Session<T, M> =
             begin(args, resumed.as_deref(), plan, model, data, &origin)?;
-        for warning in session.options.warnings(session.plan.steps) {
+        for warning in session.warnings()? {
             output::note(format_args!("warning: {warning}"));
         }
         tell_memory(&session)?;

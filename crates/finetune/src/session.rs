@@ -231,6 +231,27 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// What would not stop this run, and is hardly meant.
+    ///
+    /// # Errors
+    /// An option makes no sense.
+    pub fn warnings(&self) -> Result<Vec<String>> {
+        let mut warnings = self.options.warnings(self.plan.steps);
+        let asked: M::Options = self.plan.options()?;
+        let config = &self.trainer.model.config;
+        let beside = config.beside(asked.targets());
+        // A folder may have decided otherwise than what is asked by default.
+        let decided = config.holding(asked.targets())? == self.options.targets();
+        if decided && !beside.is_empty() {
+            let [asked, beside] = [asked.targets(), &beside]
+                .map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+            warnings.push(format!(
+                "{asked}: this model has them in one matrix with {beside}, and the adapter is on all of it"
+            ));
+        }
+        Ok(warnings)
+    }
+
     /// How well the model does on the held-out examples now; `None` when there are none, or when `go_on`, which is asked
     /// now and then, says no.
     ///

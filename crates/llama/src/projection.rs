@@ -126,6 +126,19 @@ impl Config {
         Ok(held)
     }
 
+    /// The projections that `targets` do not name and that are adapted with them, since they are part of the same matrix.
+    pub fn beside(&self, targets: &[Projection]) -> Vec<Projection> {
+        use Projection::{Gate, GateUp, K, Q, Qkv, Up, V};
+        let matrices = [(Qkv, [Q, K, V].as_slice()), (GateUp, &[Gate, Up])];
+        let matrices = matrices.iter().filter(|(whole, parts)| {
+            self.variant.fused
+                && !targets.contains(whole)
+                && targets.iter().any(|target| parts.contains(target))
+        });
+        let parts = matrices.flat_map(|(_, parts)| parts.iter().copied());
+        parts.filter(|part| !targets.contains(part)).collect()
+    }
+
     /// For errors.
     pub(crate) fn projection_names(&self) -> String {
         format!("this model has {}", names(self.projections()))

@@ -8,7 +8,7 @@ use ::delta_lora::{DeltaLora, Settings};
 use ::lora::{Lora, Scaling};
 use adapter::{Real, check_shape};
 use llama::state::Arrays;
-use llama::{Adapters, Config, Llama, Site};
+use llama::{Adapters, Config, Llama, Projection, Site};
 use ndarray::{Array2, ArrayD};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
@@ -67,6 +67,10 @@ impl Options for DeltaLoraOptions {
 
     fn settle(&mut self, config: &Config) -> Result<()> {
         self.lora.settle(config)
+    }
+
+    fn targets(&self) -> &[Projection] {
+        &self.lora.targets
     }
 
     /// The paper's 500 would be never in a short run.

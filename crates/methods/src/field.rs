@@ -28,6 +28,11 @@ pub trait Options: Clone + Default + 'static {
         Ok(())
     }
 
+    /// The projections that get an adapter, where that is an option.
+    fn targets(&self) -> &[Projection] {
+        &[]
+    }
+
     /// Dropout on the adapters' inputs.
     fn dropout(&self) -> f64 {
         0.0

@@ -5,7 +5,7 @@ use std::path::Path;
 use ::lora::Lora;
 use ::lora_fa::{LoraFa, Variant};
 use adapter::Real;
-use llama::{Adapters, Config, Llama};
+use llama::{Adapters, Config, Llama, Projection};
 use rand_chacha::ChaCha8Rng;
 use tensor_file::Staging;
 
@@ -31,6 +31,10 @@ impl Options for LoraFaOptions {
 
     fn settle(&mut self, config: &Config) -> Result<()> {
         self.lora.settle(config)
+    }
+
+    fn targets(&self) -> &[Projection] {
+        &self.lora.targets
     }
 
     fn dropout(&self) -> f64 {

@@ -63,6 +63,10 @@ impl Options for LoraOptions {
         Ok(())
     }
 
+    fn targets(&self) -> &[Projection] {
+        &self.targets
+    }
+
     fn dropout(&self) -> f64 {
         self.dropout
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use ::lora::Lora;
 use ::lora_plus::{Groups, LoraPlus};
 use adapter::Real;
-use llama::{Adapters, Config, Llama};
+use llama::{Adapters, Config, Llama, Projection};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use tensor_file::Staging;
@@ -39,6 +39,10 @@ impl Options for LoraPlusOptions {
 
     fn settle(&mut self, config: &Config) -> Result<()> {
         self.lora.settle(config)
+    }
+
+    fn targets(&self) -> &[Projection] {
+        &self.lora.targets
     }
 
     fn dropout(&self) -> f64 {

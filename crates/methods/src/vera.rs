@@ -71,6 +71,10 @@ impl Options for VeraOptions {
         Ok(())
     }
 
+    fn targets(&self) -> &[Projection] {
+        &self.targets
+    }
+
     fn dropout(&self) -> f64 {
         self.dropout
     }

@@ -352,11 +352,15 @@ fn a_matrix_of_several_projections_goes_by_the_names_of_its_parts() {
     assert_eq!(phi.projections(), [Qkv, O, GateUp, Down]);
     assert_eq!(phi.holding(&[V, Q, Up]).unwrap(), [Qkv, GateUp]);
     assert_eq!(phi.holding(&[Down, Qkv, K]).unwrap(), [Down, Qkv]);
+    assert_eq!(phi.beside(&[V, Q, Up, Down]), [K, Gate]);
+    assert_eq!(phi.beside(&[Down, Qkv, K]), []);
+    assert_eq!(phi.beside(&[Q, K, V, O, Gate, Up, Down]), []);
     // 4 heads of 4 numbers for q, 2 for k and 2 for v; 24 rows each for gate and up.
     assert_eq!(Qkv.shape(&phi), [32, 16]);
     assert_eq!(GateUp.shape(&phi), [48, 16]);
     let llama = Config::from_json(PLAIN).unwrap();
     assert_eq!(llama.holding(&[Q, Gate]).unwrap(), [Q, Gate]);
+    assert_eq!(llama.beside(&[Q, Gate]), []);
     let error = llama.holding(&[Qkv]).unwrap_err().to_string();
     assert!(error.contains("qkv_proj") && error.contains("this model has q_proj"), "{error}");
 }
