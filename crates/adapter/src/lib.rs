@@ -22,7 +22,8 @@
 //! | ∂L/∂y | `grad_y` | as y |
 //!
 //! # Features
-//! `blas`: matrix products through OpenBLAS. Without it they run on ndarray's own kernels, also in a browser.
+//! `threads`: large products by the crate `matmul`, rows and heads, on all cores. `blas`: that, and the other products
+//! through OpenBLAS. Without them everything runs on ndarray's own kernels, also in a browser.
 
 mod adamw;
 mod adapter;
@@ -30,6 +31,7 @@ mod bytes;
 mod dropout;
 mod dual;
 mod error;
+mod exp;
 mod full;
 pub mod gradcheck;
 pub mod linear;

@@ -12,12 +12,8 @@ pub fn exponentials<T: Real>(mut x: ArrayViewMut1<'_, T>, scale: T) -> (T, T) {
     let largest = x.iter().fold(x[0], |max, &value| if value > max { value } else { max });
     let mut total = T::zero();
     for mut part in x.axis_chunks_iter_mut(Axis(0), 256) {
-        let mut sum = T::zero();
-        for value in &mut part {
-            *value = ((*value - largest) * scale).exp();
-            sum += *value;
-        }
-        total += sum;
+        part.mapv_inplace(|value| ((value - largest) * scale).exp());
+        total += part.sum();
     }
     (largest, total)
 }
