@@ -96,9 +96,7 @@ fn start(
         command.env("MALLOC_MMAP_THRESHOLD_", "4294967296");
         command.env("MALLOC_TRIM_THRESHOLD_", "4294967296");
         command.envs(core.map(|core| (openblas::CORE, core)));
-        // The floor has no threads but those of BLAS; in ours the rows and the products are divided.
-        let blas = if side.ends_with("floor") { &threads } else { "1" };
-        command.env("OPENBLAS_NUM_THREADS", blas);
+        command.env("OPENBLAS_NUM_THREADS", "1");
         command
     });
     let mut peft = Command::new(&args.python);

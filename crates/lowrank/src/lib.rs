@@ -12,7 +12,7 @@
 //! | `oracle` | cases with exact answers, derived bounds, verdicts | `oracle` |
 //! | `cuda` | the same functions on a GPU, as `lora::gpu` and so on | `cuda` |
 //!
-//! `blas` takes matrix products from OpenBLAS. Arrays are those of [`ndarray`], which is here too, so that the versions agree.
+//! `threads` computes large products on all cores; `blas` does too, and takes the others from OpenBLAS. Arrays are those of [`ndarray`], which is here too, so that the versions agree.
 //!
 //! Ten lines that teach a frozen layer a change of rank 1:
 //!

@@ -17,7 +17,7 @@ const fn step(name: &'static str, what: &'static str, run: fn() -> Result<Outcom
 
 pub const STEPS: [Step; 16] = [
     step("format", "cargo fmt --check, no merge left half done", format),
-    step("unsafe", "only crates/cuda allows unsafe code", no_unsafe),
+    step("unsafe", "only crates/cuda and crates/matmul allow unsafe code", no_unsafe),
     step("fences", "all code in the book is tested, no include is empty", fences),
     step("dependencies", "licences, sources, crates kept out", accepted_dependencies),
     step("lint", "clippy, workspace, all targets", lint),
