@@ -109,13 +109,7 @@ impl Config {
     pub fn holding(&self, targets: &[Projection]) -> Result<Vec<Projection>> {
         let mut held = Vec::with_capacity(targets.len());
         for &target in targets {
-            let holder = match target {
-                Projection::Q | Projection::K | Projection::V if self.variant.fused => {
-                    Projection::Qkv
-                }
-                Projection::Gate | Projection::Up if self.variant.fused => Projection::GateUp,
-                _ => target,
-            };
+            let holder = self.holder(target);
             if !self.projections().contains(&holder) {
                 return Err(Error::Target(target.to_string(), self.projection_names()));
             }
@@ -128,15 +122,18 @@ impl Config {
 
     /// The projections that `targets` do not name and that are adapted with them, since they are part of the same matrix.
     pub fn beside(&self, targets: &[Projection]) -> Vec<Projection> {
-        use Projection::{Gate, GateUp, K, Q, Qkv, Up, V};
-        let matrices = [(Qkv, [Q, K, V].as_slice()), (GateUp, &[Gate, Up])];
-        let matrices = matrices.iter().filter(|(whole, parts)| {
-            self.variant.fused
-                && !targets.contains(whole)
-                && targets.iter().any(|target| parts.contains(target))
-        });
-        let parts = matrices.flat_map(|(_, parts)| parts.iter().copied());
-        parts.filter(|part| !targets.contains(part)).collect()
+        let held = |part| targets.iter().any(|&target| self.holder(target) == self.holder(part));
+        let named = |part| targets.contains(&part) || targets.contains(&self.holder(part));
+        Projection::ALL.into_iter().filter(|&part| held(part) && !named(part)).collect()
+    }
+
+    /// The projection that computes this one: where q, k and v are one matrix, all of it.
+    fn holder(&self, projection: Projection) -> Projection {
+        match projection {
+            Projection::Q | Projection::K | Projection::V if self.variant.fused => Projection::Qkv,
+            Projection::Gate | Projection::Up if self.variant.fused => Projection::GateUp,
+            other => other,
+        }
     }
 
     /// For errors.
