@@ -1,4 +1,4 @@
-//! What the benchmarks share: a LoRA layer with random inputs.
+//! What the benchmarks share: a LoRA layer with random inputs, and the median of their times.
 
 use adapter::{Adapter, Real};
 use lora::{Grads, Init, Lora, Scaling};
@@ -46,4 +46,10 @@ impl<T: Real> Layer<T> {
             self.lora.backward(weight, &saved, self.grad_y.view()).expect("shapes fit");
         (y, grad_x, grads)
     }
+}
+
+/// The one in the middle; of an even number the upper one.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

@@ -11,6 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use adapter::parallel;
+use lowrank_benches::median;
 use ndarray::{Array2, ArrayView2};
 
 const TOKENS: usize = 192;
@@ -54,9 +55,4 @@ fn main() {
             println!("{shape:>22} {dot:>12.0} {multiply:>12.0} {:>7.2}", multiply / dot);
         }
     }
-}
-
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
+use lowrank_benches::median;
 use serde_json::Value;
 
 use crate::Args;
@@ -140,11 +141,6 @@ fn in_turns(name: String, mut sides: [Side; 3], runs: usize) -> Result<Vec<Strin
         mib(peft_bytes),
         ratio(our_bytes, peft_bytes),
     ])
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// A process that answers each line with a JSON object.
