@@ -94,6 +94,6 @@ fn spectrum(shell: &Shell) -> Result<String> {
         square: false,
         lines,
     };
-    let caption = "The singular values of an adapter of rank 8, each from a core of 8 × 8 numbers: no module uses its eight directions evenly. The steeper a curve, the fewer matter.";
+    let caption = "The singular values of an adapter of rank 8: no module uses its eight directions evenly. The steeper a curve, the fewer matter.";
     Ok(figure("adapter-spectrum", caption, &[chart]))
 }

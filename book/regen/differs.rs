@@ -65,7 +65,8 @@ pub fn pages() -> Result<Vec<Page>> {
     let wrong = after.iter().position(|step| step.rho > 1.0);
     let (parted, wrong) = parted.zip(wrong).context("the runs part, and an update is wrong")?;
     let caption = format!(
-        "A loop before and after the change. The losses part slowly, from step {parted} on. ρ of the updates jumps at step {wrong}: up to 1 it is rounding, above 1 something \
+        "The loop of this page before and after the change, written in Rust and on other random numbers: its losses are not those printed below. \
+         The losses part slowly, from step {parted} on. ρ of the updates jumps at step {wrong}: up to 1 it is rounding, above 1 something \
          else is computed."
     );
     Ok(vec![

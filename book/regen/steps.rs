@@ -105,7 +105,7 @@ fn page(method: Method) -> Result<Page> {
     let frames: Vec<Svg> =
         frames.iter().map(|&phase| frame(method, &sketch, phase)).collect::<Result<_>>()?;
     let caption = format!(
-        "A step in three frames. {} Below each frame: what is in memory when it is done, counted by the ledger for q of SmolLM2-135M with 256 tokens, in f32. \
+        "A step in three frames. {} Below each frame: what is in memory when it is done, counted from the arrays that the code holds, for q of SmolLM2-135M with 256 tokens, in f32. \
          Drawn by <code>cargo xtask regen</code>.",
         words(method).caption
     );

@@ -187,6 +187,6 @@ fn losses(rows: &[Row], runs: &[Run], steps: usize) -> String {
         square: false,
         lines: rows.iter().map(line).collect(),
     };
-    let caption = "Each method at the best rate of its own sweep. A step is one row, and some rows are harder than others, so that all curves rise and fall together. The runs are recorded.";
+    let caption = "Each method at the best rate of its own sweep. A step is one row, and some rows are harder than others, so the curves are uneven. The runs are recorded.";
     figure("story-losses", caption, &[chart])
 }

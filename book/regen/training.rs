@@ -194,7 +194,7 @@ fn losses(runs: &[Run]) -> String {
         square: false,
         lines: runs.iter().map(line).collect(),
     };
-    let caption = "The embedded model learns to sort downwards: the higher the rank, the nearer to full fine-tuning, and rank 1 is not enough.";
+    let caption = "The tiny model learns to sort downwards: the higher the rank, the nearer to full fine-tuning, and rank 1 is not enough.";
     figure("tiny-losses", caption, &[chart])
 }
 

@@ -56,7 +56,7 @@ const SYMPTOMS: [Symptom; 6] = [
             ),
             (
                 "decay-missing",
-                "Give a gradient of zero. One step must leave $p\\,(1 - \\eta \\lambda)$.",
+                "Give a gradient of zero. One step must leave $p\\,(1 - \\eta \\lambda)$, with the decay $\\lambda$.",
             ),
             (
                 "projection-global-scale",
