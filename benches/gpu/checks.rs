@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
-use cuda::{Device, Element, Error, Matrix, Tf32, bf16, multiply};
+use cuda::{Device, Element, Error, Matrix, Replay, Tf32, bf16, multiply};
 use lowrank_tests::gpu::{
     Judged, METHODS, Outcome, SHAPES, Tally, Truth, dropout_case, graph_is_eager, judge_shipped,
     random_case, steady_memory, submit,
 };
-use ndarray::Array2;
+use ndarray::{Array2, s};
 use oracle::{Method, Op, TensorFile, cases_under};
 use rayon::prelude::*;
 
@@ -42,34 +42,82 @@ fn verdict(tally: &Tally, least: usize) -> Result<String, String> {
     }
 }
 
-/// One product of each type: small integers, so that equal is equal.
-pub fn products<D: Device>(device: &D) -> bool {
-    fn one<T: Element, D: Device>(device: &D) -> bool {
-        let ramp = |rows, columns| {
-            Array2::from_shape_fn((rows, columns), |(i, j)| ((i * 5 + j * 3) % 7) as f64 - 3.0)
-        };
-        check::<T>("a product", || {
-            let (a, b) = (ramp(64, 96), ramp(48, 96));
-            let want = 0.5 * a.dot(&b.t()) + 1.0;
-            let made = || -> cuda::Result<_> {
-                let a = Matrix::<T, _>::from_host(device, a.view())?;
-                let b = Matrix::<T, _>::from_host(device, b.view())?;
-                let ones = Array2::ones((64, 48));
-                let mut c = Matrix::<T::Master, _>::from_host(device, ones.view())?;
-                multiply(0.5, a.view(), b.view().t(), 1.0, c.view_mut())?;
-                c.to_host()
-            };
-            let got = made().map_err(|error| error.to_string())?;
-            if got == want { Ok("exact".into()) } else { Err("is not what ndarray gives".into()) }
-        })
-    }
+/// What every other part stands on: products, a kernel and a graph. Small integers, so that equal is equal.
+pub fn basics<D: Device>(device: &D) -> bool {
+    const EVEN: [usize; 3] = [64, 96, 48];
     let passed = [
-        one::<f64, D>(device),
-        one::<f32, D>(device),
-        one::<Tf32, D>(device),
-        one::<bf16, D>(device),
+        product::<f64, f64, D>(device, "a product", EVEN, 0),
+        product::<f32, f32, D>(device, "a product", EVEN, 0),
+        product::<Tf32, f32, D>(device, "a product", EVEN, 0),
+        product::<bf16, f32, D>(device, "a product", EVEN, 0),
+        // Nothing is aligned: what cuBLASLt does not take of it, cuBLAS must.
+        product::<bf16, bf16, D>(device, "a product, odd", [5, 9, 7], 1),
+        kernel(device),
+        graph(device),
     ];
     passed.iter().all(|passed| *passed)
+}
+
+fn ramp(rows: usize, columns: usize) -> Array2<f64> {
+    Array2::from_shape_fn((rows, columns), |(i, j)| ((i * 5 + j * 3) % 7) as f64 - 3.0)
+}
+
+fn exact(got: cuda::Result<Array2<f64>>, want: &Array2<f64>) -> Result<String, String> {
+    let got = got.map_err(|error| error.to_string())?;
+    if got == *want { Ok("exact".into()) } else { Err("is not what ndarray gives".into()) }
+}
+
+/// C ← ½ A Bᵀ + 1, with A and B without the first `skip` columns of what they are parts of.
+fn product<T: Element, U: Element, D: Device>(
+    device: &D,
+    name: &str,
+    [m, k, n]: [usize; 3],
+    skip: usize,
+) -> bool {
+    check::<T>(name, || {
+        let (a, b) = (ramp(m, skip + k), ramp(n, skip + k));
+        let want = 0.5 * a.slice(s![.., skip..]).dot(&b.slice(s![.., skip..]).t()) + 1.0;
+        let made = || -> cuda::Result<_> {
+            let a = Matrix::<T, _>::from_host(device, a.view())?;
+            let b = Matrix::<T, _>::from_host(device, b.view())?;
+            let mut c = Matrix::<U, _>::from_host(device, Array2::ones((m, n)).view())?;
+            let [a, b] = [a.view(), b.view()].map(|whole| whole.columns(skip..skip + k));
+            multiply(0.5, a, b.t(), 1.0, c.view_mut())?;
+            c.to_host()
+        };
+        exact(made(), &want)
+    })
+}
+
+/// A part of a matrix is copied by one.
+fn kernel<D: Device>(device: &D) -> bool {
+    check::<bf16>("a kernel", || {
+        let host = ramp(5, 9);
+        let made = || -> cuda::Result<_> {
+            let matrix = Matrix::<bf16, _>::from_host(device, host.view())?;
+            matrix.view().rows(1..4).columns(2..7).to_host()
+        };
+        exact(made(), &host.slice(s![1..4, 2..7]).to_owned())
+    })
+}
+
+/// A sum of products that goes on: once by itself, twice by a graph.
+fn graph<D: Device>(device: &D) -> bool {
+    check::<bf16>("a graph", || {
+        let (a, b) = (ramp(16, 32), ramp(24, 32));
+        let made = || -> cuda::Result<_> {
+            let a = Matrix::<bf16, _>::from_host(device, a.view())?;
+            let b = Matrix::<bf16, _>::from_host(device, b.view())?;
+            let mut c = Matrix::<f32, _>::zeros(device, [16, 24])?;
+            let mut step = || multiply(1.0, a.view(), b.view().t(), 1.0, c.view_mut());
+            step()?;
+            let graph = device.record(&mut step)?;
+            graph.replay()?;
+            graph.replay()?;
+            c.to_host()
+        };
+        exact(made(), &(3.0 * a.dot(&b.t())))
+    })
 }
 
 /// Small and odd shapes, and a graph against single steps.

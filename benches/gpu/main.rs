@@ -10,6 +10,7 @@
 //! `cargo xtask gpu-check` packs it for a machine that has a GPU and no Rust; `--device emulated` rehearses it on the CPU.
 
 mod checks;
+mod clocks;
 mod layers;
 mod libraries;
 mod part;

@@ -11,11 +11,11 @@ use oracle::Method;
 
 use super::layers::{Dtype, Shape, Times};
 use super::row::Row;
-use super::{Where, checks, times};
+use super::{Where, checks, libraries, times};
 
 #[derive(Subcommand)]
 pub enum Part {
-    /// What drives the GPU, and one product of each type.
+    /// What drives the GPU; products, a kernel and a graph.
     Versions,
     /// Forward, backward and step of each method, beside the two base products.
     Times(Times),
@@ -114,14 +114,22 @@ impl Part {
                     ("cuBLASLt", cublaslt),
                     ("NVRTC", nvrtc),
                 ];
-                versioned(&gpu, versions.into())
+                let passed = versioned(&gpu, versions.into());
+                planned(&gpu);
+                Ok(passed)
             }
             (Self::Versions, Where::Emulated) => {
                 let device = Emulator::open()?;
                 let name = device.name();
-                versioned(&device, [("GPU", name)].into())
+                Ok(versioned(&device, [("GPU", name)].into()))
             }
-            (_, Where::Gpu) => self.on(&Gpu::open()?, times::FULL),
+            (_, Where::Gpu) => {
+                let gpu = Gpu::open()?;
+                let passed = self.on(&gpu, times::FULL);
+                // Of a part that failed too: it may be the reason.
+                planned(&gpu);
+                passed
+            }
             (_, Where::Emulated) => self.on(&Emulator::open()?, times::LEAST),
         }
     }
@@ -153,10 +161,18 @@ impl Part {
     }
 }
 
-fn versioned<D: Device>(device: &D, versions: BTreeMap<&str, String>) -> Result<bool> {
+fn versioned<D: Device>(device: &D, versions: BTreeMap<&str, String>) -> bool {
+    // Only Linux has it. A version alone would not tell which of two libraries was opened.
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let versions = versions.into_iter().chain(libraries::opened(&maps));
     let mut named: BTreeMap<String, String> =
-        versions.into_iter().map(|(what, version)| (what.to_owned(), version)).collect();
+        versions.map(|(what, version)| (what.to_owned(), version)).collect();
     named.insert("lowrank".into(), env!("CARGO_PKG_VERSION").into());
     Row::Versions(named).print();
-    Ok(checks::products(device))
+    checks::basics(device)
+}
+
+fn planned(gpu: &Gpu) {
+    let cuda::Plans { cublaslt, cublas, invalid } = gpu.plans();
+    Row::Plans { cublaslt, cublas, invalid }.print();
 }

@@ -42,6 +42,9 @@ def layer(method: str, out: int, fan_in: int, rank: int, dtype: torch.dtype, def
 
 def milliseconds(step) -> float:
     """The median over rounds of REPEATS steps between two events, after a warm-up."""
+    # What the first step compiles, loads and chooses is no warm-up.
+    step()
+    torch.cuda.synchronize()
     start = time.monotonic()
     while time.monotonic() - start < WARM_UP:
         for _ in range(REPEATS):

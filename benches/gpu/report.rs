@@ -55,7 +55,8 @@ fn all_times(rows: &[Row]) -> Vec<&Time> {
         .collect()
 }
 
-/// A line for each of our steps as a graph: against the base products, and PEFT's against it.
+/// A line for each of our steps as a graph: against the base products, and PEFT's against it. A graph saves launches whatever it
+/// holds, so PEFT's eager step is compared with our eager one too.
 fn times(rows: &[Row]) -> String {
     let times = all_times(rows);
     let number = |value: Option<f64>, digits: usize| {
@@ -75,20 +76,24 @@ fn times(rows: &[Row]) -> String {
         let eager = find("lowrank", "eager", &ours.method);
         // LoRA+, LoRA-FA and Delta-LoRA have no counterpart of their own; PEFT's LoRA stands for what their layer costs there.
         let peer = if ours.method == "vera" { "vera" } else { "lora" };
-        let theirs = |mode| find("peft", mode, peer).map(|(ms, _)| ms / ours.ms);
+        let eager_ms = eager.map(|(ms, _)| ms);
+        let theirs = |mode: &str, ours: Option<f64>| {
+            find("peft", mode, peer).zip(ours).map(|((ms, _), ours)| ms / ours)
+        };
         lines.push([
             ours.tokens.to_string(),
             format!("{} x {}", ours.out, ours.inputs),
             ours.dtype.clone(),
             ours.method.clone(),
             ours.rank.to_string(),
-            number(eager.map(|(ms, _)| ms), 3),
+            number(eager_ms, 3),
             number(Some(ours.ms), 3),
             number(eager.and_then(|(_, of_base)| of_base), 3),
             number(ours.of_base, 3),
-            number(theirs("eager"), 2),
-            number(theirs("eager-f32-adapters"), 2),
-            number(theirs("compile"), 2),
+            number(theirs("eager", eager_ms), 2),
+            number(theirs("eager", Some(ours.ms)), 2),
+            number(theirs("eager-f32-adapters", Some(ours.ms)), 2),
+            number(theirs("compile", Some(ours.ms)), 2),
             number(ours.rho, 3),
         ]);
     }
@@ -103,9 +108,10 @@ fn times(rows: &[Row]) -> String {
             "graph ms",
             "eager ÷ base",
             "graph ÷ base",
-            "PEFT ÷ graph",
-            "PEFT's default ÷ graph",
-            "PEFT compiled ÷ graph",
+            "PEFT eager ÷ our eager",
+            "PEFT eager ÷ our graph",
+            "PEFT's default, eager ÷ our graph",
+            "PEFT compiled ÷ our graph",
             "largest error ÷ bound",
         ],
         lines,
@@ -137,11 +143,27 @@ fn checks(rows: &[Row]) -> String {
 }
 
 fn parts(rows: &[Row]) -> String {
-    let lines = rows.iter().filter_map(|row| match row {
-        Row::Part { part, verdict, seconds, detail } => {
-            Some([part.clone(), verdict.to_string(), format!("{seconds:.1}"), detail.clone()])
+    let mut lines = Vec::new();
+    // A part's own row comes after those that it wrote.
+    let mut planned = None;
+    for row in rows {
+        match row {
+            Row::Plans { cublaslt, cublas, invalid } => {
+                let wrong = match invalid {
+                    0 => String::new(),
+                    _ => format!(", INVALID_VALUE of {invalid}"),
+                };
+                planned = Some(format!("{cublaslt} + {cublas}{wrong}"));
+            }
+            Row::Part { part, verdict, seconds, detail } => lines.push([
+                part.clone(),
+                verdict.to_string(),
+                format!("{seconds:.1}"),
+                planned.take().unwrap_or("-".into()),
+                detail.clone(),
+            ]),
+            _ => {}
         }
-        _ => None,
-    });
-    table(["part", "", "s", ""], lines.collect())
+    }
+    table(["part", "", "s", "products by cuBLASLt + by cuBLAS", ""], lines)
 }

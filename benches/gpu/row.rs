@@ -15,6 +15,8 @@ pub enum Row {
     Run { date: String, device: String, budget: u64 },
     /// What it ran with: driver, libraries, torch, clocks.
     Versions(BTreeMap<String, String>),
+    /// Whose products a part ran, each shape counted once; and of how many cuBLASLt said INVALID_VALUE.
+    Plans { cublaslt: usize, cublas: usize, invalid: usize },
     /// A part ended.
     Part { part: String, verdict: Verdict, seconds: f64, detail: String },
     /// Something was checked.

@@ -57,13 +57,17 @@ pub fn run(command: &mut Command, limit: u64, tool: bool, mut row: impl FnMut(Ro
                     rows += 1;
                     row(made);
                 }
-                Err(_) => eprintln!("{line}"),
+                Err(_) => {
+                    eprintln!("{line}");
+                    // compute-sanitizer writes there what it has to say.
+                    if tool {
+                        hear(&mut said, line);
+                    }
+                }
             },
             Ok(Line::Err(line)) => {
                 eprintln!("{line}");
-                if telling(&line) || said.is_empty() {
-                    said = line;
-                }
+                hear(&mut said, line);
             }
             Err(RecvTimeoutError::Disconnected) if status.is_some() => break,
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(20)),
@@ -98,10 +102,26 @@ fn judge(status: Option<ExitStatus>, late: bool, said: &str) -> (Verdict, String
     }
 }
 
-/// Does a line say what went wrong, or only where?
+/// Keeps the last line that says what went wrong.
+fn hear(said: &mut String, line: String) {
+    if telling(&line) || said.is_empty() {
+        *said = line;
+    }
+}
+
+/// Does a line say what went wrong, or only where, or how often?
 fn telling(line: &str) -> bool {
-    let known = ["error", "Error", "panic", "refuse", "not supported", "No such file", "No module"];
-    known.iter().any(|word| line.contains(word))
+    let known = [
+        "error",
+        "Error",
+        "Invalid",
+        "panic",
+        "refuse",
+        "not supported",
+        "No such file",
+        "No module",
+    ];
+    known.iter().any(|word| line.contains(word)) && !line.contains("ERROR SUMMARY")
 }
 
 fn listen(

@@ -9,6 +9,7 @@ use ndarray::Array2;
 use oracle::Method;
 use rayon::prelude::*;
 
+use super::clocks;
 use super::layers::{Times, Weight};
 use super::row::{Row, Time};
 
@@ -45,7 +46,7 @@ fn row<T: Element>(method: &str, mode: &str, [tokens, inputs, out, rank]: [usize
 /// Every method, eager and as a graph, in turns with the base products as a graph. Whether the numbers were right too.
 pub fn methods<T: Element, D: Device>(device: &D, what: &Times, effort: Effort) -> Result<bool> {
     let mut right = true;
-    for shape in shapes(what) {
+    for (index, shape) in shapes(what).into_iter().enumerate() {
         let Operands { weight, x, grad_y, mut y, mut grad_x } =
             Operands::<T, D>::new(device, shape)?;
         let mut base = || {
@@ -76,8 +77,30 @@ pub fn methods<T: Element, D: Device>(device: &D, what: &Times, effort: Effort) 
                 }
             };
         }
+        // Once: the first shape is the largest.
+        if index == 0 {
+            let moment = format!("at work ({}, {} tokens)", T::KIND.name(), shape[0]);
+            at_work(device, &moment, effort, &mut replay)?;
+        }
     }
     Ok(right)
+}
+
+/// Asks for the clocks while the base products run, and nothing is timed: the driver that answers is the one that launches.
+fn at_work<D: Device>(
+    device: &D,
+    moment: &str,
+    effort: Effort,
+    base: &mut dyn FnMut() -> cuda::Result<()>,
+) -> Result<()> {
+    let row = clocks::ask(moment, || {
+        (0..effort.repeats).try_for_each(|_| base())?;
+        Ok(device.synchronize()?)
+    })?;
+    if let Some(row) = row {
+        row.print();
+    }
+    Ok(())
 }
 
 /// What y and ∂L/∂x of some tokens should be, and what rounding may do to them.

@@ -40,7 +40,7 @@ pub use element::{Element, Kind, Tf32};
 #[cfg(feature = "emulator")]
 pub use emulator::Emulator;
 pub use error::{Error, Result};
-pub use gpu::{Code, Gpu, Versions, compile, nvrtc_version};
+pub use gpu::{Code, Gpu, Plans, Versions, compile, nvrtc_version};
 pub use half::bf16;
 pub use kernel::{BLOCK, Dimensions, Launch, Source};
 pub use matrix::Matrix;

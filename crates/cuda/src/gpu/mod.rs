@@ -22,6 +22,7 @@ use crate::device::Accounts;
 use crate::kernel::Source;
 use crate::{Device, Error, Kind, Result};
 
+pub use blas::Plans;
 pub use compile::{Code, compile, nvrtc_version};
 pub use versions::Versions;
 
@@ -153,6 +154,11 @@ impl Gpu {
     /// The driver refuses.
     pub fn free_and_total(&self) -> Result<(usize, usize)> {
         self.0.context.mem_get_info().map_err(driver("asking for free memory"))
+    }
+
+    /// Who computes the products that were asked for so far. Only among cuBLASLt's algorithms is one chosen by its time.
+    pub fn plans(&self) -> Plans {
+        self.0.blas.plans()
     }
 
     /// The GPU's architecture, `sm_90` for example.

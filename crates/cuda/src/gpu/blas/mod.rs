@@ -4,6 +4,7 @@
 //! with B first and nothing moved.
 
 mod plan;
+mod search;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,7 +18,8 @@ use cudarc::{cublas, cublaslt};
 use super::{Gpu, driver};
 use crate::device::Product;
 use crate::{Device, Error, Kind, Result};
-use plan::{Key, Places, Plan, refused};
+use plan::{Algorithm, Key, Places, Plan, refused};
+use search::Search;
 
 /// What NVIDIA recommends for Hopper.
 const WORKSPACE: usize = 32 << 20;
@@ -32,6 +34,19 @@ pub(super) struct Blas {
     workspace: CudaSlice<u8>,
     workspace_address: u64,
     plans: RefCell<HashMap<Key, Plan>>,
+    search: Search,
+}
+
+/// Who computes the products that a GPU was asked for, each shape counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Plans {
+    /// By cuBLASLt.
+    pub cublaslt: usize,
+    /// By cuBLAS: cuBLASLt offered no algorithm, or refused the one that it had offered.
+    pub cublas: usize,
+    /// Among all of these, those of which cuBLASLt said INVALID_VALUE: that is no word for a shape that it does not take, but for
+    /// a question that is wrong.
+    pub invalid: usize,
 }
 
 impl Blas {
@@ -44,7 +59,8 @@ impl Blas {
             cublaslt::result::create_handle().map_err(|error| lt_error("opening it", error))?;
         let blas = |error| blas_error("opening it", error);
         let handle = cublas::result::create_handle().map_err(blas)?;
-        let made = Self { lt, handle, workspace, workspace_address, plans: RefCell::default() };
+        let (plans, search) = (RefCell::default(), Search::default());
+        let made = Self { lt, handle, workspace, workspace_address, plans, search };
         // Sums in the type of sums, also where they are split: as in cuBLASLt's plans.
         let exact = cublas::sys::cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
         // SAFETY: the handle is new, the stream outlives it (both are held by the same Gpu), and so does the workspace.
@@ -68,6 +84,16 @@ impl Blas {
         // SAFETY: the library is there.
         let lt = unsafe { cublaslt::sys::cublasLtGetVersion() };
         Ok([dotted(version.max(0) as usize), dotted(lt)])
+    }
+
+    pub(super) fn plans(&self) -> Plans {
+        let plans = self.plans.borrow();
+        let count = |which: fn(&Plan) -> bool| plans.values().filter(|plan| which(plan)).count();
+        Plans {
+            cublaslt: count(|plan| plan.algorithm.is_some()),
+            cublas: count(|plan| plan.algorithm.is_none()),
+            invalid: count(|plan| plan.invalid),
+        }
     }
 
     /// # Safety
@@ -110,7 +136,10 @@ impl Blas {
         if let Some(algorithm) = &plan.algorithm {
             // SAFETY: the plan was made for these shapes, the caller promises the addresses, and there is one stream.
             match unsafe { plan.run(self.lt, algorithm, &places, self.workspace.len()) } {
-                Err(error) if refused(error) => plan.algorithm = None,
+                Err(error) if refused(error) => {
+                    plan.note(error);
+                    plan.algorithm = None;
+                }
                 done => return done.map_err(|error| lt_error(&name(&key), error)),
             }
         }
@@ -118,7 +147,7 @@ impl Blas {
         unsafe { self.without_lt(product, alpha, beta) }
     }
 
-    /// A plan with the fastest of the algorithms on offer, each timed once on these matrices.
+    /// A plan with the fastest of the algorithms on offer.
     ///
     /// # Safety
     /// As `Device::multiply`.
@@ -127,29 +156,65 @@ impl Blas {
         gpu.not_recording("choosing the algorithm of a product", hint)?;
         let fail = |error| lt_error(&name(key), error);
         let mut plan = Plan::new(key).map_err(fail)?;
-        let candidates = plan.candidates(self.lt, key, self.workspace.len()).map_err(fail)?;
-        if key.sizes.iter().product::<usize>() < WORTH_TIMING || candidates.len() < 2 {
-            plan.algorithm = candidates.into_iter().next();
-            return Ok(plan);
-        }
+        let offered = match plan.candidates(self.lt, key, self.workspace.len()) {
+            Err(error) if refused(error) => {
+                plan.note(error);
+                Vec::new()
+            }
+            offered => offered.map_err(fail)?,
+        };
+        let short = key.sizes.iter().product::<usize>() < WORTH_TIMING;
+        plan.algorithm = if short || offered.len() < 2 {
+            offered.into_iter().next()
+        } else {
+            // SAFETY: the caller's promise is the same.
+            unsafe { self.fastest(gpu, key, &mut plan, offered, places)? }
+        };
+        Ok(plan)
+    }
+
+    /// The one that takes the least time on these matrices; none where all are refused after all.
+    ///
+    /// # Safety
+    /// As `Device::multiply`.
+    unsafe fn fastest(
+        &self,
+        gpu: &Gpu,
+        key: &Key,
+        plan: &mut Plan,
+        offered: Vec<Algorithm>,
+        places: &Places,
+    ) -> Result<Option<Algorithm>> {
+        let fail = |error| lt_error(&name(key), error);
         // C must stay as it is: the result goes elsewhere.
         let bytes = key.sizes[0] * key.strides[2] * key.kinds[1].size();
         let elsewhere = gpu.allocate(bytes, "choosing the algorithm of a product")?;
         let places = Places { d: gpu.address(&elsewhere), ..*places };
-        let mut fastest = f64::INFINITY;
-        for algorithm in candidates {
+        let run = |plan: &Plan, algorithm: &Algorithm| {
             // SAFETY: the caller promises the addresses, and D has as many bytes as C.
-            let run = || unsafe { plan.run(self.lt, &algorithm, &places, self.workspace.len()) };
-            match run() {
-                Err(error) if refused(error) => continue,
-                loaded => loaded.map_err(fail)?,
-            }
-            let time = gpu.milliseconds(|| run().map_err(fail))?;
-            if time < fastest {
-                (fastest, plan.algorithm) = (time, Some(algorithm));
+            unsafe { plan.run(self.lt, algorithm, &places, self.workspace.len()) }
+        };
+        let mut usable = Vec::new();
+        // Once each: this also loads them.
+        for algorithm in offered {
+            match run(plan, &algorithm) {
+                Err(error) if refused(error) => plan.note(error),
+                loaded => {
+                    loaded.map_err(fail)?;
+                    usable.push(algorithm);
+                }
             }
         }
-        Ok(plan)
+        if usable.len() < 2 {
+            return Ok(usable.pop());
+        }
+        let (plan, run) = (&*plan, &run);
+        let mut runs: Vec<_> =
+            usable.iter().map(|algorithm| move || run(plan, algorithm).map_err(fail)).collect();
+        let mut works: Vec<&mut dyn FnMut() -> Result<()>> =
+            runs.iter_mut().map(|run| run as &mut dyn FnMut() -> Result<()>).collect();
+        let fastest = self.search.fastest(gpu, &mut works)?;
+        Ok(usable.get(fastest).copied())
     }
 
     /// cuBLAS takes any shape and alignment.

@@ -28,6 +28,8 @@ pub(super) struct Plan {
     operation: sys::cublasLtMatmulDesc_t,
     layouts: [sys::cublasLtMatrixLayout_t; 3],
     pub algorithm: Option<Algorithm>,
+    /// cuBLASLt called the question wrong.
+    pub invalid: bool,
 }
 
 /// Where the matrices of one run lie. C is read and D is written; they may be the same.
@@ -75,10 +77,16 @@ impl Plan {
             // SAFETY: the attribute is 32 bits, and copied.
             unsafe { lt::set_matmul_desc_attribute(operation, attribute, at, size_of::<i32>())? };
         }
-        Ok(Self { operation, layouts, algorithm: None })
+        Ok(Self { operation, layouts, algorithm: None, invalid: false })
     }
 
-    /// What cuBLASLt offers, the fastest by its own estimate first; nothing where it has none.
+    /// Remembers a refusal that no shape explains. It is no error: where cuBLASLt says this of an alignment, cuBLAS still computes.
+    pub(super) fn note(&mut self, refusal: CublasError) {
+        self.invalid |= refusal.0 == sys::cublasStatus_t::CUBLAS_STATUS_INVALID_VALUE;
+    }
+
+    /// What cuBLASLt offers, the fastest by its own estimate first. Where it has nothing, it may also say so by an error that is
+    /// [`refused`].
     pub(super) fn candidates(
         &self,
         handle: sys::cublasLtHandle_t,
@@ -113,10 +121,7 @@ impl Plan {
         })();
         // SAFETY: created above, destroyed once.
         unsafe { lt::destroy_matmul_pref(preference)? };
-        match offered {
-            Err(error) if refused(error) => Ok(Vec::new()),
-            other => other,
-        }
+        offered
     }
 
     fn ask(
