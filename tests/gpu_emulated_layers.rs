@@ -226,3 +226,80 @@ fn the_matrix_follows_vectors_and_moves() {
         before = master;
     }
 }
+
+/// A kernel looks at no sizes: what does not fit is refused before it is launched.
+#[test]
+fn gradients_of_another_adapter_are_refused() {
+    let Some(device) = device() else { return };
+    let refused = |result: cuda::Result<()>, what: &str| {
+        let error = result.expect_err(what).to_string();
+        assert!(error.contains(what), "{error}");
+    };
+    let group = Group { lr: 0.1, weight_decay: 0.0 };
+    let like = adapter::AdamW::new(group, AdamVariant::Torch);
+    let mut optimizer = AdamW::<f64, _>::new(&device, &like).unwrap();
+    let [tokens, inputs, rank] = [5, 6, 3];
+
+    // VeRA: the same layers, the other way round, and one alone.
+    let projections =
+        Arc::new(Projections::new(numbers((rank, inputs), 1), numbers((67, rank), 2)).unwrap());
+    let layer = |out, projections: &Arc<Projections<f64>>| {
+        Vera::new(Array1::ones(out), Array1::ones(rank), inputs, Arc::clone(projections)).unwrap()
+    };
+    let (large, small) = (layer(67, &projections), layer(4, &projections));
+    let b = Rc::new(Matrix::<f64, _>::from_host(&device, projections.b()).unwrap());
+    let weight = numbers((71, inputs), 3);
+    let stacked = |layers: &[&Vera<f64>]| {
+        vera::gpu::Vera::<f64, _>::stacked(&device, weight.view(), layers, &b)
+    };
+    let mut one = stacked(&[&large, &small]).unwrap();
+    let mut of_other = stacked(&[&small, &large]).unwrap().grads().unwrap();
+    let mut x_u = one.matrix.input(tokens).unwrap();
+    let mut grad_y_u = one.matrix.grad_y(tokens).unwrap();
+    x_u.left_mut().write(numbers((tokens, inputs), 4).view()).unwrap();
+    grad_y_u.left_mut().write(numbers((tokens, 71), 5).view()).unwrap();
+    let mut y = Matrix::new(&device, [tokens, 71]).unwrap();
+    let mut grad_x = Matrix::new(&device, [tokens, inputs]).unwrap();
+    let mut saved = one.saved(tokens).unwrap();
+    one.forward(&mut x_u, None, y.view_mut(), &mut saved).unwrap();
+    let result = one.backward(&saved, None, &mut grad_y_u, grad_x.view_mut(), &mut of_other);
+    refused(result, "the gradient of vera_lambda_b");
+    of_other.layers.pop();
+    refused(vera::gpu::step(&mut [("layer", &mut one, &of_other)], &mut optimizer), "grads");
+
+    // Each shape with an A and B of its own: there is no u for both.
+    let own = layer(
+        4,
+        &Arc::new(Projections::new(numbers((rank, inputs), 7), numbers((4, rank), 8)).unwrap()),
+    );
+    refused(stacked(&[&large, &own]).map(drop), "projections");
+
+    // LoRA, and LoRA-FA with and without a projection.
+    let lora = |out| lora::Lora::new(numbers((2, inputs), 1), numbers((out, 2), 2), 1.0).unwrap();
+    let weight = numbers((9, inputs), 3);
+    let mut gpu = Lora::<f64, _>::stacked(&device, weight.view(), &[&lora(5), &lora(4)]).unwrap();
+    let mut grads = gpu.grads().unwrap();
+    grads.b.pop();
+    refused(lora::gpu::step(&mut [("layer", &mut gpu, &grads)], &mut optimizer), "grad_B");
+    let lora_fa = |variant| {
+        let cpu = LoraFa::new(numbers((2, inputs), 1), numbers((9, 2), 2), 1.0, variant).unwrap();
+        lora_fa::gpu::LoraFa::<f64, _>::new(&device, weight.view(), &cpu).unwrap()
+    };
+    let (plain, mut projected) = (lora_fa(Variant::Plain), lora_fa(Variant::Projected));
+    let mut grads = plain.grads().unwrap();
+    let step = lora_fa::gpu::step(&mut [("layer", &mut projected, &mut grads)], &mut optimizer);
+    refused(step, "grads");
+
+    // Delta-LoRA whose LoRA was replaced.
+    let settings = delta_lora::Settings { start_step: 0, ..Default::default() };
+    let cpu = delta_lora::DeltaLora::new(lora(5), settings).unwrap();
+    let mut delta =
+        delta_lora::gpu::DeltaLora::<f64, _>::new(&device, numbers((5, inputs), 3).view(), &cpu)
+            .unwrap();
+    delta.lora = Lora::new(&device, weight.view(), &lora(9)).unwrap();
+    let grads = delta.lora.grads().unwrap();
+    refused(
+        delta_lora::gpu::step(&mut [("layer", &mut delta, &grads)], &mut optimizer),
+        "B has shape",
+    );
+}

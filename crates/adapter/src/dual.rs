@@ -12,7 +12,7 @@ use num_traits::{One, Zero};
 use crate::Real;
 
 /// A value and its derivative along one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Dual {
     /// The value.
     pub value: f64,
@@ -104,7 +104,14 @@ macro_rules! assign {
 }
 assign!(AddAssign add_assign +, SubAssign sub_assign -, MulAssign mul_assign *, DivAssign div_assign /);
 
-/// Dual numbers are ordered by their values.
+/// Dual numbers are compared by their values: a condition decides as it does for plain numbers.
+impl PartialEq for Dual {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+/// As [`PartialEq`].
 impl PartialOrd for Dual {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         self.value.partial_cmp(&other.value)
@@ -167,6 +174,13 @@ mod tests {
     fn ndarray_multiplies_matrices_of_duals() {
         let a = ndarray::array![[Dual::new(2.0, 1.0), Dual::new(3.0, 0.0)]];
         let product = a.dot(&a.t())[[0, 0]];
-        assert_eq!(product, Dual::new(13.0, 4.0));
+        assert_eq!((product.value, product.tangent), (13.0, 4.0));
+    }
+
+    #[test]
+    fn duals_are_compared_by_their_values() {
+        let [still, moving] = [0.0, 1.0].map(|tangent| Dual::new(2.0, tangent));
+        assert!(still == moving && still <= moving && still < Dual::new(3.0, 0.0));
+        assert!(!Dual::new(0.0, 1.0).is_zero()); // what may be left out of a sum
     }
 }

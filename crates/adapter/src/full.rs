@@ -16,7 +16,7 @@ impl Bytes for Full {
     fn count(&self, _: &mut Ledger) {}
 }
 
-/// The whole input: as much as any method ever keeps.
+/// The whole input.
 #[derive(Debug)]
 pub struct FullSaved<T> {
     x: ArcArray2<T>,
@@ -70,12 +70,9 @@ impl<T: Real> Adapter<T> for Full {
         saved: &Self::Saved,
         grad_y: ArrayView2<'_, T>,
     ) -> Result<(Array2<T>, Self::Grads)> {
-        check_shape(
-            "grad_y",
-            grad_y.shape(),
-            &[saved.x.nrows(), weight.nrows()],
-            "the shape of y",
-        )?;
+        let tokens = saved.x.nrows();
+        check_shape("x", saved.x.shape(), &[tokens, weight.ncols()], "[tokens, in]")?;
+        check_shape("grad_y", grad_y.shape(), &[tokens, weight.nrows()], "the shape of y")?;
         let grad_x = crate::linear::backward(weight, grad_y)?; // [tokens, out]·[out, in] → [tokens, in]
         let weight = multiply(grad_y.t(), saved.x.view()); // [out, tokens]·[tokens, in] → [out, in]
         Ok((grad_x, FullGrads { weight }))

@@ -101,6 +101,16 @@ impl<T> Optimizer<T> for Scope<'_, T> {
         let name = format!("{}.{name}", self.prefix);
         self.optimizer.update(&name, parameter, gradient, group)
     }
+    fn validate(&self) -> Result<()> {
+        self.optimizer.validate()
+    }
+    /// That of the whole model's optimiser, under whole names.
+    fn state(&self) -> Vec<(String, ArrayViewD<'_, T>)> {
+        self.optimizer.state()
+    }
+    fn restore(&mut self, steps: u64, state: BTreeMap<String, ArrayD<T>>) -> Result<()> {
+        self.optimizer.restore(steps, state)
+    }
 }
 
 /// Stochastic gradient descent without momentum: p ← p − η (g + λ p).

@@ -30,6 +30,9 @@ pub fn map<I: Send, R: Send>(
 /// With the feature `threads` a large product is cut into blocks of columns, one for each thread at a time. BLAS, which
 /// computes the small ones, must then have a single thread (`OPENBLAS_NUM_THREADS=1`): its own threads wait for each
 /// other by spinning, and when the machine is busy with something else they do little but that.
+///
+/// # Panics
+/// a and b disagree on k.
 pub fn multiply<T: Real>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Array2<T> {
     #[cfg(feature = "threads")]
     if let Some(product) = matmul::multiply(a, b) {

@@ -42,7 +42,7 @@ fn main() -> Result<(), adapter::Error> {
         delta.step(&mut weight, &grads, &mut adamw)?;
     }
 
-    let (a, b) = delta.total();
+    let (a, b) = delta.total()?;
     println!(
         "|B'A' - C| / |C| = {:.1e}, with B'A' all that changed",
         norm(&(b.dot(&a) - &change)) / norm(&change)

@@ -7,6 +7,7 @@
 //! W moves in `f32`, in full precision. In bf16 the moves would vanish, being smaller than half the distance to the next
 //! number: there W has a master, and the W in M is a copy of it. In TF32 the two halves of a move would not cancel.
 
+use adapter::check_shape;
 use cuda::{AdamW, Device, Dimensions, Element, Launch, Matrix, Result, Source, multiply, rows};
 use lora::gpu::{Grads, Lora};
 use ndarray::{Array2, ArrayView2};
@@ -105,6 +106,10 @@ impl<T: Element, D: Device> DeltaLora<T, D> {
     fn pack(&mut self, half: usize) -> Result<()> {
         let (a, b) = (self.lora.a(), &self.lora.segments()[0].b);
         let ([rank, inputs], [out, _]) = (a.shape(), b.shape());
+        // `lora` is public and may have been replaced; a kernel looks at none of its arrays' sizes.
+        let hint = "of the adapter that this was made with";
+        check_shape("A", &[2 * rank, inputs], &self.a.shape(), hint)?;
+        check_shape("B", &[out, 2 * rank], &self.b.shape(), hint)?;
         let count = (rank * inputs).max(out * rank);
         Launch::new::<T::Master>(a.device(), &KERNELS, "delta_lora_pack")
             .read(a)
@@ -138,7 +143,7 @@ impl<T: Element, D: Device> DeltaLora<T, D> {
 /// A and B of every layer follow their gradients in one launch, then W of each follows B A.
 ///
 /// # Errors
-/// A name occurs twice, a step before W moves is recorded, or as [`AdamW::step`].
+/// A name occurs twice, a step before W moves is recorded, gradients are another adapter's, or as [`AdamW::step`].
 pub fn step<T: Element, D: Device>(
     layers: &mut [(&str, &mut DeltaLora<T, D>, &Grads<T, D>)],
     optimizer: &mut AdamW<T, D>,

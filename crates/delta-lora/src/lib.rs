@@ -4,7 +4,7 @@
 //! no more saved activations than LoRA.
 //!
 //! ```text
-//! forward    y = x Wᵀ + s x̃ Aᵀ Bᵀ       LoRA's, and so is backward
+//! forward    y = x Wᵀ + s x Aᵀ Bᵀ        LoRA's, and so is backward
 //! step       A⁺, B⁺ follow the gradients of A and B
 //!            W⁺ = W + λ s (B⁺A⁺ − B A)  from update K + 1 on
 //! merge      ΔW = s B A                 beside the W that has moved

@@ -31,8 +31,8 @@ fn main() -> Result<(), adapter::Error> {
 
         // x Wᵀ and ∂L/∂y W; three products with A and three with B, there and back.
         let of_lora = 2 * TOKENS * inputs * out + 3 * TOKENS * RANK * (inputs + out);
-        // V = W + s B A and its norms; c on y and on ∂L/∂y, and ∂L/∂y ⊙ u.
-        let more = (RANK + 1) * inputs * out + 3 * TOKENS * out;
+        // B A, s and the squares of V = W + s B A; c on y and on ∂L/∂y, and ∂L/∂y ⊙ u.
+        let more = (RANK + 2) * inputs * out + 3 * TOKENS * out;
         println!(
             "  {inputs:4} {out:6} {:9} {:7} {:11} {:11} {:17.3}",
             tensors::count(&lora),

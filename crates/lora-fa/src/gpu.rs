@@ -140,19 +140,22 @@ impl<T: Element, D: Device> LoraFa<T, D> {
     /// What the optimiser is given for each ∂L/∂B, \[out, r\]: the same, or (1/s²) ∂L/∂B (A Aᵀ)⁻¹.
     ///
     /// # Errors
-    /// A gradient does not have the shape of its B, or the device refuses.
+    /// The gradients are another adapter's, or the device refuses.
     pub fn direction<'a>(&self, grads: &'a mut Grads<T, D>) -> Result<&'a [Matrix<T::Master, D>]> {
         let Grads { b, directions } = grads;
         if self.factors.iter().all(Option::is_none) {
             return Ok(b);
         }
+        let hint = "gradients of this adapter, made by its `grads`";
+        let count = self.factors.len();
+        check_shape("grads", &[b.len(), directions.len()], &[count; 2], hint)?;
         let segments = self.lora.segments().iter().zip(&self.factors);
         for ((gradient, direction), (segment, factor)) in
             b.iter().zip(&mut *directions).zip(segments)
         {
             let [out, rank] = gradient.shape();
-            let hint = "the shape of B";
             check_shape("the gradient of lora_B", &[out, rank], &segment.b.shape(), hint)?;
+            check_shape("its direction", &direction.shape(), &segment.b.shape(), hint)?;
             let Some(factor) = factor else {
                 rows::copy(gradient.view(), direction.view_mut())?;
                 continue;
@@ -174,7 +177,7 @@ impl<T: Element, D: Device> LoraFa<T, D> {
 /// B of every layer follows its gradient, or the projected one; A and W stay.
 ///
 /// # Errors
-/// A name occurs twice, or as [`AdamW::step`].
+/// A name occurs twice, gradients are another adapter's, or as [`AdamW::step`].
 pub fn step<T: Element, D: Device>(
     layers: &mut [(&str, &mut LoraFa<T, D>, &mut Grads<T, D>)],
     optimizer: &mut AdamW<T, D>,
@@ -182,7 +185,7 @@ pub fn step<T: Element, D: Device>(
     let mut updates = Vec::new();
     for (name, lora_fa, grads) in layers {
         let direction = lora_fa.direction(grads)?;
-        updates.extend(lora_fa.lora.updates(name, None, direction));
+        updates.extend(lora_fa.lora.updates(name, None, direction)?);
     }
     optimizer.step(updates)
 }

@@ -45,10 +45,12 @@ fn grid() -> Result {
         }
         println!();
     }
-    // Losses that overflowed are NaN and come last.
+    // Losses that overflowed are NaN, of either sign. They come last.
     let best = |of: &dyn Fn(&[f64; 3]) -> f64, equal: bool| {
         let candidates = losses.iter().filter(|(a, b, _)| !equal || a == b);
-        candidates.min_by(|one, other| of(&one.2).total_cmp(&of(&other.2))).expect("some")
+        candidates
+            .min_by(|one, other| of(&one.2).abs().total_cmp(&of(&other.2).abs()))
+            .expect("some")
     };
     let (pair, one) = (
         best(&|losses| geometric_mean(losses), false),

@@ -12,16 +12,16 @@ use crate::{Groups, Kind};
 /// A and B of every layer follow their gradients, each at its own rate; W stays.
 ///
 /// # Errors
-/// A name occurs twice, or as [`AdamW::step`].
+/// A name occurs twice, gradients are another adapter's, or as [`AdamW::step`].
 pub fn step<T: Element, D: Device>(
     layers: &mut [(&str, &mut Lora<T, D>, &Grads<T, D>)],
     groups: &Groups,
     optimizer: &mut AdamW<T, D>,
 ) -> Result<()> {
-    let mut updates: Vec<_> = layers
-        .iter_mut()
-        .flat_map(|(name, lora, Grads { a, b })| lora.updates(name, Some(a), b))
-        .collect();
+    let mut updates = Vec::new();
+    for (name, lora, Grads { a, b }) in layers {
+        updates.extend(lora.updates(name, Some(a), b)?);
+    }
     for update in &mut updates {
         // η for A, λ η for B: as multiples of the optimiser's.
         let group = groups.of(&update.name, 2, Kind::Linear, Group { lr: 1.0, weight_decay: 1.0 });

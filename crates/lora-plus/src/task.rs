@@ -1,6 +1,6 @@
 //! A task on which pairs of learning rates can be tried: the book's landscape, and `examples/rates.rs`.
 
-use adapter::{AdamVariant, AdamW, Adapter, Group, Result};
+use adapter::{AdamVariant, AdamW, Adapter, Error, Group, Optimizer, Result};
 use lora::{Init, Lora, Scaling};
 use ndarray::{ArcArray2, Array2};
 use rand_chacha::ChaCha8Rng;
@@ -32,6 +32,9 @@ impl Task {
     /// # Errors
     /// The width is below the rank, 4.
     pub fn new(number: u64, width: usize) -> Result<Self> {
+        if width < Self::RANK {
+            return Err(Error::value("width", width, "it must be 4, the rank, or more"));
+        }
         let mut rng = ChaCha8Rng::seed_from_u64(number);
         let mut gaussian = |rows, columns, variance: f64| {
             let draw = || -> f64 { StandardNormal.sample(&mut rng) };
@@ -52,13 +55,14 @@ impl Task {
     }
 
     // ANCHOR: train
-    /// The loss after all updates at these rates of A and B.
+    /// The loss after all updates at these rates of A and B; NaN where they overflow.
     ///
     /// # Errors
     /// A rate, or their ratio, is no positive number.
     pub fn train(&self, lr_a: f64, lr_b: f64) -> Result<f64> {
         let mut layer = LoraPlus { lora: self.start.clone(), groups: Groups::new(lr_b / lr_a)? };
         let mut adamw = AdamW::new(Group { lr: lr_a, weight_decay: 0.0 }, AdamVariant::Torch);
+        Optimizer::<f64>::validate(&adamw)?;
         let mut weight = self.weight.clone();
         for _ in 0..Self::UPDATES {
             let (hidden, saved) = layer.forward(weight.view(), &self.x, None)?;
@@ -79,7 +83,8 @@ impl Task {
 }
 
 fn relu(matrix: &Array2<f64>) -> Array2<f64> {
-    matrix.mapv(|value| value.max(0.0))
+    // Not value.max(0.0), which makes 0 of a NaN: a run that overflows must not look like one that predicts 0.
+    matrix.mapv(|value| if value < 0.0 { 0.0 } else { value })
 }
 
 /// exp of the mean logarithm; NaN if a value is NaN.

@@ -146,6 +146,8 @@ impl<T: Real> Adapter<T> for Lora<T> {
         grad_y: ArrayView2<'_, T>,
     ) -> Result<(Array2<T>, Grads<T>)> {
         let Saved { x, h, dropout } = saved;
+        self.check(weight)?;
+        check_shape("x", x.shape(), &[h.nrows(), weight.ncols()], "[tokens, in]")?;
         let [grad_x, grad_h, grad_b] =
             self.backward_frozen_a(weight, h, dropout.as_ref(), grad_y)?;
         // ∂L/∂A = (∂L/∂h)ᵀ x̃

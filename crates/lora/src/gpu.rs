@@ -167,7 +167,7 @@ impl<T: Element, D: Device> Lora<T, D> {
         grad_x: ViewMut<'_, T, D>,
         grad_b: &mut [Matrix<T::Master, D>],
     ) -> Result<()> {
-        check_shape("grad_B", &[grad_b.len()], &[self.segments.len()], "one for each layer")?;
+        self.check_count(grad_b)?;
         self.matrix.backward(dropout, grad_y_h, grad_x)?;
         for (Segment { scale, ranks, outputs, .. }, grad_b) in self.segments.iter().zip(grad_b) {
             // ∂L/∂B = s (∂L/∂y)ᵀ h: [out, tokens]·[tokens, r] → [out, r]
@@ -179,14 +179,23 @@ impl<T: Element, D: Device> Lora<T, D> {
     }
     // ANCHOR_END: backward
 
+    fn check_count(&self, grad_b: &[Matrix<T::Master, D>]) -> Result<()> {
+        let hint = "one for each layer";
+        Ok(check_shape("grad_B", &[grad_b.len()], &[self.segments.len()], hint)?)
+    }
+
     /// What the optimiser is to do for this adapter of the layer `name`; A is left alone without a gradient. Where layers are
     /// stacked, the names of their B's end in their numbers.
+    ///
+    /// # Errors
+    /// There is not one gradient for each B.
     pub fn updates<'a>(
         &'a mut self,
         name: &str,
         grad_a: Option<&'a Matrix<T::Master, D>>,
         grad_b: &'a [Matrix<T::Master, D>],
-    ) -> Vec<Update<'a, T, D>> {
+    ) -> Result<Vec<Update<'a, T, D>>> {
+        self.check_count(grad_b)?;
         let Self { matrix, a, segments } = self;
         let [_, c, below] = matrix.split_mut();
         let (blocks, one) = (blocks(segments, c), segments.len() == 1);
@@ -200,7 +209,7 @@ impl<T: Element, D: Device> Lora<T, D> {
             let update = Update::new(format!("{name}.lora_B{number}"), &mut segment.b, grad_b);
             updates.push(update.with_copy(segment.scale, s_b));
         }
-        updates
+        Ok(updates)
     }
 }
 
@@ -222,13 +231,15 @@ fn blocks<'a, T: Element, D: Device>(
 /// A and B of every layer follow their gradients, and their copies in M follow them, all in one launch; W stays.
 ///
 /// # Errors
-/// A name occurs twice, or as [`AdamW::step`].
+/// A name occurs twice, gradients are another adapter's, or as [`AdamW::step`].
 pub fn step<T: Element, D: Device>(
     layers: &mut [(&str, &mut Lora<T, D>, &Grads<T, D>)],
     optimizer: &mut AdamW<T, D>,
 ) -> Result<()> {
-    let updates =
-        layers.iter_mut().flat_map(|(name, lora, Grads { a, b })| lora.updates(name, Some(a), b));
-    optimizer.step(updates.collect())
+    let mut updates = Vec::new();
+    for (name, lora, Grads { a, b }) in layers {
+        updates.extend(lora.updates(name, Some(a), b)?);
+    }
+    optimizer.step(updates)
 }
 // ANCHOR_END: step

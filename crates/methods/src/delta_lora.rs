@@ -137,7 +137,7 @@ impl<T: Real> Tunable<T> for DeltaLora<T> {
         files: &mut Staging,
     ) -> Result<()> {
         let total = |(site, adapter): (Site, &Self)| {
-            let (a, b) = adapter.total();
+            let (a, b) = adapter.total()?;
             Ok((site, Lora::new(a, b, T::one())?))
         };
         let totals: Vec<_> = adapters.iter().map(total).collect::<Result<_>>()?;

@@ -1,5 +1,7 @@
 //! What a method can be told, by name: one table for the command line, a run's settings and its errors.
 
+use std::collections::BTreeSet;
+
 use ::lora::Scaling;
 use ::lora_fa::Variant;
 use ::vera::Sharing;
@@ -284,7 +286,9 @@ impl Setting for Vec<Projection> {
         let one = |name: &str| name.parse().map_err(|error: llama::Error| error.to_string());
         text.split(',').map(one).collect()
     }
+    /// In their own order, whatever that of the option was: it means the same.
     fn show(&self) -> Value {
-        json!(self.iter().map(|target| target.name()).collect::<Vec<_>>().join(","))
+        let targets: BTreeSet<Projection> = self.iter().copied().collect();
+        json!(targets.iter().map(|target| target.name()).collect::<Vec<_>>().join(","))
     }
 }

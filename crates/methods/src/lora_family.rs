@@ -1,4 +1,4 @@
-//! What LoRA, LoRA-FA, LoRA+ and Delta-LoRA share: their options, how A and B start, and LoRA's folder. Which of them
+//! What LoRA, LoRA-FA, LoRA+, Delta-LoRA and DoRA share: their options, how A and B start, and LoRA's folder. Which of them
 //! made it is noted in the configuration, for the format has no place for it; PEFT ignores the note.
 
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub struct LoraOptions {
     pub dropout: f64,
 }
 
-/// r = 8 and α = 16 on queries and values, as PEFT has it; no dropout.
+/// r = 8 and α = 16 on queries and values; no dropout.
 impl Default for LoraOptions {
     fn default() -> Self {
         Self {

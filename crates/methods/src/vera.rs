@@ -51,7 +51,7 @@ impl Default for VeraOptions {
 impl Options for VeraOptions {
     fn fields() -> Vec<Field<Self>> {
         let rank = "r, the inner dimension of A and B";
-        let sharing = "What b and d share A and B: all layers, or those of one shape";
+        let sharing = "Which layers share A and B: all, or those of one shape";
         let d_init = "What every entry of d starts with";
         let key = "PEFT's projection_prng_key, from which A and B are drawn";
         let save = "Write A and B too, and not their key alone; per_shape always does";
@@ -97,8 +97,12 @@ impl<T: Real> Tunable<T> for Vera<T> {
     ) -> Result<Adapters<Self>> {
         let shapes = options.targets.iter().map(|target| target.shape(&model.config));
         // Of several pairs each has a key of its own: from one key, those of equal `in` would have the same A.
-        let mut keys = options.projection_key..;
-        let draw = |shape| Projections::peft(keys.next().unwrap_or(0), options.rank, shape);
+        let mut key = options.projection_key;
+        let draw = |shape| {
+            let drawn = Projections::peft(key, options.rank, shape);
+            key = key.wrapping_add(1);
+            drawn
+        };
         let pool = Pool::new(shapes, options.sharing, draw)?;
         let new = |_, shape| Self::init(shape, options.d_init, pool.get(shape)?);
         Ok(Adapters::on(&model.config, &options.targets, new)?)

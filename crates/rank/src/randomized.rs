@@ -39,7 +39,7 @@ pub fn svd(a: ArrayView2<'_, f64>, k: usize, effort: Effort, rng: &mut impl Rng)
         let hint = format!("the matrix has only {smaller} singular values");
         return Err(Error::value("k", k, hint));
     }
-    let columns = (k + effort.oversampling).min(smaller);
+    let columns = k.saturating_add(effort.oversampling).min(smaller);
     let omega = Array2::from_shape_simple_fn((a.ncols(), columns), || StandardNormal.sample(rng));
     let mut q = orthonormal(a.dot(&omega))?; // [m, n]·[n, k + p] → [m, k + p]
     for _ in 0..effort.power_iterations {

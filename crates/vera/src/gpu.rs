@@ -11,11 +11,12 @@
 //! Both gradients come from one P \[out, r\], which is what LoRA computes for ∂L/∂B. Nothing is divided by d or b: they may
 //! be 0.
 //!
-//! Layers with the same input (q, k and v; gate and up) share A by definition. They are one [`Vera`] on one stacked weight,
-//! with one u.
+//! Layers with the same input (q, k and v; gate and up) that share A and B, as all layers do unless each shape has its own,
+//! are one [`Vera`] on one stacked weight, with one u.
 
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use adapter::check_shape;
 use cuda::{
@@ -86,7 +87,7 @@ impl<T: Element, D: Device> Vera<T, D> {
     /// Adapters whose layers share their input, and their weights one below the other: \[Σout, in\].
     ///
     /// # Errors
-    /// There is none, they do not fit the weight or B, or there is not enough memory.
+    /// There is none, they have A and B of their own, they do not fit the weight or B, or there is not enough memory.
     pub fn stacked(
         device: &D,
         weight: ArrayView2<'_, f64>,
@@ -99,6 +100,12 @@ impl<T: Element, D: Device> Vera<T, D> {
         let ([b_outputs, rank], inputs) = (b.shape(), weight.ncols());
         let (mut layers, mut output) = (Vec::new(), 0);
         for like in like {
+            if !Arc::ptr_eq(like.projections(), first.projections())
+                && like.projections() != first.projections()
+            {
+                let hint = "stacked layers share A and B: stack those alone that do";
+                return Err(adapter::Error::value("layers", "of several projections", hint).into());
+            }
             let out = like.lambda_b.len();
             check_shape("lambda_d", like.lambda_d.shape(), &[rank], "[r], with r from B [out, r]")?;
             check_shape("A", like.a().shape(), &[rank, inputs], "[r, in] of the weight")?;
@@ -199,7 +206,7 @@ impl<T: Element, D: Device> Vera<T, D> {
         // P = (∂L/∂y)ᵀ u: [Σout, tokens]·[tokens, r] → [Σout, r]
         let Grads { layers, p } = grads;
         multiply(1.0, grad_y_u.left().t(), u.view(), 0.0, p.view_mut())?;
-        check_shape("grads", &[layers.len()], &[self.layers.len()], "one for each layer")?;
+        self.check_count(layers)?;
         for (Layer { lambda_b, lambda_d, outputs }, grads) in self.layers.iter().zip(layers) {
             let LayerGrads { lambda_b: grad_b, lambda_d: grad_d, partial } = grads;
             // ∂L/∂b = rowsum(P ⊙ B Λ_d) [out] and ∂L/∂d = colsum(P ⊙ Λ_b B) [r]
@@ -210,9 +217,18 @@ impl<T: Element, D: Device> Vera<T, D> {
     }
     // ANCHOR_END: backward
 
+    fn check_count(&self, grads: &[LayerGrads<T, D>]) -> Result<()> {
+        Ok(check_shape("grads", &[grads.len()], &[self.layers.len()], "one for each layer")?)
+    }
+
     /// What the optimiser is to do for this adapter of the layer `name`. Where layers are stacked, the names of their vectors end in
     /// their numbers.
-    fn updates<'a>(&'a mut self, name: &str, grads: &'a Grads<T, D>) -> Vec<Update<'a, T, D>> {
+    fn updates<'a>(
+        &'a mut self,
+        name: &str,
+        grads: &'a Grads<T, D>,
+    ) -> Result<Vec<Update<'a, T, D>>> {
+        self.check_count(&grads.layers)?;
         let one = self.layers.len() == 1;
         let mut updates = Vec::new();
         for (i, (layer, grads)) in self.layers.iter_mut().zip(&grads.layers).enumerate() {
@@ -222,7 +238,7 @@ impl<T: Element, D: Device> Vera<T, D> {
             updates.push(Update::new(b, &mut layer.lambda_b, &grads.lambda_b));
             updates.push(Update::new(d, &mut layer.lambda_d, &grads.lambda_d));
         }
-        updates
+        Ok(updates)
     }
 }
 
@@ -230,13 +246,16 @@ impl<T: Element, D: Device> Vera<T, D> {
 /// b and d of every layer follow their gradients, all in one launch, and F follows them; A, B and W stay.
 ///
 /// # Errors
-/// A name occurs twice, or as [`AdamW::step`].
+/// A name occurs twice, gradients are another adapter's, or as [`AdamW::step`].
 pub fn step<T: Element, D: Device>(
     layers: &mut [(&str, &mut Vera<T, D>, &Grads<T, D>)],
     optimizer: &mut AdamW<T, D>,
 ) -> Result<()> {
-    let updates = layers.iter_mut().flat_map(|(name, vera, grads)| vera.updates(name, grads));
-    optimizer.step(updates.collect())?;
+    let mut updates = Vec::new();
+    for (name, vera, grads) in layers.iter_mut() {
+        updates.extend(vera.updates(name, grads)?);
+    }
+    optimizer.step(updates)?;
     layers.iter_mut().try_for_each(|(_, vera, _)| vera.fold())
 }
 // ANCHOR_END: step

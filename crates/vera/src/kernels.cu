@@ -1,4 +1,5 @@
-// VeRA's vectors, folded into B, and their gradients. The twins on the CPU are lines of Vera::forward and Vera::backward.
+// VeRA's vectors, folded into B, and their gradients. The twins on the CPU are lines of Vera::delta_weight and
+// Vera::backward.
 
 // ANCHOR: fold
 // F = Λ_b B Λ_d: thread i owns element i. B is read once, F is written once, rounded once, where it lies beside W:
@@ -13,7 +14,7 @@ extern "C" __global__ void vera_fold(const M* lambda_b, const T* b, const M* lam
 }
 // ANCHOR_END: fold
 
-// Rows that a block reduces; the same number stands in gpu.rs.
+// Rows that a block reduces; the same number stands in kernels.rs.
 #define ROWS 32
 
 // A number and that of the lane whose index differs in the bits of `distance`, added up. All 32 lanes of a warp call it.

@@ -1,5 +1,6 @@
 //! The launches of kernels.cu, with the numbers that must agree with it.
 
+use adapter::check_shape;
 use cuda::{BLOCK, Device, Dimensions, Element, Launch, Matrix, Result, Source, View, ViewMut};
 
 /// The kernels that fold the vectors, and that reduce P.
@@ -21,6 +22,7 @@ pub(crate) fn fold<T: Element, D: Device>(
     folded: ViewMut<'_, T, D>,
 ) -> Result<()> {
     let [out, rank] = folded.shape();
+    check_layer([out, rank], lambda_b, b, lambda_d)?;
     Launch::new::<T>(b.device(), &KERNELS, "vera_fold")
         .read(lambda_b)
         .read(b)
@@ -31,6 +33,18 @@ pub(crate) fn fold<T: Element, D: Device>(
         .run(Dimensions::each(out * rank))
 }
 // ANCHOR_END: fold
+
+/// A kernel looks at none of its arrays' sizes.
+fn check_layer<T: Element, D: Device>(
+    [out, rank]: [usize; 2],
+    lambda_b: &Matrix<T::Master, D>,
+    b: &Matrix<T, D>,
+    lambda_d: &Matrix<T::Master, D>,
+) -> Result<()> {
+    check_shape("vera_lambda_b", &lambda_b.shape(), &[1, out], "[1, out] of the layer")?;
+    check_shape("vera_B", &b.shape(), &[b.shape()[0].max(out), rank], "[≥ out, r] of the layer")?;
+    Ok(check_shape("vera_lambda_d", &lambda_d.shape(), &[1, rank], "[1, r] of the layer")?)
+}
 
 /// Of the sums over columns that [`reduce`] leaves on its way, a row for each warp.
 pub(crate) fn partial_shape([out, rank]: [usize; 2]) -> [usize; 2] {
@@ -48,6 +62,11 @@ pub(crate) fn reduce<T: Element, D: Device>(
     partial: &mut Matrix<T::Master, D>,
 ) -> Result<()> {
     let ([out, rank], device) = (p.shape(), b.device());
+    check_layer([out, rank], lambda_b, b, lambda_d)?;
+    let made = "gradients of this adapter, made by its `grads`";
+    check_shape("the gradient of vera_lambda_b", &grad_b.shape(), &[1, out], made)?;
+    check_shape("the gradient of vera_lambda_d", &grad_d.shape(), &[1, rank], made)?;
+    check_shape("partial", &partial.shape(), &partial_shape([out, rank]), made)?;
     let blocks = out.div_ceil(ROWS);
     if blocks > 0 {
         Launch::new::<T>(device, &KERNELS, "vera_reduce")

@@ -157,10 +157,11 @@ impl<T> Pool<T> {
         Ok(Self { sharing, shapes: made })
     }
 
-    /// The projections for a layer of this shape.
+    /// The projections for a layer of this shape. Where all layers share one pair, [`Vera`](crate::Vera) refuses it for a layer that
+    /// is too large for it.
     ///
     /// # Errors
-    /// The pool was made without this shape.
+    /// Each shape has its own pair, and the pool was made without this one.
     pub fn get(&self, shape: [usize; 2]) -> Result<Arc<Projections<T>>> {
         let found = match self.sharing {
             Sharing::MaxSlice => self.shapes.values().next(),

@@ -40,6 +40,14 @@ fn gradients_are_exact() {
     assert_eq!(check(input().to_owned(), grad_x, |x| x.dot(&weight().t())), []);
 }
 
+#[test]
+fn what_was_kept_of_another_layer_is_refused() {
+    let (_, saved) = Full.forward(weight().view(), &input(), None).unwrap();
+    let wider = Array2::zeros((2, 4));
+    let error = Full.backward(wider.view(), &saved, grad_y().view()).unwrap_err().to_string();
+    assert!(error.contains("x has shape [3, 3] where [3, 4] is needed"), "{error}");
+}
+
 /// Gradient accumulation: the gradients of two pieces add up to those of the whole batch. Integers, so `==`.
 #[test]
 fn pieces_of_a_batch_add_up() {

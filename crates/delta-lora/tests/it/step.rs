@@ -41,7 +41,7 @@ fn before_its_start_it_is_lora() {
     problem.train(&mut delta, &mut weight, &mut adam(), 10);
     problem.train(&mut lora, &mut frozen, &mut adam(), 10);
     assert_eq!((&delta.lora, &weight), (&lora, &problem.weight));
-    let (a, b) = delta.total();
+    let (a, b) = delta.total().unwrap();
     let delta_weight = lora.delta_weight(frozen.view()).unwrap();
     approx::assert_relative_eq!(b.dot(&a), delta_weight, epsilon = 1e-14); // s is elsewhere in the product
     delta.restore(&mut weight).unwrap();
@@ -153,6 +153,17 @@ fn what_makes_no_sense_is_refused() {
         assert!(error.contains("weight has shape [5, 3] where [5, 7] is needed"), "{error}");
     }
     assert_eq!(adapter, before, "a refused step must change nothing");
+
+    // `lora` is public.
+    let mut replaced = adapter.clone();
+    replaced.step(&mut problem.weight.clone(), &grads, &mut sgd).unwrap();
+    replaced.lora = Lora::new(Array2::zeros((2, 3)), Array2::zeros((OUT, 2)), 1.0).unwrap();
+    for error in [
+        replaced.total().unwrap_err().to_string(),
+        replaced.restore(&mut Array2::zeros((OUT, 3))).unwrap_err().to_string(),
+    ] {
+        assert!(error.contains("A has shape [2, 3] where [2, 7] is needed"), "{error}");
+    }
 
     for (start, name) in [
         ([Array2::zeros((1, INPUTS)), problem.b.clone()], "A_K has shape [1, 7] where [2, 7]"),

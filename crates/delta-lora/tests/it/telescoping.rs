@@ -177,7 +177,7 @@ proptest! {
         prop_assert_eq!(last - first, want.clone());
         prop_assert!(rank_of(&want) <= 2 * RANK);
 
-        let (a, b) = run.adapter.total();
+        let (a, b) = run.adapter.total().unwrap();
         prop_assert_eq!((a.dim(), b.dim()), ((2 * RANK, INPUTS), (OUT, 2 * RANK)));
         prop_assert_eq!(b.dot(&a), want + run.adapter.delta_weight(last.view()).unwrap());
         let mut restored = last.clone();

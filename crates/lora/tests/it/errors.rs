@@ -28,6 +28,11 @@ fn errors_name_the_tensor_and_both_shapes() {
     let (_, saved) = lora.forward(weight.view(), &x, None).unwrap();
     let text = lora.backward(weight.view(), &saved, zeros(5, 3).view()).unwrap_err().to_string();
     assert!(text.contains("grad_y has shape [5, 3] where [5, 4] is needed"), "{text}");
+    // What another layer kept.
+    let wider = Lora::new(zeros(2, 6), zeros(4, 2), 1.0).unwrap();
+    let result = wider.backward(zeros(4, 6).view(), &saved, zeros(5, 4).view());
+    let text = result.unwrap_err().to_string();
+    assert!(text.contains("x has shape [5, 3] where [5, 6] is needed"), "{text}");
     let text = lora.merge(&mut zeros(3, 4)).unwrap_err().to_string();
     assert!(text.contains("weight has shape [3, 4] where [4, 3] is needed"), "{text}");
 

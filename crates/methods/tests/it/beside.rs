@@ -71,9 +71,10 @@ impl AdapterUser<f64> for Merge<'_> {
 
 #[track_caller]
 fn assert_near(got: &[Vec<f64>], want: &[Vec<f64>], name: &str) {
-    let pairs = got.concat().into_iter().zip(want.concat());
-    let error = pairs.map(|(got, want)| (got - want).abs()).fold(0.0, f64::max);
-    assert!(got.len() == want.len() && error < 1e-12, "{name}: {error:e}");
+    assert_eq!(got.len(), want.len(), "{name}");
+    for (got, want) in got.concat().into_iter().zip(want.concat()) {
+        assert!((got - want).abs() < 1e-12, "{name}: {got} and not {want}");
+    }
 }
 
 #[test]
