@@ -184,8 +184,9 @@ impl Comparison {
             batch: args.batch.unwrap_or(default.batch),
             ..default
         };
-        let shared: [(&str, Value); 8] = [
+        let shared: [(&str, Value); 9] = [
             ("model", json!(args.model.as_deref().unwrap_or("embedded"))),
+            ("weights", json!(digest::of_model(&source.model))),
             ("data", json!(digest)),
             ("steps", json!(terms.steps)),
             ("batch", json!(terms.batch)),

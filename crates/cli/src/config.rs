@@ -8,8 +8,11 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
-/// What a run is not described by: where its result goes, and this file itself.
-const LEFT_OUT: [&str; 3] = ["config", "out", "overwrite"];
+/// What a run is not described by: where its result goes, whether it was made in one go, and this file itself.
+const LEFT_OUT: [&str; 4] = ["config", "out", "overwrite", "resume"];
+
+/// Of these one is said in the place of the other.
+const INSTEAD: [[&str; 2]; 2] = [["steps", "epochs"], ["init-adapter", "resume"]];
 
 /// The arguments, with the options that the file of `--config` has. An option that is also given on the command line
 /// is taken from there.
@@ -22,7 +25,11 @@ pub fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>> {
     };
     let options = read(Path::new(&path), arguments.get(1).and_then(|verb| verb.to_str()));
     let options = options.with_context(|| format!("--config {}", path.display()))?;
-    let given = |name: &str| arguments.iter().any(|argument| is_option(argument, name));
+    let typed = |name: &str| arguments.iter().any(|argument| is_option(argument, name));
+    let given = |name: &str| {
+        let instead = INSTEAD.iter().filter(|pair| pair.contains(&name)).flatten();
+        typed(name) || instead.into_iter().any(|other| typed(other))
+    };
     let mut more = Vec::new();
     for (name, value) in options {
         if given(&name) {
@@ -66,7 +73,16 @@ pub fn given(command: &Command, matches: &ArgMatches) -> Vec<(String, Value)> {
         let texts: Vec<String> = texts.map(|text| text.to_string_lossy().into_owned()).collect();
         given.push((long.to_owned(), json!(texts.join(","))));
     }
+    let resumed = matches.try_get_raw("resume").ok().flatten().and_then(|mut paths| paths.next());
+    given.extend(resumed.and_then(|path| started_from(Path::new(path))));
     given
+}
+
+/// The adapter that a run was started from: the run is still described by it when it has gone on.
+fn started_from(resumed: &Path) -> Option<(String, Value)> {
+    let path = ::finetune::run_of(resumed).join(::finetune::RUN);
+    let adapter = read(&path, Some("finetune")).ok()?.remove("init-adapter")?;
+    Some(("init-adapter".to_owned(), json!(adapter.as_str()?)))
 }
 
 fn read(path: &Path, verb: Option<&str>) -> Result<toml::Table> {

@@ -23,7 +23,10 @@ pub fn main(args: &Args, run_toml: &str) -> Result<()> {
     if args.quiet {
         output::be_quiet();
     }
-    let finetune = Finetune { args, run_toml, threads };
+    let mut args = args.clone();
+    // A run goes on where it is.
+    args.out = args.out.or_else(|| args.resume.as_deref().map(finetune::run_of));
+    let finetune = Finetune { args: &args, run_toml, threads };
     match args.dtype {
         Dtype::F32 => args.method.method.visit::<f32, _>(finetune),
         Dtype::F64 => args.method.method.visit::<f64, _>(finetune),
@@ -43,6 +46,9 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         let Self { args, run_toml, threads } = self;
         if args.model.is_some() && args.data.is_none() {
             bail!("--data is needed: only the embedded model brings a task of its own");
+        }
+        if args.save_every.is_some() && args.out.is_none() {
+            bail!("--save-every needs --out");
         }
         if args.eval_every.is_some() && args.data.is_some() && args.eval_data.is_none() {
             bail!("--eval-every needs --eval-data");
@@ -68,10 +74,21 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         };
         let before = session.evaluate(&go_on)?;
         let mut folder = match &args.out {
-            None => None,
+            None => {
+                output::note(format_args!("no --out: what is trained will not be kept"));
+                None
+            }
             Some(path) => {
                 if args.overwrite && !continues(args) {
-                    finetune::out(path).clear()?;
+                    let out = finetune::out(path);
+                    out.clear()?;
+                    if out.set_aside().exists() {
+                        let aside = out.set_aside();
+                        output::note(format_args!(
+                            "the earlier result is in {} until the last step",
+                            aside.display()
+                        ));
+                    }
                 }
                 let previous = resumed.as_deref().map(|folder| (folder, session.trainer.step));
                 Some(RunFolder::begin(path, origin, args.checkpoints(), run_toml, previous)?)
@@ -184,8 +201,8 @@ fn check_out(args: &Args) -> Result<()> {
 fn continues(args: &Args) -> bool {
     let (Some(resume), Some(out)) = (&args.resume, &args.out) else { return false };
     let of = |path: &Path| std::fs::canonicalize(path).ok();
-    let out = of(out);
-    out.is_some() && (of(resume) == out || of(resume).and_then(|path| of(path.parent()?)) == out)
+    let (out, resumed) = (of(out), of(resume).map(|path| finetune::run_of(&path)));
+    out.is_some() && resumed == out
 }
 
 fn check_writable(folder: &Path) -> Result<()> {

@@ -82,7 +82,8 @@ pub struct Args {
     /// Start from this PEFT adapter, with its rank, α and targets (of VeRA: rank, key, sharing and targets)
     #[arg(long, value_name = "PEFT_DIR", conflicts_with = "resume")]
     pub init_adapter: Option<PathBuf>,
-    /// Go on with the run that wrote this folder, where its result or the last of its checkpoints stands
+    /// Go on with the run that wrote this folder, where its result or the last of its checkpoints stands, and in it unless
+    /// --out is another
     #[arg(long, value_name = "DIR")]
     pub resume: Option<PathBuf>,
     /// Write the result here: a PEFT adapter, or with --method full a Hugging Face model; what --resume needs, a log and
@@ -93,7 +94,7 @@ pub struct Args {
     #[arg(long, requires = "out")]
     pub overwrite: bool,
     /// Write a checkpoint into --out after every so many steps
-    #[arg(long, value_name = "STEPS", requires = "out", value_parser = at_least_one())]
+    #[arg(long, value_name = "STEPS", value_parser = at_least_one())]
     pub save_every: Option<u64>,
     /// Keep so many checkpoints, the youngest
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = at_least_one())]

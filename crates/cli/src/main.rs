@@ -36,7 +36,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Fine-tune a real transformer with low-rank methods, and see what each costs and gives.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "lowrank", version, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,

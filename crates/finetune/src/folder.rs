@@ -48,13 +48,29 @@ const BEST: &str = "best-";
 /// The folder at `path`, as what [`Out::check`] wants to know of it.
 pub fn out(path: &Path) -> Out<'_> {
     let ours = |name: &str| {
-        let folder = [CHECKPOINT, BEST].iter().find_map(|prefix| name.strip_prefix(prefix));
-        folder.is_some_and(|step| step.parse::<usize>().is_ok())
+        is_checkpoint(name)
             || [LOG, state::FILE].contains(&name)
             || peft::FILES.contains(&name)
             || llama::save::is_written(name)
     };
     Out { folder: path, command: "finetune", ours }
+}
+
+fn is_checkpoint(name: &str) -> bool {
+    let step = [CHECKPOINT, BEST].iter().find_map(|prefix| name.strip_prefix(prefix));
+    step.is_some_and(|step| step.parse::<usize>().is_ok())
+}
+
+/// The folder of the run whose checkpoint this is; of any other folder itself.
+pub fn run_of(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let run = folder.parent().filter(|parent| is_checkpoint(&name) && parent.join(RUN).is_file());
+    match run {
+        None => folder.to_owned(),
+        // The parent of a name alone is the current folder.
+        Some(run) if run.as_os_str().is_empty() => PathBuf::from("."),
+        Some(run) => run.to_owned(),
+    }
 }
 
 impl RunFolder {
@@ -126,12 +142,13 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Write the result.
+    /// Write the result. After the last step, the one that it replaces is removed.
     ///
     /// # Errors
     /// As [`record`](Self::record).
     pub fn finish<T: Real, M: Tunable<T>>(&self, session: &Session<T, M>) -> Result<()> {
-        session.save(&self.path, &self.origin, None)
+        session.save(&self.path, &self.origin, None)?;
+        if session.left() == 0 { out(&self.path).forget() } else { Ok(()) }
     }
 
     fn write<T: Real, M: Tunable<T>>(
@@ -153,7 +170,10 @@ pub fn furthest(folder: &Path) -> Result<PathBuf> {
     let mut best = (None, folder.to_owned());
     let own = folder.join(state::FILE).is_file().then(|| folder.to_owned());
     let checkpoints = numbered(folder, CHECKPOINT)?.into_iter().chain(numbered(folder, BEST)?);
-    for folder in own.into_iter().chain(checkpoints.map(|(_, folder)| folder)) {
+    let checkpoints = checkpoints.map(|(_, folder)| folder);
+    // One without a state was being removed when the machine stopped.
+    let checkpoints = checkpoints.filter(|folder| folder.join(state::FILE).is_file());
+    for folder in own.into_iter().chain(checkpoints) {
         let step = Some(state::peek(&folder)?.step);
         if step > best.0 {
             best = (step, folder);
@@ -180,6 +200,11 @@ fn numbered(folder: &Path, prefix: &str) -> Result<Vec<(usize, PathBuf)>> {
     Ok(found)
 }
 
+/// By another name first, so that half a checkpoint is never taken for one.
 fn remove(folder: &Path) -> Result<()> {
-    fs::remove_dir_all(folder).map_err(|source| Error::Io { path: folder.to_owned(), source })
+    let fail = |source| Error::Io { path: folder.to_owned(), source };
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let removed = folder.with_file_name(format!("{}{name}", out::WRITING));
+    fs::rename(folder, &removed).map_err(fail)?;
+    fs::remove_dir_all(removed).map_err(fail)
 }

@@ -38,7 +38,7 @@ mod words;
 pub use budget::{Budget, Precision};
 pub use data::Data;
 pub use estimate::Estimate;
-pub use folder::{Checkpoints, RunFolder, furthest, out};
+pub use folder::{Checkpoints, RunFolder, furthest, out, run_of};
 pub use log::{Entry, LOG};
 pub use methods::{Base, Error, Result};
 pub use out::{Out, RUN, run_toml};

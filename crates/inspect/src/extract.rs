@@ -6,6 +6,7 @@ use llama::load::Opened;
 use llama::{Config, Projection};
 use ndarray::{Array1, Array2, ArrayViewD};
 use peft::StorageDtype;
+use serde_json::Value;
 
 use crate::error::{of, wrong};
 use crate::{Budget, Factors, Fitted, Result};
@@ -67,7 +68,7 @@ fn check_configs(base: &Config, tuned: &Config) -> Result<()> {
     let fields = base.iter().filter(|(field, _)| !MAY_DIFFER.contains(&field.as_str()));
     for (field, value) in fields {
         let other = &tuned[field];
-        if other != value {
+        if !same(value, other) {
             return Err(wrong(format!(
                 "{field} is {value} in the base and {other} in the tuned model: only models of one architecture can \
                  be subtracted"
@@ -75,6 +76,26 @@ fn check_configs(base: &Config, tuned: &Config) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A GGUF file has its numbers in f32, where 1e-5 is another f64 than in JSON.
+fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            let [a, b] = [one, other].map(|number| number.as_f64().map(|number| number as f32));
+            one == other || a.is_some() && a == b
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let same_in = |(name, value): (&String, &Value)| {
+                other.get(name).is_some_and(|other| same(value, other))
+            };
+            one.len() == other.len() && one.iter().all(same_in)
+        }
+        _ => one == other,
+    }
 }
 
 /// What differs beside the targets.

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::{error, lines, lowrank, path, sorted_down};
+use crate::{error, lines, lowrank, path, remarks, sorted_down};
 
 /// All files below a folder, by name.
 fn contents(folder: &str) -> BTreeMap<String, Vec<u8>> {
@@ -30,6 +30,27 @@ fn names(folder: &str) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// It is there until its successor is.
+#[test]
+fn a_result_survives_a_run_that_was_to_replace_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = path(directory.path(), "out");
+    let data = sorted_down(directory.path(), 4);
+    let run = ["finetune", "--data", &data, "--steps", "3", "--format", "json", "--out", &out];
+    lines(&lowrank(&run));
+    let weights = |folder: &Path| fs::read(folder.join("adapter_model.safetensors")).unwrap();
+    let before = weights(Path::new(&out));
+    let diverges = [&run[..], &["--overwrite", "--lr", "1e39"]].concat();
+    let output = lowrank(&diverges);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && text.contains(".replaced until the last step"), "{text}");
+    let aside = Path::new(&out).join(".replaced");
+    assert!(weights(&aside) == before);
+    let text = remarks(lowrank(&[&run[..], &["--overwrite", "--seed", "1"]].concat()));
+    assert!(text.contains(".replaced"), "{text}");
+    assert!(weights(Path::new(&out)) != before && !aside.exists());
 }
 
 /// Every way to write a result over something else is refused, and what was there is as it was.
@@ -316,7 +337,8 @@ fn a_run_can_be_made_again_from_its_folder() {
     let [first, again, third] =
         ["first", "again", "third"].map(|name| path(directory.path(), name));
     let data = sorted_down(directory.path(), 7);
-    let run = "--batch 2 --epochs 2 --method vera --rank 16 --save-projections --betas 0.8,0.99";
+    let run = "--batch 2 --epochs 2 --method vera --rank 16 --save-projections --betas 0.8,0.99 \
+               --targets v_proj,q_proj --schedule constant";
     let arguments: Vec<&str> = ["finetune", "--data", &data, "--format", "json", "--out", &first]
         .into_iter()
         .chain(run.split(' '))
@@ -333,6 +355,27 @@ fn a_run_can_be_made_again_from_its_folder() {
     assert!(adapter(&first) == adapter(&again));
     let other = ["finetune", "--config", &config, "--epochs", "1", "--out", &third, "--rank=8"];
     assert_eq!(lines(&lowrank(&other)).len(), 4 + 1);
+
+    // It goes on where it is, with the options that its folder has and in the place of one of them another.
+    let rest = ["finetune", "--config", &config, "--resume", &first, "--steps", "9"];
+    assert_eq!(lines(&lowrank(&rest)).len(), 2 + 1);
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(
+        text.contains("steps = \"9\"") && !text.contains("epochs") && !text.contains("resume"),
+        "{text}"
+    );
+    let whole = ["finetune", "--config", &config, "--out", &again, "--overwrite"];
+    assert_eq!(lines(&lowrank(&whole)).len(), 9 + 1);
+    assert!(adapter(&first) == adapter(&again));
+
+    // What a run was started from goes on to belong to it.
+    let start = ["finetune", "--config", &config, "--init-adapter", &first, "--steps", "1"];
+    let started = path(directory.path(), "started");
+    assert!(lowrank(&[&start[..], &["--out", &started]].concat()).status.success());
+    let config = path(Path::new(&started), "run.toml");
+    let rest = ["finetune", "--config", &config, "--resume", &started, "--steps", "2"];
+    assert_eq!(lines(&lowrank(&rest)).len(), 1 + 1);
+    assert!(fs::read_to_string(&config).unwrap().contains("init-adapter = "));
 
     let wrong = path(directory.path(), "wrong.toml");
     for (text, expected) in [

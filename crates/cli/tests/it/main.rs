@@ -24,10 +24,12 @@ fn lines(output: &Output) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What is written on standard error, without the line that says how much memory a run will hold.
+/// What is written on standard error, without the lines that say how much memory a run will hold, and that it is not kept.
 fn remarks(output: Output) -> String {
     let text = String::from_utf8(output.stderr).unwrap();
-    text.split_inclusive('\n').filter(|line| !line.starts_with("memory: at least ")).collect()
+    let always = ["memory: at least ", "no --out: "];
+    let usual = |line: &&str| !always.iter().any(|start| line.starts_with(start));
+    text.split_inclusive('\n').filter(usual).collect()
 }
 
 /// The one line that a failure prints.

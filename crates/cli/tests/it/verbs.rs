@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::{error, lines, lowrank, path, sorted_down};
+use crate::{error, lines, lowrank, path, remarks, sorted_down};
 
 #[test]
 fn the_embedded_model_learns_and_the_numbers_add_up() {
@@ -59,7 +59,7 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
             };
             let all = run("9", &["--out", &whole]);
             run("4", &["--out", &half]);
-            let rest = run("9", &["--resume", &half, "--out", &half]);
+            let rest = run("9", &["--resume", &half]); // in its own folder
             let losses =
                 |lines: &[Value]| lines.iter().map(|l| l["loss"].clone()).collect::<Vec<_>>();
             assert_eq!(losses(&all[4..9]), losses(&rest[..5]), "{method} {dtype}");
@@ -262,11 +262,7 @@ fn what_is_hardly_meant_gets_a_warning() {
         let output =
             lowrank(&[&["finetune", "--steps", "1", "--format", "json"], arguments].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let text = String::from_utf8(output.stderr).unwrap();
-        let (memory, warnings): (Vec<_>, Vec<_>) =
-            text.lines().partition(|line| line.starts_with("memory: at least "));
-        assert_eq!(memory.len(), 1, "{text}");
-        warnings.join("\n")
+        remarks(output)
     };
     let text = warning(&["--method", "lora-plus", "--lr-ratio", "0.5"]);
     assert!(text.starts_with("warning: lr-ratio is 0.5"), "{text}");
@@ -452,6 +448,37 @@ fn compare_finds_learning_rates() {
     assert!(text.contains("no learning rate is known for vera"), "{text}");
     let text = error(&["compare", "--data", &sorted_down(directory.path(), 9), "--out", &base]);
     assert!(text.contains("there are 9 examples"), "{text}");
+
+    // The same path, and another model.
+    let [model, other] = ["model", "other"].map(|name| path(directory.path(), name));
+    let data = sorted_down(directory.path(), 40);
+    let train = |seed: &str| {
+        let full = "finetune --method full --steps 1 --overwrite --seed".split(' ');
+        let full: Vec<&str> = full.chain([seed, "--out", &model]).collect();
+        assert!(lowrank(&full).status.success());
+    };
+    train("0");
+    let compare = [
+        "compare",
+        "--model",
+        &model,
+        "--data",
+        &data,
+        "--steps",
+        "1",
+        "--seeds",
+        "1",
+        "--methods",
+        "lora",
+        "--rates",
+        &sweep,
+        "--out",
+        &other,
+    ];
+    assert!(lowrank(&compare).status.success());
+    train("1");
+    let text = error(&compare);
+    assert!(text.contains("weights was "), "{text}");
 }
 
 #[test]

@@ -21,8 +21,9 @@ pub(super) enum Row {
     },
 }
 
-/// Columns that go to the chat template as they are.
+/// Columns that go to the chat template.
 const TEMPLATE: [&str; 2] = ["tools", "documents"];
+const KWARGS: &str = "chat_template_kwargs";
 
 impl Row {
     /// The first form whose columns are there; other columns are not looked at. `names` says what the file calls them.
@@ -36,22 +37,33 @@ impl Row {
                 .ok_or_else(|| format!("--fields names the column {theirs:?}, which is missing"))?;
             record.insert(name.clone(), value.clone());
         }
-        let more = more(&record)?;
-        let mut take =
-            |name: &str| record.get_mut(name).map(Value::take).filter(|value| !value.is_null());
-        if let Some(messages) = take("messages") {
-            return Ok(Self::Chat { messages: turns(messages, "messages")?, prompt: None, more });
+        let mut columns = Columns { record, read: Vec::new() };
+        let row = Self::of_columns(&mut columns)?;
+        // What was named by hand is not left out without a word.
+        match names.iter().find(|(name, _)| !columns.read.contains(&name.as_str())) {
+            None => Ok(row),
+            Some((name, theirs)) => Err(format!(
+                "--fields names the column {theirs:?} as {name}, which is not read beside {}",
+                columns.read.join(", ")
+            )),
         }
-        if let Some(turns) = take("conversations") {
+    }
+
+    fn of_columns(columns: &mut Columns) -> Result<Self, String> {
+        if let Some(messages) = columns.take("messages") {
+            let messages = turns(messages, "messages")?;
+            return Ok(Self::Chat { messages, prompt: None, more: columns.more()? });
+        }
+        if let Some(turns) = columns.take("conversations") {
             let mut messages = sharegpt(turns)?;
-            if let Some(system) = take("system").filter(|system| system != "") {
+            if let Some(system) = columns.take("system").filter(|system| system != "") {
                 messages.insert(0, turn("system", system));
             }
-            return Ok(Self::Chat { messages, prompt: None, more });
+            return Ok(Self::Chat { messages, prompt: None, more: columns.more()? });
         }
-        if let Some(prompt) = take("prompt") {
-            let Some(completion) = take("completion") else {
-                return Err(lacks(&record, "a row with a prompt has a completion"));
+        if let Some(prompt) = columns.take("prompt") {
+            let Some(completion) = columns.take("completion") else {
+                return Err(columns.lack("a row with a prompt has a completion"));
             };
             return match (prompt, completion) {
                 (Value::String(prompt), Value::String(completion)) => {
@@ -61,27 +73,29 @@ impl Row {
                     let mut messages = turns(prompt, "prompt")?;
                     let prompt = Some(messages.len());
                     messages.extend(turns(completion, "completion")?);
-                    Ok(Self::Chat { messages, prompt, more })
+                    Ok(Self::Chat { messages, prompt, more: columns.more()? })
                 }
                 _ => Err("prompt and completion are both texts or both lists of messages".into()),
             };
         }
-        if let Some(instruction) = take("instruction") {
-            let Some(output) = take("output") else {
-                return Err(lacks(&record, "a row with an instruction has an output"));
+        if let Some(instruction) = columns.take("instruction") {
+            let Some(output) = columns.take("output") else {
+                return Err(columns.lack("a row with an instruction has an output"));
             };
-            if take("history").is_some_and(|history| history != json!([]) && history != "") {
+            if columns.take("history").is_some_and(|history| history != json!([]) && history != "")
+            {
                 return Err(
                     "Alpaca rows with a history are not read: write them as messages".into()
                 );
             }
             let mut prompt = text(instruction, "instruction")?;
-            let input = take("input").map_or(Ok(String::new()), |input| text(input, "input"))?;
+            let input = columns.take("input");
+            let input = input.map_or(Ok(String::new()), |input| text(input, "input"))?;
             if !input.is_empty() {
                 prompt = format!("{prompt}\n\n{input}");
             }
             let completion = text(output, "output")?;
-            let Some(system) = take("system").filter(|system| system != "") else {
+            let Some(system) = columns.take("system").filter(|system| system != "") else {
                 return Ok(Self::Pair { prompt, between: "\n\n", completion });
             };
             let messages = vec![
@@ -89,39 +103,71 @@ impl Row {
                 turn("user", prompt.into()),
                 turn("assistant", completion.into()),
             ];
-            return Ok(Self::Chat { messages, prompt: Some(2), more });
+            return Ok(Self::Chat { messages, prompt: Some(2), more: columns.more()? });
         }
-        if let Some(value) = take("text") {
+        if let Some(value) = columns.take("text") {
             return Ok(Self::Text(text(value, "text")?));
         }
-        Err(lacks(
-            &record,
+        Err(columns.lack(
             "a row is prompt and completion, messages, conversations, instruction and output, or text",
         ))
     }
 }
 
-/// What the columns are, and what they should be.
-fn lacks(record: &Map<String, Value>, wanted: &str) -> String {
-    let names: Vec<&str> = record.keys().map(String::as_str).collect();
-    format!(
-        "{wanted}; its columns are {}: --fields says which is which, as in --fields prompt=question,completion=answer",
-        names.join(", ")
-    )
+/// A row's columns, and which of them were asked for.
+struct Columns {
+    record: Map<String, Value>,
+    read: Vec<&'static str>,
 }
 
-fn more(record: &Map<String, Value>) -> Result<Map<String, Value>, String> {
-    let columns = TEMPLATE.into_iter().filter_map(|name| {
-        let value = record.get(name).filter(|value| !value.is_null())?;
-        Some((name.to_owned(), value.clone()))
-    });
-    let mut more: Map<String, Value> = columns.collect();
-    match record.get("chat_template_kwargs") {
-        None | Some(Value::Null) => {}
-        Some(Value::Object(map)) => more.extend(map.clone()),
-        Some(_) => return Err("chat_template_kwargs is no object".into()),
+impl Columns {
+    fn take(&mut self, name: &'static str) -> Option<Value> {
+        let value = self.record.get_mut(name)?.take();
+        self.read.push(name);
+        Some(value).filter(|value| !value.is_null())
     }
-    Ok(more)
+
+    /// What goes to the chat template beside the messages.
+    fn more(&mut self) -> Result<Map<String, Value>, String> {
+        let mut more = Map::new();
+        // An empty cell of a table is none.
+        let mut given = |name| {
+            let value = self.take(name).filter(|value| value != "");
+            value.map(|value| parsed(value, name)).transpose()
+        };
+        for name in TEMPLATE {
+            match given(name)? {
+                None => {}
+                Some(value @ Value::Array(_)) => more.extend([(name.to_owned(), value)]),
+                Some(_) => return Err(format!("{name} is no list")),
+            }
+        }
+        match given(KWARGS)? {
+            None => {}
+            Some(Value::Object(map)) => more.extend(map),
+            Some(_) => return Err(format!("{KWARGS} is no object")),
+        }
+        Ok(more)
+    }
+
+    /// What the columns are, and what they should be.
+    fn lack(&self, wanted: &str) -> String {
+        let names: Vec<&str> = self.record.keys().map(String::as_str).collect();
+        format!(
+            "{wanted}; its columns are {}: --fields says which is which, as in --fields prompt=question,completion=answer",
+            names.join(", ")
+        )
+    }
+}
+
+/// A list or an object; a table's cell holds it as JSON.
+fn parsed(value: Value, name: &str) -> Result<Value, String> {
+    match value {
+        Value::String(text) => {
+            serde_json::from_str(&text).map_err(|_| format!("{name} is a text, and not of JSON"))
+        }
+        other => Ok(other),
+    }
 }
 
 fn text(value: Value, name: &str) -> Result<String, String> {
@@ -135,15 +181,9 @@ fn turn(role: &str, content: Value) -> Value {
     json!({"role": role, "content": content})
 }
 
-/// Messages with a role each; a table's cell holds them as JSON.
+/// Messages with a role each.
 fn turns(value: Value, name: &str) -> Result<Vec<Value>, String> {
-    let value = match value {
-        Value::String(text) => {
-            serde_json::from_str(&text).map_err(|_| format!("{name} is no list of messages"))?
-        }
-        other => other,
-    };
-    let Value::Array(messages) = value else {
+    let Value::Array(messages) = parsed(value, name)? else {
         return Err(format!("{name} is no list of messages"));
     };
     if messages.is_empty() {
@@ -157,7 +197,9 @@ fn turns(value: Value, name: &str) -> Result<Vec<Value>, String> {
 
 /// ShareGPT's `{"from": "human", "value": …}`. Where the turns are messages already, they are taken as they are.
 fn sharegpt(value: Value) -> Result<Vec<Value>, String> {
-    let Value::Array(list) = value else { return Err("conversations is no list of turns".into()) };
+    let Value::Array(list) = parsed(value, "conversations")? else {
+        return Err("conversations is no list of turns".into());
+    };
     if list.iter().all(|entry| entry["role"].is_string()) {
         return turns(Value::Array(list), "conversations");
     }

@@ -68,6 +68,14 @@ fn columns_by_other_names() {
         .into();
     let rows = Reader { fields, ..reader() }.read(&path, &Words::Digits).unwrap();
     assert_eq!(rows.examples[0].tokens, [1, 2, 10, 3, 4]);
+    // A column that is named and not read would be left out without a word.
+    let fields = [("prompt", "question"), ("completion", "answer"), ("system", "answer")];
+    let fields = fields.map(|(name, theirs)| (name.to_owned(), theirs.to_owned())).into();
+    let error = Reader { fields, ..reader() }.read(&path, &Words::Digits).unwrap_err().to_string();
+    assert!(
+        error.contains("\"answer\" as system, which is not read beside prompt, completion"),
+        "{error}"
+    );
     let fields = [("prompt".to_owned(), "query".to_owned())].into();
     let error = Reader { fields, ..reader() }.read(&path, &Words::Digits).unwrap_err().to_string();
     assert!(

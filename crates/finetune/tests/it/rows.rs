@@ -141,4 +141,23 @@ fn tools_reach_the_template() {
     let rows = read(&[row], &words, TrainOn::All).unwrap();
     let text = words.decode(&rows.examples[0].tokens).unwrap();
     assert_eq!(text, "[{\"b\": 1, \"a\": 2}]!ua");
+
+    // In a table's cell all of it is JSON in a text, or nothing.
+    let cell = |value: Value| Value::String(value.to_string());
+    let messages = json!([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]);
+    let turns = json!([{"from": "human", "value": "u"}, {"from": "gpt", "value": "a"}]);
+    for row in [
+        json!({"messages": cell(messages.clone()), "tools": cell(json!([{"b": 1, "a": 2}])), "chat_template_kwargs": cell(json!({"mood": "!"}))}),
+        json!({"conversations": cell(turns), "tools": cell(json!([{"b": 1, "a": 2}])), "chat_template_kwargs": {"mood": "!"}, "documents": ""}),
+    ] {
+        let rows = read(&[row], &words, TrainOn::All).unwrap();
+        assert_eq!(words.decode(&rows.examples[0].tokens).unwrap(), text);
+    }
+    for (tools, expected) in
+        [(json!("a hammer"), "not of JSON"), (json!({"a": 2}), "tools is no list")]
+    {
+        let row = json!({"messages": messages, "tools": tools});
+        let error = read(&[row], &words, TrainOn::All).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }

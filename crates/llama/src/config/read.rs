@@ -56,6 +56,8 @@ impl Config {
             tie_word_embeddings: fields.flag("tie_word_embeddings", absent.tied)?,
             variant: Variant { architecture, ..Variant::default() },
         };
+        // What follows makes lists of layers.
+        config.validate_sizes()?;
         config.read_rope(fields)?;
         config.read_variant(fields, absent)?;
         config.validate()?;

@@ -88,6 +88,10 @@ fn what_this_decoder_does_not_have_is_named() {
         (json!({"head_dim": 1 << 27}), "their product must be at most 2^28"),
         (json!({"vocab_size": 0}), "vocab_size is 0"),
         (json!({"num_hidden_layers": 1u64 << 40}), "num_hidden_layers is 1099511627776"),
+        (
+            json!({"model_type": "mistral", "sliding_window": 8, "num_hidden_layers": 1 << 20}),
+            "at most 65536",
+        ),
         (json!({"rms_norm_eps": 0}), "rms_norm_eps is 0"),
         (json!({"rope_theta": -1.0}), "rope_theta is -1"),
     ] {

@@ -7,6 +7,8 @@ use crate::{Error, Result};
 
 /// The largest width, and the longest vocabulary, that is believed.
 const MAX_SIZE: usize = 1 << 28;
+/// The most layers that are believed. Models have a few hundred at most.
+const MAX_LAYERS: usize = 1 << 16;
 
 fn fail(reason: String) -> Result<()> {
     Err(Error::Config(reason))
@@ -24,7 +26,7 @@ impl Config {
         self.validate_variant()
     }
 
-    fn validate_sizes(&self) -> Result<()> {
+    pub(super) fn validate_sizes(&self) -> Result<()> {
         for (name, value) in [
             ("vocab_size", self.vocab_size),
             ("hidden_size", self.hidden_size),
@@ -38,6 +40,10 @@ impl Config {
             if value == 0 || value > MAX_SIZE {
                 return fail(format!("{name} is {value}: it must be between 1 and 2^28"));
             }
+        }
+        if self.num_hidden_layers > MAX_LAYERS {
+            let layers = self.num_hidden_layers;
+            return fail(format!("num_hidden_layers is {layers}: it must be at most {MAX_LAYERS}"));
         }
         if self.num_attention_heads * self.head_dim > MAX_SIZE {
             return fail(format!(

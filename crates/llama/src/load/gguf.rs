@@ -165,7 +165,9 @@ impl Gguf {
                 ids.insert(name, id);
             }
         }
+        let architecture = self.metadata.text("general.architecture")?.unwrap_or_default();
         Ok(crate::tokenizer::Vocabulary {
+            architecture,
             model: self.metadata.text(&key("model"))?.unwrap_or_default(),
             pre: self.metadata.text(&key("pre"))?,
             tokens: self.strings(&key("tokens"))?.ok_or("tokenizer.ggml.tokens is missing")?,

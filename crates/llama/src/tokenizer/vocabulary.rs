@@ -2,7 +2,7 @@
 
 mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokenizers::AddedToken;
 use tokenizers::decoders::byte_fallback::ByteFallback;
@@ -22,6 +22,8 @@ use crate::{Error, Result};
 
 /// The tokenizer of a GGUF file, by llama.cpp's names.
 pub(crate) struct Vocabulary {
+    /// The model's, such as `phi3`.
+    pub architecture: String,
     /// `gpt2` (byte-level BPE) or `llama` (SentencePiece BPE).
     pub model: String,
     /// Which rule splits text into words before BPE.
@@ -42,6 +44,14 @@ pub(crate) struct Vocabulary {
 const CONTROL: f64 = 3.0;
 /// Made from text that spells it out, before anything else.
 const USER_DEFINED: f64 = 4.0;
+
+/// What ends a turn, by its text, as llama.cpp knows it (`special_eog_ids`): where a model has several tokens that end
+/// something, a GGUF file names the end of a text alone.
+const TURN_ENDS: [&str; 4] = ["<|eot_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>"];
+
+/// The special tokens of Phi-3 that leave the space after them; the others swallow it, as llama.cpp has it too. No key of a
+/// GGUF file says so.
+const PHI3_LEAVE_SPACE: [&str; 3] = ["<unk>", "<s>", "<|endoftext|>"];
 
 impl Tokenizer {
     /// Build the tokenizer that a GGUF file describes, or say what about it is unknown.
@@ -67,9 +77,15 @@ impl Tokenizer {
             }
         };
         let types = vocabulary.types.as_deref().unwrap_or_default();
+        // Phi-4 has the architecture too, and a vocabulary of bytes.
+        let phi3 = vocabulary.architecture == "phi3" && vocabulary.model == "llama";
         let of_type = |kind: f64, special: bool| -> Vec<AddedToken> {
             let tokens = vocabulary.tokens.iter().zip(types).filter(|(_, t)| **t == kind);
-            tokens.map(|(text, _)| AddedToken::from(text, special).normalized(false)).collect()
+            let added = |(text, _): (&String, _)| {
+                let swallows = phi3 && !PHI3_LEAVE_SPACE.contains(&text.as_str());
+                AddedToken::from(text, special).normalized(false).rstrip(swallows)
+            };
+            tokens.map(added).collect()
         };
         inner.add_special_tokens(&of_type(CONTROL, true));
         inner.add_tokens(&of_type(USER_DEFINED, false));
@@ -106,8 +122,14 @@ impl Tokenizer {
                 .map_err(refused("the tokens around a text"))?;
             inner.with_post_processor(Some(processor));
         }
-        let stops = ["eos", "eot", "eom"];
-        let stops = stops.iter().filter_map(|name| vocabulary.ids.get(name).copied()).collect();
+        let named = ["eos", "eot", "eom"];
+        let mut stops: BTreeSet<u32> =
+            named.iter().filter_map(|name| vocabulary.ids.get(name).copied()).collect();
+        for ((text, kind), id) in vocabulary.tokens.iter().zip(types).zip(0..) {
+            if [CONTROL, USER_DEFINED].contains(kind) && TURN_ENDS.contains(&text.as_str()) {
+                stops.insert(id);
+            }
+        }
         let template = vocabulary.chat_template.map(Template::new);
         Ok(Self { special, stops, template, ..Self::new(inner)? })
     }
@@ -196,6 +218,7 @@ mod tests {
     fn tokenizer(pre: &str, tokens: &[&str], merges: &[&str]) -> Tokenizer {
         let texts = |list: &[&str]| list.iter().map(ToString::to_string).collect();
         let vocabulary = Vocabulary {
+            architecture: "llama".into(),
             model: "gpt2".into(),
             pre: Some(pre.into()),
             tokens: texts(tokens),
@@ -224,5 +247,53 @@ mod tests {
         assert_eq!(qwen.encode_with_special("ab").unwrap(), [1, 2]);
         assert_eq!(qwen.encode("e\u{301}").unwrap(), [5, 6]);
         assert_eq!(tokenizer("qwen2", &tokens, &["a b"]).encode("ab").unwrap(), [3]);
+    }
+
+    /// Of Phi-3 and of Gemma 2, as their GGUF files have it. What transformers makes of Phi-3's template:
+    /// `<|user|> ▁ hi <|end|> <|assistant|>`, without the newlines between.
+    #[test]
+    fn turns_end_and_special_tokens_swallow_the_space_after_them() {
+        let texts = [
+            "<unk>",
+            "<s>",
+            "<|endoftext|>",
+            "<|user|>",
+            "<|end|>",
+            "<|assistant|>",
+            "▁",
+            "hi",
+            "<0x0A>",
+            "h",
+            "i",
+        ];
+        let read = |architecture: &str, texts: &[&str]| {
+            let kind = |text: &&str| {
+                if text.len() > 3 && !text.starts_with("<0x") { CONTROL } else { 1.0 }
+            };
+            let vocabulary = Vocabulary {
+                architecture: architecture.into(),
+                model: "llama".into(),
+                pre: None,
+                tokens: texts.iter().map(ToString::to_string).collect(),
+                scores: Some(vec![0.0; texts.len()]),
+                types: Some(texts.iter().map(kind).collect()),
+                merges: None,
+                ids: [("unknown", 0), ("bos", 1), ("eos", 2)].into(),
+                add_bos: None,
+                add_eos: None,
+                add_space_prefix: None,
+                chat_template: None,
+            };
+            Tokenizer::from_vocabulary(vocabulary).unwrap()
+        };
+        let phi3 = read("phi3", &texts);
+        assert_eq!(phi3.encode("<|user|>\nhi<|end|>\n<|assistant|>\n").unwrap(), [3, 6, 7, 4, 5]);
+        assert_eq!(phi3.encode("<|endoftext|>\n").unwrap(), [2, 6, 8]);
+        assert_eq!(phi3.stops().collect::<Vec<_>>(), [2, 4]);
+        let llama = read("llama", &texts);
+        assert_eq!(llama.encode("<|end|>\n").unwrap(), [4, 6, 8]);
+        let gemma =
+            read("gemma2", &["<unk>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>", "▁"]);
+        assert_eq!(gemma.stops().collect::<Vec<_>>(), [2, 4]);
     }
 }
