@@ -186,7 +186,8 @@ impl Comparison {
         };
         let shared: [(&str, Value); 9] = [
             ("model", json!(args.model.as_deref().unwrap_or("embedded"))),
-            ("weights", json!(digest::of_model(&source.model))),
+            // The embedded ones are those of the program.
+            ("weights", json!(args.model.as_ref().map(|_| digest::of_model(&source.model)))),
             ("data", json!(digest)),
             ("steps", json!(terms.steps)),
             ("batch", json!(terms.batch)),

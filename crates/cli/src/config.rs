@@ -8,6 +8,8 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 use serde_json::{Value, json};
 
+use crate::method_args;
+
 /// What a run is not described by: where its result goes, whether it was made in one go, and this file itself.
 const LEFT_OUT: [&str; 4] = ["config", "out", "overwrite", "resume"];
 
@@ -74,15 +76,22 @@ pub fn given(command: &Command, matches: &ArgMatches) -> Vec<(String, Value)> {
         given.push((long.to_owned(), json!(texts.join(","))));
     }
     let resumed = matches.try_get_raw("resume").ok().flatten().and_then(|mut paths| paths.next());
-    given.extend(resumed.and_then(|path| started_from(Path::new(path))));
+    let before = resumed.map(|path| started_with(Path::new(path))).unwrap_or_default();
+    for (name, value) in before {
+        if !given.iter().any(|(other, _)| *other == name) {
+            given.push((name, value));
+        }
+    }
     given
 }
 
-/// The adapter that a run was started from: the run is still described by it when it has gone on.
-fn started_from(resumed: &Path) -> Option<(String, Value)> {
+/// What a run was started with and need not be told again: it is still described by that when it has gone on.
+fn started_with(resumed: &Path) -> Vec<(String, Value)> {
     let path = ::finetune::run_of(resumed).join(::finetune::RUN);
-    let adapter = read(&path, Some("finetune")).ok()?.remove("init-adapter")?;
-    Some(("init-adapter".to_owned(), json!(adapter.as_str()?)))
+    let options = read(&path, Some("finetune")).unwrap_or_default();
+    let kept = |name: &str| name == "init-adapter" || method_args::is_option(name);
+    let options = options.into_iter().filter(|(name, _)| kept(name));
+    options.filter_map(|(name, value)| Some((name, serde_json::to_value(value).ok()?))).collect()
 }
 
 fn read(path: &Path, verb: Option<&str>) -> Result<toml::Table> {

@@ -78,17 +78,17 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
                 output::note(format_args!("no --out: what is trained will not be kept"));
                 None
             }
+            // Interrupted before its first step, it replaces nothing.
+            Some(_) if !go_on() => None,
             Some(path) => {
-                if args.overwrite && !continues(args) {
-                    let out = finetune::out(path);
-                    out.clear()?;
-                    if out.set_aside().exists() {
-                        let aside = out.set_aside();
-                        output::note(format_args!(
-                            "the earlier result is in {} until the last step",
-                            aside.display()
-                        ));
-                    }
+                let replaces = args.overwrite && !continues(args);
+                if let Some(kept) =
+                    replaces.then(|| finetune::set_aside(path)).transpose()?.flatten()
+                {
+                    let kept = kept.display();
+                    output::note(format_args!(
+                        "the earlier result is in {kept} until the last step"
+                    ));
                 }
                 let previous = resumed.as_deref().map(|folder| (folder, session.trainer.step));
                 Some(RunFolder::begin(path, origin, args.checkpoints(), run_toml, previous)?)
@@ -120,7 +120,7 @@ impl<T: Real> Visitor<T> for Finetune<'_> {
         if let Some(folder) = &folder {
             folder.finish(&session)?;
         }
-        let kept = || match &args.out {
+        let kept = || match args.out.as_ref().filter(|_| folder.is_some()) {
             Some(folder) => format!("; it is in {}", folder.display()),
             None => String::new(),
         };

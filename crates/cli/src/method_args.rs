@@ -75,6 +75,11 @@ fn options() -> Vec<OfMethods> {
     all
 }
 
+/// Is it an option of a method?
+pub fn is_option(name: &str) -> bool {
+    options().iter().any(|OfMethods { option, .. }| option.name == name)
+}
+
 impl OfMethods {
     fn arg(&self) -> Arg {
         let OptionInfo { name, help, values, flag, .. } = self.option;

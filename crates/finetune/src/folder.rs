@@ -22,7 +22,7 @@ use tensor_file::Staging;
 
 use crate::log::Log;
 use crate::out::{self, Out, RUN};
-use crate::{Entry, Error, LOG, Origin, Result, Session, Step};
+use crate::{Entry, Error, LOG, Origin, Result, Session, Step, replaced};
 
 /// When a run writes, beside its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,14 +63,11 @@ fn is_checkpoint(name: &str) -> bool {
 
 /// The folder of the run whose checkpoint this is; of any other folder itself.
 pub fn run_of(folder: &Path) -> PathBuf {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let run = folder.parent().filter(|parent| is_checkpoint(&name) && parent.join(RUN).is_file());
-    match run {
-        None => folder.to_owned(),
-        // The parent of a name alone is the current folder.
-        Some(run) if run.as_os_str().is_empty() => PathBuf::from("."),
-        Some(run) => run.to_owned(),
-    }
+    // A link may have another name, and the current folder has none.
+    let real = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let name = real.file_name().unwrap_or_default().to_string_lossy();
+    let run = real.parent().filter(|run| is_checkpoint(&name) && run.join(RUN).is_file());
+    run.unwrap_or(folder).to_owned()
 }
 
 impl RunFolder {
@@ -148,7 +145,10 @@ impl RunFolder {
     /// As [`record`](Self::record).
     pub fn finish<T: Real, M: Tunable<T>>(&self, session: &Session<T, M>) -> Result<()> {
         session.save(&self.path, &self.origin, None)?;
-        if session.left() == 0 { out(&self.path).forget() } else { Ok(()) }
+        if session.left() == 0 {
+            replaced::forget(&self.path);
+        }
+        Ok(())
     }
 
     fn write<T: Real, M: Tunable<T>>(
@@ -207,4 +207,37 @@ fn remove(folder: &Path) -> Result<()> {
     let removed = folder.with_file_name(format!("{}{name}", out::WRITING));
     fs::rename(folder, &removed).map_err(fail)?;
     fs::remove_dir_all(removed).map_err(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_belongs_to_its_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let real = fs::canonicalize(folder.path()).unwrap();
+        let checkpoint = folder.path().join("checkpoint-000300");
+        fs::create_dir(&checkpoint).unwrap();
+        // One that was copied elsewhere has none.
+        assert_eq!(run_of(&checkpoint), checkpoint);
+        fs::write(folder.path().join(RUN), "").unwrap();
+        assert_eq!(run_of(&checkpoint), real);
+        assert_eq!(run_of(folder.path()), folder.path());
+        assert_eq!(run_of(&checkpoint.join(".")), real);
+        #[cfg(unix)]
+        {
+            let link = folder.path().join("latest");
+            std::os::unix::fs::symlink(&checkpoint, &link).unwrap();
+            assert_eq!(run_of(&link), real);
+        }
+    }
+
+    /// One that was being removed when the machine stopped.
+    #[test]
+    fn half_a_checkpoint_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("checkpoint-000300")).unwrap();
+        assert_eq!(furthest(folder.path()).unwrap(), folder.path());
+    }
 }

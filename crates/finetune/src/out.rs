@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{Error, Result};
+use crate::{Error, Result, replaced};
 
 /// The file that says which command wrote a folder, and with which options.
 pub const RUN: &str = "run.toml";
@@ -43,7 +43,8 @@ impl Out<'_> {
             ));
         }
         let names = names(folder)?;
-        if names.is_empty() && !self.set_aside().exists() {
+        let kept = replaced::kept(folder);
+        if names.is_empty() && kept.is_empty() {
             return Ok(());
         }
         let foreign = |name: &&String| name.as_str() != RUN && !(self.ours)(name);
@@ -53,7 +54,9 @@ impl Out<'_> {
                 self.command
             ));
         }
-        match written_by(folder)? {
+        // A run may have ended when it had set aside what it was to replace, and written nothing.
+        let written = kept.first().filter(|_| names.is_empty()).map_or(folder, PathBuf::as_path);
+        match written_by(written)? {
             Some(command) if command == self.command && replaced => Ok(()),
             Some(command) if command == self.command => fail(format!(
                 "it holds the result of an earlier lowrank {command}: give --out another folder, or --overwrite to \
@@ -62,67 +65,16 @@ impl Out<'_> {
             Some(command) => {
                 fail(format!("lowrank {command} wrote it: give --out a new or an empty folder"))
             }
-            // What a run was to replace that ended before it had written anything.
-            None if names.is_empty() && replaced => Ok(()),
-            None if names.is_empty() => fail(format!(
-                "it holds an earlier result in {REPLACED}: give --out another folder, or --overwrite to replace that result"
-            )),
             None => fail(format!(
                 "it holds {} and no {RUN}: give --out a new or an empty folder",
                 names.first().map_or("", String::as_str)
             )),
         }
     }
-
-    /// Makes room in a folder that [`check`](Self::check) let pass. What it holds is kept, in [`set_aside`](Self::set_aside), until
-    /// [`forget`](Self::forget).
-    ///
-    /// # Errors
-    /// The disk is read-only.
-    pub fn clear(&self) -> Result<()> {
-        let aside = self.set_aside();
-        // Its mark is moved last, so an earlier result is there in whole: what is beside it, a run left that did not end.
-        let whole = aside.join(RUN).is_file();
-        let mut names = names(self.folder)?;
-        names.sort_by_key(|name| name == RUN);
-        if !whole && !names.is_empty() {
-            fs::create_dir_all(&aside)
-                .map_err(|source| Error::Io { path: aside.clone(), source })?;
-        }
-        for name in names {
-            let path = self.folder.join(&name);
-            let gone = match whole {
-                false => fs::rename(&path, aside.join(name)),
-                true if path.is_dir() => fs::remove_dir_all(&path),
-                true => fs::remove_file(&path),
-            };
-            gone.map_err(|source| Error::Io { path, source })?;
-        }
-        Ok(())
-    }
-
-    /// Where [`clear`](Self::clear) puts what is to be replaced.
-    pub fn set_aside(&self) -> PathBuf {
-        self.folder.join(REPLACED)
-    }
-
-    /// Removes what was set aside: its successor is there.
-    ///
-    /// # Errors
-    /// The disk is read-only.
-    pub fn forget(&self) -> Result<()> {
-        let aside = self.set_aside();
-        if !aside.exists() {
-            return Ok(());
-        }
-        fs::remove_dir_all(&aside).map_err(|source| Error::Io { path: aside, source })
-    }
 }
 
 /// How the name of a folder begins that is being written.
 pub(crate) const WRITING: &str = ".writing-";
-
-const REPLACED: &str = ".replaced";
 
 /// Removes what a run that was killed had begun to write in its folder.
 pub(crate) fn remove_unfinished(folder: &Path) -> Result<()> {
@@ -151,7 +103,7 @@ pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
     for entry in entries {
         let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
         if !name.starts_with(WRITING)
-            && name != REPLACED
+            && !replaced::is_kept(&folder.join(&name))
             && name != ".DS_Store"
             && name != "lost+found"
         {
@@ -204,52 +156,5 @@ mod tests {
         assert!(error.contains("the folder of --init-adapter"), "{error}");
         let error = out.check(&[], false).unwrap_err().to_string();
         assert!(error.contains("--overwrite"), "{error}");
-    }
-
-    /// Until its successor is there: neither a run that diverges nor one that is killed costs it.
-    #[test]
-    fn a_result_is_kept_until_it_is_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, out) = (folder.path(), crate::out(folder.path()));
-        let run = |text: &str| {
-            fs::write(path.join("log.jsonl"), text).unwrap();
-            fs::write(path.join(RUN), run_toml("finetune", &[])).unwrap();
-        };
-        let kept = || fs::read_to_string(out.set_aside().join("log.jsonl")).unwrap();
-        run("first");
-        out.clear().unwrap();
-        assert_eq!((kept().as_str(), names(path).unwrap().len()), ("first", 0));
-        // Nothing has taken its place: the folder is not empty.
-        let error = out.check(&[], false).unwrap_err().to_string();
-        assert!(error.contains("--overwrite"), "{error}");
-        out.check(&[], true).unwrap();
-
-        // One run after the other that does not end.
-        for text in ["second", "third"] {
-            run(text);
-            out.check(&[], true).unwrap();
-            out.clear().unwrap();
-            assert_eq!((kept().as_str(), names(path).unwrap().len()), ("first", 0));
-        }
-        run("fourth");
-        out.forget().unwrap();
-        assert!(!out.set_aside().exists());
-        assert_eq!(fs::read_to_string(path.join("log.jsonl")).unwrap(), "fourth");
-    }
-
-    /// A crash in the midst of it: the rest follows.
-    #[test]
-    fn a_result_that_is_half_set_aside_is_not_lost() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, out) = (folder.path(), crate::out(folder.path()));
-        fs::create_dir(out.set_aside()).unwrap();
-        fs::write(out.set_aside().join("adapter_config.json"), "{}").unwrap();
-        fs::write(path.join("adapter_model.safetensors"), "").unwrap();
-        fs::write(path.join(RUN), run_toml("finetune", &[])).unwrap();
-        out.check(&[], true).unwrap();
-        out.clear().unwrap();
-        let mut kept = names(&out.set_aside()).unwrap();
-        kept.sort();
-        assert_eq!(kept, ["adapter_config.json", "adapter_model.safetensors", RUN]);
     }
 }

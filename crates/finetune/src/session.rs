@@ -136,7 +136,7 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
         let wrong = |reason| Error::File { path: folder.to_owned(), reason };
         let same = |name: &str, now: &Value| {
             let before = saved.settings.get(name).unwrap_or(&Value::Null);
-            if before == now || (name == "steps" && may_grow) {
+            if as_now::<M::Options>(name, before) == *now || (name == "steps" && may_grow) {
                 return Ok(());
             }
             let why = match name {
@@ -306,6 +306,17 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
     }
 }
 
+/// A setting that was saved, in today's words.
+fn as_now<O: Options>(name: &str, before: &Value) -> Value {
+    let mut read = O::default();
+    let fields = O::fields();
+    let field = fields.iter().find(|field| field.name == name);
+    match field.map(|field| field.take(&mut read, before).map(|()| field.get(&read))) {
+        Some(Ok(now)) => now,
+        _ => before.clone(),
+    }
+}
+
 /// An option was given that the folder decides, and decides otherwise.
 fn contradiction<O: Options>(plan: &Plan, config: &Config, read: &O, folder: &Path) -> Result<()> {
     let asked: O = plan.options_on(config)?;
@@ -319,4 +330,21 @@ fn contradiction<O: Options>(plan: &Plan, config: &Config, read: &O, folder: &Pa
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What was saved with the targets as they had been named is what is shown now.
+    #[test]
+    fn a_setting_that_was_saved_is_read_as_it_is_shown() {
+        let as_now = as_now::<<lora::Lora<f64> as Tunable<f64>>::Options>;
+        assert_eq!(as_now("targets", &json!("v_proj,q_proj")), json!("q_proj,v_proj"));
+        assert_eq!(as_now("rank", &json!(4)), json!(4));
+        assert_eq!(as_now("lr", &json!(0.5)), json!(0.5)); // no method's
+        assert_eq!(as_now("targets", &json!(7)), json!(7)); // damaged: it will differ
+    }
 }

@@ -43,9 +43,10 @@ impl Store {
         match read::<BTreeMap<String, Value>>(&folder.join(TERMS))? {
             None => write(&folder.join(TERMS), terms)?,
             Some(old) => {
-                let other = terms.iter().find(|(name, now)| old.get(*name) != Some(now));
+                let before = |name: &String| old.get(name).unwrap_or(&Value::Null);
+                let other = terms.iter().find(|(name, now)| before(name) != *now);
                 if let Some((name, now)) = other {
-                    let was = old.get(name).unwrap_or(&Value::Null);
+                    let was = before(name);
                     return Err(Error::File {
                         path: folder.join(TERMS),
                         reason: format!(

@@ -128,3 +128,23 @@ fn outside(base: &mut Opened, tuned: &mut Opened, targets: &[Projection]) -> Res
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// One model from a GGUF file and from its folder.
+    #[test]
+    fn a_number_of_f32_is_that_of_json() {
+        let [base, tuned] = [f64::from(1e-5_f32), 1e-5].map(
+            |eps| json!({"rms_norm_eps": eps, "rope_scaling": {"factors": [eps, 8]}, "bias": null}),
+        );
+        assert!(base != tuned && same(&base, &tuned));
+        for other in [json!(2e-5), json!("1e-5"), json!(null), json!([1e-5])] {
+            assert!(!same(&json!(1e-5), &other), "{other}");
+        }
+        assert!(!same(&json!({"a": 1}), &json!({"a": 1, "b": 2})));
+    }
+}

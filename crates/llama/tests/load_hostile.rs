@@ -226,7 +226,7 @@ fn gguf_files_that_lie() {
         ),
         (
             "many layers, few tensors",
-            set("llama.block_count", 4, number(1 << 28)),
+            set("llama.block_count", 4, number(1 << 16)),
             "attn_q.weight is missing",
         ),
         (

@@ -286,7 +286,7 @@ impl Setting for Vec<Projection> {
         let one = |name: &str| name.parse().map_err(|error: llama::Error| error.to_string());
         text.split(',').map(one).collect()
     }
-    /// In their own order, whatever that of the option was: it means the same.
+    /// In their own order, for a run is resumed whatever order they are named in. How A is drawn does depend on it.
     fn show(&self) -> Value {
         let targets: BTreeSet<Projection> = self.iter().copied().collect();
         json!(targets.iter().map(|target| target.name()).collect::<Vec<_>>().join(","))

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::{error, lines, lowrank, path, remarks, sorted_down};
+use crate::{error, lines, lowrank, path, sorted_down};
 
 /// All files below a folder, by name.
 fn contents(folder: &str) -> BTreeMap<String, Vec<u8>> {
@@ -45,11 +45,10 @@ fn a_result_survives_a_run_that_was_to_replace_it() {
     let diverges = [&run[..], &["--overwrite", "--lr", "1e39"]].concat();
     let output = lowrank(&diverges);
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && text.contains(".replaced until the last step"), "{text}");
-    let aside = Path::new(&out).join(".replaced");
+    assert!(!output.status.success() && text.contains(".replaced-1 until the last step"), "{text}");
+    let aside = Path::new(&out).join(".replaced-1");
     assert!(weights(&aside) == before);
-    let text = remarks(lowrank(&[&run[..], &["--overwrite", "--seed", "1"]].concat()));
-    assert!(text.contains(".replaced"), "{text}");
+    lines(&lowrank(&[&run[..], &["--overwrite", "--seed", "1"]].concat()));
     assert!(weights(Path::new(&out)) != before && !aside.exists());
 }
 
@@ -366,6 +365,31 @@ fn a_run_can_be_made_again_from_its_folder() {
     );
     let whole = ["finetune", "--config", &config, "--out", &again, "--overwrite"];
     assert_eq!(lines(&lowrank(&whole)).len(), 9 + 1);
+    assert!(adapter(&first) == adapter(&again));
+
+    // What its folder knows need not be said again, and is still said in it.
+    let rest =
+        ["finetune", "--data", &data, "--method", "vera", "--batch", "2", "--betas", "0.8,0.99"];
+    let rest = [
+        &rest[..],
+        &[
+            "--schedule",
+            "constant",
+            "--save-projections",
+            "--format",
+            "json",
+            "--resume",
+            &first,
+            "--steps",
+            "10",
+        ],
+    ]
+    .concat();
+    assert!(lowrank(&rest).status.success());
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.contains("rank = \"16\"") && text.contains("v_proj,q_proj"), "{text}");
+    let whole = ["finetune", "--config", &config, "--out", &again, "--overwrite"];
+    assert!(lowrank(&whole).status.success());
     assert!(adapter(&first) == adapter(&again));
 
     // What a run was started from goes on to belong to it.

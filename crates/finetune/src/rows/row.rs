@@ -82,8 +82,8 @@ impl Row {
             let Some(output) = columns.take("output") else {
                 return Err(columns.lack("a row with an instruction has an output"));
             };
-            if columns.take("history").is_some_and(|history| history != json!([]) && history != "")
-            {
+            let none = [json!([]), "[]".into(), "".into()];
+            if columns.take("history").is_some_and(|history| !none.contains(&history)) {
                 return Err(
                     "Alpaca rows with a history are not read: write them as messages".into()
                 );
@@ -137,13 +137,13 @@ impl Columns {
         };
         for name in TEMPLATE {
             match given(name)? {
-                None => {}
+                None | Some(Value::Null) => {}
                 Some(value @ Value::Array(_)) => more.extend([(name.to_owned(), value)]),
-                Some(_) => return Err(format!("{name} is no list")),
+                Some(_) => return Err(format!("{name} is no list: write one, or leave it out")),
             }
         }
         match given(KWARGS)? {
-            None => {}
+            None | Some(Value::Null) => {}
             Some(Value::Object(map)) => more.extend(map),
             Some(_) => return Err(format!("{KWARGS} is no object")),
         }
@@ -164,7 +164,10 @@ impl Columns {
 fn parsed(value: Value, name: &str) -> Result<Value, String> {
     match value {
         Value::String(text) => {
-            serde_json::from_str(&text).map_err(|_| format!("{name} is a text, and not of JSON"))
+            let parsed = serde_json::from_str(&text);
+            parsed.map_err(|_| {
+                format!("{name} is a text, and not of JSON: write JSON, or leave it out")
+            })
         }
         other => Ok(other),
     }

@@ -148,7 +148,7 @@ fn tools_reach_the_template() {
     let turns = json!([{"from": "human", "value": "u"}, {"from": "gpt", "value": "a"}]);
     for row in [
         json!({"messages": cell(messages.clone()), "tools": cell(json!([{"b": 1, "a": 2}])), "chat_template_kwargs": cell(json!({"mood": "!"}))}),
-        json!({"conversations": cell(turns), "tools": cell(json!([{"b": 1, "a": 2}])), "chat_template_kwargs": {"mood": "!"}, "documents": ""}),
+        json!({"conversations": cell(turns), "tools": cell(json!([{"b": 1, "a": 2}])), "chat_template_kwargs": {"mood": "!"}, "documents": "null"}),
     ] {
         let rows = read(&[row], &words, TrainOn::All).unwrap();
         assert_eq!(words.decode(&rows.examples[0].tokens).unwrap(), text);
