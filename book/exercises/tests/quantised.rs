@@ -75,4 +75,7 @@ fn a_small_change_is_rounded_away() {
         let negative = unmoved(-0.5, &q, &change.map(|change| -change));
         right_counts("with d below zero", [negative], [want], &mistakes);
     }
+    // A block of zeros has no steps to move by.
+    let mistakes = [("a change is divided by 0", [0])];
+    right_counts("with d = 0", [unmoved(0.0, &[8, 8], &[0.0, 0.1])], [2], &mistakes);
 }

@@ -58,6 +58,9 @@ fn best_approximation_one_triplet_after_the_other() {
         ];
         right("the approximation", &best(matrix.view(), k, 60), &want, &mistakes);
     }
+    // After the first triplet nothing is left, and zero has no direction.
+    let matrix = array![[2.0, 0.0], [0.0, 0.0]];
+    right("the approximation beyond the rank", &best(matrix.view(), 2, 60), &matrix, &[]);
 }
 
 #[test]

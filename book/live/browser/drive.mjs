@@ -9,6 +9,7 @@ import puppeteer from "puppeteer-core";
 import { badInput } from "./bad.mjs";
 import { compare } from "./compare.mjs";
 import { listen } from "./complaints.mjs";
+import { controls } from "./controls.mjs";
 import { FIGURES } from "./figures.mjs";
 import { judged } from "./judged.mjs";
 import { serve } from "./serve.mjs";
@@ -142,6 +143,7 @@ for (const figure of FIGURES) {
 }
 const tools = { open, press, status };
 await drag(tools);
+await controls(tools);
 await train(tools);
 await judged(tools, vectors);
 await badInput(tools);

@@ -24,11 +24,13 @@ const pages = names.filter((name) => !["toc.html", "print.html"].includes(name))
 await rm(pictures, { recursive: true, force: true });
 await mkdir(pictures, { recursive: true });
 const server = await serve(html);
-const browser = await puppeteer.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+const launch = () => puppeteer.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+// Each looks at one page at a time, and a page keeps one processor busy.
+const browsers = [await launch(), await launch()];
 const problems = [];
 
 /** A tab, and a function that says what is wrong with the page that it shows. */
-async function tab() {
+async function tab(browser = browsers[0]) {
   const page = await browser.newPage();
   page.setDefaultTimeout(PATIENCE);
   const note = (what) => {
@@ -83,8 +85,8 @@ async function accessible(page, note, part, rules) {
 const theme = (page, value) => page.emulateMediaFeatures([{ name: "prefers-color-scheme", value }]);
 
 /** Looks at one page; returns the sentence that it begins with. */
-async function look(name) {
-  const { page, note, go } = await tab();
+async function look(name, browser) {
+  const { page, note, go } = await tab(browser);
   const picture = (of) =>
     page.screenshot({ path: join(pictures, `${name.replace(/\.html$/, "")}-${of}.jpg`), fullPage: true, quality: 60 });
   const fits = async () => (await page.evaluate(overflow, TALLEST)).forEach(note);
@@ -159,14 +161,19 @@ async function print() {
 }
 
 const beginnings = new Map();
-for (const name of pages) {
-  beginnings.set(name, await look(name));
-}
+const waiting = [...pages];
+await Promise.all(
+  browsers.map(async (browser) => {
+    for (let name = waiting.shift(); name; name = waiting.shift()) {
+      beginnings.set(name, await look(name, browser));
+    }
+  }),
+);
 // index.html is the introduction once more.
 beginnings.delete("index.html");
 await search(beginnings);
 await print();
-await browser.close();
+await Promise.all(browsers.map((browser) => browser.close()));
 server.close();
 console.log(problems.length ? `${problems.length} problems, listed above` : `${pages.length} pages are well`);
 process.exitCode = problems.length ? 1 : 0;

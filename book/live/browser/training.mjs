@@ -1,5 +1,22 @@
 // Training by the keyboard alone: its rate, the longest task of the page's thread, and its memory after restarts.
 
+/** What a run writes is named after the method that it trained, whatever is chosen since. */
+async function named(page, id) {
+  await page.select(`#${id} select`, "delta-lora");
+  const command = await page.$eval(`#${id} .live-command`, (element) => element.textContent);
+  if (!command.includes("--start-step 100")) {
+    throw new Error(`Delta-LoRA's W would hardly move: ${command}`);
+  }
+  await page.$eval(`#${id} .live-answers p`, (answer) => answer.replaceChildren());
+  await page.$eval(`#${id} input[maxlength]`, (input) => input.dispatchEvent(new Event("input")));
+  const answer = await page.waitForSelector(`#${id} .live-answers p:not(:empty)`);
+  const text = await answer.evaluate((element) => element.textContent);
+  if (!text.startsWith("LoRA writes")) {
+    throw new Error(`LoRA was trained: ${text}`);
+  }
+  await page.select(`#${id} select`, "lora");
+}
+
 export async function train({ open, press, status }) {
   const { page, note } = await open("side-by-side.html", 1280);
   const id = "live-train";
@@ -19,6 +36,7 @@ export async function train({ open, press, status }) {
   }
   await page.keyboard.press("Enter");
   const done = await status(page, id, "", /steps a second/).catch(({ message }) => note(message));
+  await named(page, id).catch(({ message }) => note(message));
   const longest = await page.evaluate(() => Math.max(...tasks));
   const used = async () => {
     await press(page, id, "Start");

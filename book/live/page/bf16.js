@@ -36,7 +36,7 @@ startable("live-bf16", (place, address) => {
     toAddress("live-bf16", { dtype: dtype.select.value, size: size.value });
   }
 
-  function show({ sizes, lost, unchanged }) {
+  function show({ sizes, lost, unchanged }, { merge }) {
     const all = unchanged.map((part, i) => [i, part]);
     const here = size.value + 16;
     parts.line("unchanged", all, "live-lora");
@@ -49,7 +49,7 @@ startable("live-bf16", (place, address) => {
       "live-b",
     );
     status.textContent =
-      `At ‖ΔW‖ = ${sizes[here].toPrecision(2)} ‖W‖, rounding to ${dtype.select.value} leaves ${(100 * unchanged[here]).toFixed(1)}% of the numbers ` +
+      `At ‖ΔW‖ = ${sizes[here].toPrecision(2)} ‖W‖, rounding to ${merge.dtype} leaves ${(100 * unchanged[here]).toFixed(1)}% of the numbers ` +
       `where they were, and is off by ${(100 * lost[here]).toPrecision(3)}% of ΔW.`;
   }
 

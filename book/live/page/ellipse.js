@@ -48,13 +48,13 @@ startable(ID, (place, address) => {
   function ask() {
     const values = sliders.map(({ value }) => value);
     answer({ columns: [values.slice(0, 2), values.slice(2)] });
-    toAddress(ID, { columns: values });
     for (const i of [0, 1]) {
       const [x, y] = values.slice(2 * i);
       to(arrows[i], [x, y]);
       handles[i].setAttribute("cx", x);
       handles[i].setAttribute("cy", y);
     }
+    toAddress(ID, { columns: values });
   }
 
   function to(line, [x, y]) {

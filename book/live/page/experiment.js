@@ -43,7 +43,10 @@ export class Run {
   }
 }
 
-/** A function that asks a run, one question at a time and always the newest, and shows what comes. */
+/**
+ * A function that asks a run, one question at a time and always the newest, and shows what comes. `show` is told the answer and
+ * its question: the controls may have moved on.
+ */
 export function asker(run, show, fail) {
   let next = null;
   let busy = false;
@@ -58,7 +61,7 @@ export function asker(run, show, fail) {
       next = null;
       try {
         await run.ready;
-        show(await run.ask(now));
+        show(await run.ask(now), now);
       } catch (error) {
         fail(error.message);
       }

@@ -60,10 +60,35 @@ export function fromAddress(id) {
   return location.hash.startsWith(prefix) ? new URLSearchParams(location.hash.slice(prefix.length)) : null;
 }
 
-/** Puts a figure's settings into the address. */
+/** Milliseconds that settings rest before they are written: Safari allows 100 changes of the address in 30 s. */
+const REST = 300;
+let [waiting, timer] = [null];
+
+/** Puts a figure's settings into the address, once they rest. */
 export function toAddress(id, settings) {
-  history.replaceState(null, "", `#${id}:${new URLSearchParams(settings)}`);
+  waiting = `#${id}:${new URLSearchParams(settings)}`;
+  clearTimeout(timer);
+  timer = setTimeout(write, REST);
 }
+
+function write() {
+  if (waiting === null) {
+    return;
+  }
+  try {
+    history.replaceState(null, "", waiting);
+    waiting = null;
+  } catch {
+    // The browser has had too many changes. No figure depends on it, and the next change writes again.
+  }
+}
+
+addEventListener("pagehide", write);
+// The reader has gone to another place on the page.
+addEventListener("hashchange", () => {
+  clearTimeout(timer);
+  waiting = null;
+});
 
 /** The figure of this id, styled and scrolled to if the address names it. */
 function styled(id) {

@@ -33,9 +33,12 @@ function bytes(count) {
 
 startable(ID, async (place, address) => {
   const status = element("p", { role: "status", className: "live-status" });
+  const bars = element("div");
   place.append(status);
   const fail = (message) => {
     status.textContent = `${message}.`;
+    // Those of another run.
+    bars.replaceChildren();
   };
   const run = new Run("fits", {});
   let [models, methods] = [];
@@ -75,7 +78,6 @@ startable(ID, async (place, address) => {
     checked: (address.get("tied") ?? String(first.tie_word_embeddings)) === "true",
   });
   tied.addEventListener("change", own);
-  const bars = element("div");
   const lines = code();
 
   /** The sliders of the shape go to the model that was chosen. */

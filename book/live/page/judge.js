@@ -37,20 +37,29 @@ startable(ID, (place) => {
   );
   const reports = element("div");
 
+  let turn = 0;
+
   async function all() {
-    if (!cases.files.length || !answers.files.length) {
+    const [given, own] = [cases, answers].map(({ files }) => [...files]);
+    if (!given.length || !own.length) {
       return;
     }
+    turn += 1;
+    const mine = turn;
     reports.replaceChildren();
     const counts = new Map();
-    for (const answer of answers.files) {
+    for (const answer of own) {
       let said = "UNREADABLE";
       let text;
       try {
-        const { verdict, report } = await judge([...cases.files], answer);
+        const { verdict, report } = await judge(given, answer);
         [said, text] = [verdict, report];
       } catch ({ message }) {
         text = `${answer.name}: ${message}.`;
+      }
+      // Other files were chosen meanwhile.
+      if (mine !== turn) {
+        return;
       }
       counts.set(said, (counts.get(said) ?? 0) + 1);
       reports.append(element("pre", { className: "live-command", tabIndex: 0 }, text));

@@ -6,6 +6,8 @@ import { element, slider, startable, toAddress } from "./figure.js";
 
 const ID = "live-kept";
 const MODEL = new URL("tiny.safetensors", import.meta.url).href;
+/** As a power of 2. */
+const MOST_RANK = 8;
 const power = (place) => 2 ** place;
 
 startable(ID, (place, address) => {
@@ -18,7 +20,7 @@ startable(ID, (place, address) => {
     place: Math.log2(address.get("inputs") ?? 512),
     ...at,
   });
-  const rank = slider({ label: "rank r", min: 0, max: 8, place: Math.log2(address.get("r") ?? 8), ...at });
+  const rank = slider({ label: "rank r", min: 0, max: MOST_RANK, place: Math.log2(address.get("r") ?? 8), ...at });
   const bars = [
     ["LoRA", "live-lora"],
     ["LoRA-FA", "live-lora-fa"],
@@ -42,6 +44,8 @@ startable(ID, (place, address) => {
   const answer = asker(new Run("bf16", {}, MODEL), show, fail);
 
   function ask() {
+    // A rank above the width of x is refused.
+    rank.most = Math.min(MOST_RANK, Math.log2(inputs.value));
     answer({ kept: { tokens: tokens.value, inputs: inputs.value, rank: rank.value } });
     toAddress(ID, { tokens: tokens.value, inputs: inputs.value, r: rank.value });
   }

@@ -24,7 +24,7 @@ const lowest = (points) => points.reduce((best, point) => (point[1] < best[1] ? 
 startable(ID, (place, address) => {
   const given = (name, otherwise) => Number(address.get(name) ?? otherwise);
   const show2 = { show: (k) => String(2 ** k), changed: moved };
-  const ratio = slider({ label: "λ = η_B / η_A", min: -6, max: 10, place: given("ratio", 4), ...show2 });
+  const ratio = slider({ label: "λ = η_B / η_A", min: -10, max: 10, place: given("ratio", 4), ...show2 });
   const rate = slider({ label: "η_A", min: -11, max: -1, place: given("rate", -9), show: power, changed: moved });
   const widths = { min: 5, max: 8, at: (k) => 2 ** k, changed: fill };
   const width = slider({ label: "width n", place: Math.log2(given("width", 256)), ...widths });
@@ -90,6 +90,7 @@ startable(ID, (place, address) => {
     along.line("one", points(0), "live-lora live-b");
     along.line("path", points(k), "live-lora-plus");
     if (!on(0).length || !on(k).length) {
+      status.textContent = "No pair on the path, or none on that of λ = 1, is trained yet.";
       return;
     }
     const [one, best] = [lowest(on(0)), lowest(on(k))];

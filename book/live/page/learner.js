@@ -14,6 +14,8 @@ export class Learner {
   #plots;
   #digits;
   #run = null;
+  /** The method that `#run` trains; the controls may be set to another by now. */
+  #label;
   answer = element("p");
 
   constructor({ name, controls, plots, digits }) {
@@ -28,7 +30,7 @@ export class Learner {
     const classes = `live-${method.name} live-${this.name}`;
     const { loss, exact, values } = this.#plots;
     const run = new Run("train", settings, new URL("tiny.safetensors", import.meta.url).href);
-    this.#run = run;
+    [this.#run, this.#label] = [run, method.label];
     await run.ready;
     const { trainable, parameters, modules, warnings } = await run.ask("facts");
     const points = { loss: [], exact: [] };
@@ -75,7 +77,7 @@ export class Learner {
     const { written, right } = await this.#run.ask({ write: digits });
     const marks = [...written].map((digit, i) => element(digit === right[i] ? "b" : "s", {}, digit));
     const end = written === right ? " ✓" : "";
-    this.answer.replaceChildren(`${this.controls.method.label} writes `, ...marks, end);
+    this.answer.replaceChildren(`${this.#label} writes `, ...marks, end);
   }
 
   stop() {

@@ -17,7 +17,7 @@ const OPTIONS = [
   ["alpha", "α", { min: 0, max: 9, ...POWER }],
   ["lambda", "λ, how far W follows", { min: 0, max: 8, step: 0.5 }],
   ["lr-ratio", "λ, B’s rate over A’s", { min: 0, max: 7, ...POWER }],
-  ["start-step", "K, W moves from step", { min: 0, max: 400, step: 10 }],
+  ["start-step", "K, W moves from step", { min: 0, max: 500, step: 10 }],
 ];
 const RUN = [
   ["lr", "learning rate", { min: -5, max: 2, step: 0.05, ...DECADE }],
@@ -37,13 +37,26 @@ export function controls({ title, methods, given, changed }) {
   let targets;
   let method;
 
+  /** A run that ends before W moves would show nothing of it. */
+  function shorten(steps) {
+    const start = sliders.get("start-step");
+    if (start?.value >= steps) {
+      start.place = steps / 4;
+    }
+    changed(steps);
+  }
+
   function build(name, from) {
     method = methods.find((one) => one.name === name) ?? methods[1];
     sliders.clear();
     const own = OPTIONS.filter(([option]) => option in method.options);
+    const otherwise = { ...method.options, ...method.run };
+    // The paper's K, 500, would be never in a short run. The command line does so too.
+    otherwise["start-step"] = Math.min(otherwise["start-step"], (from.get("steps") ?? otherwise.steps) / 4);
     for (const [option, label, of] of [...own, ...RUN]) {
-      const setting = Number(from.get(option) ?? method.options[option] ?? method.run[option]);
-      sliders.set(option, slider({ label, ...of, place: placeOf(of, setting), changed }));
+      const setting = Number(from.get(option) ?? otherwise[option]);
+      const then = option === "steps" ? shorten : changed;
+      sliders.set(option, slider({ label, ...of, place: placeOf(of, setting), changed: then }));
     }
     const rows = [...sliders.values()].map(({ row }) => row);
     targets = null;

@@ -32,7 +32,7 @@ startable(ID, (place, address) => {
     toAddress(ID, { r, lambda: lambda.value, K });
   }
 
-  function show({ delta_lora: delta, lora, singular_values: sigma }) {
+  function show({ delta_lora: delta, lora, singular_values: sigma }, { rank: r }) {
     const points = (losses) => losses.map((loss, update) => [update, loss]);
     loss.line("delta", points(delta), "live-delta-lora");
     loss.line("lora", points(lora), "live-lora live-b");
@@ -41,7 +41,7 @@ startable(ID, (place, address) => {
     const apart = Math.max(...delta.map((loss, i) => Math.abs(loss - lora[i]) / loss));
     const there = sigma.filter((value) => value > 1e-10 * sigma[0]).length;
     status.textContent =
-      `After 200 updates W has moved by a matrix of rank ${there}, and 2r is ${2 * rank.value}. ` +
+      `After 200 updates W has moved by a matrix of rank ${there}, and 2r is ${2 * r}. ` +
       `The two losses are never further apart than ${apart.toExponential(1)} of themselves.`;
   }
 

@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use llama::{Projection, StorageDtype, merge_report};
 use lora::Lora;
 use lora_fa::{LoraFa, Variant};
-use ndarray::{Array2, ArrayView2};
+use ndarray::Array2;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -86,7 +86,7 @@ impl Experiment for Bf16 {
             |shape| Array2::from_shape_simple_fn(shape, || StandardNormal.sample(&mut rng));
         let lora = Lora::new(gaussian((RANK, inputs)), gaussian((out, RANK)), 1.0)?;
         let mut delta = lora.delta_weight(weight.view())?;
-        delta *= norm(weight.view()) / norm(delta.view());
+        delta *= rank::frobenius(&weight) / rank::frobenius(&delta);
         Ok(Self { weight, delta })
     }
 
@@ -127,8 +127,4 @@ fn kept(tokens: usize, inputs: usize, rank: usize) -> Result<Answer> {
     let lora = Lora::new(a.clone(), b.clone(), 1.0)?.forward(weight.view(), &x, None)?.1;
     let lora_fa = LoraFa::new(a, b, 1.0, Variant::Plain)?.forward(weight.view(), &x, None)?.1;
     Ok(Answer::Kept { lora: Ledger::of(&lora), lora_fa: Ledger::of(&lora_fa) })
-}
-
-fn norm(matrix: ArrayView2<'_, f64>) -> f64 {
-    matrix.fold(0.0, |norm: f64, value| norm.hypot(*value))
 }

@@ -80,7 +80,7 @@ impl Experiment for Picture {
                 .map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8)
                 .collect(),
             singular_values: self.svd.s.to_vec(),
-            error: difference.fold(0.0, |norm: f64, value| norm.hypot(*value)),
+            error: rank::frobenius(&difference),
             bound: best.frobenius_error,
             norm: self.svd.frobenius_norm(),
             kept: rank * (height + width + 1),

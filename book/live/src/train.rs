@@ -214,7 +214,7 @@ impl<T: Real, M: Tunable<T>> Run<T, M> {
             };
             let [change, weight] =
                 [change.view(), self.before.layers[layer].weight(projection).view()]
-                    .map(|matrix| matrix.fold(0.0, |sum: f64, value| sum.hypot(value.to_f64())));
+                    .map(rank::frobenius);
             if !(change <= MOST_CHANGE * weight) {
                 bail!(
                     "training diverged: the loss is worse than guessing, and the change of {} is {:.0} times as large \

@@ -38,7 +38,7 @@ pub struct AdamW<T> {
     pub variant: AdamVariant,
     /// β₁ and β₂.
     pub betas: (f64, f64),
-    /// ε.
+    /// ε. With 0, as in PyTorch, a number whose gradient has always been 0 becomes NaN: 0/0.
     pub eps: f64,
     /// The moments by parameter name: what a checkpoint must hold.
     pub moments: BTreeMap<String, Moments<T>>,

@@ -75,13 +75,12 @@ pub fn scale<T: Real>(tensors: &mut (impl Tensors<T> + ?Sized), factor: f64) {
 /// `sum += term`, tensor by tensor: gradient accumulation.
 ///
 /// # Errors
-/// The two differ in the names or the shapes of their tensors.
+/// The two differ in the names or the shapes of their tensors; then nothing was added.
 pub fn accumulate<T: Real>(
     sum: &mut (impl Tensors<T> + ?Sized),
     term: &(impl Tensors<T> + ?Sized),
 ) -> Result<()> {
-    for (name, mut sum, term) in pairs("the sum", sum, term)? {
-        crate::check_shape(name, term.shape(), sum.shape(), "the sum's shape")?;
+    for (_, mut sum, term) in pairs("the sum", sum, term)? {
         sum += &term;
     }
     Ok(())
@@ -91,7 +90,7 @@ pub fn accumulate<T: Real>(
 /// dimensions.
 ///
 /// # Errors
-/// The names of the gradients are not those of the parameters, or as [`Optimizer::update`].
+/// The gradients do not have the names and shapes of the parameters; then nothing has moved. Or as [`Optimizer::update`].
 pub fn update<T>(
     parameters: &mut (impl Tensors<T> + ?Sized),
     gradients: &(impl Tensors<T> + ?Sized),
@@ -105,7 +104,8 @@ pub fn update<T>(
     Ok(())
 }
 
-/// Tensors with the same name; `owner` is what errors call the first of the two.
+/// Tensors with the same name and shape; `owner` is what errors call the first of the two. All are compared before the first
+/// is handed out, so that what is refused is not half done.
 fn pairs<'a, T>(
     owner: &str,
     one: &'a mut (impl Tensors<T> + ?Sized),
@@ -116,13 +116,16 @@ fn pairs<'a, T>(
         let hint = format!("{owner} has {}", ones.len());
         return Err(Error::value("number of tensors", others.len(), hint));
     }
-    let pair = |((name, one), (other_name, other))| {
+    let mut pairs = Vec::with_capacity(ones.len());
+    for ((name, one), (other_name, other)) in ones.into_iter().zip(others) {
         if name != other_name {
             return Err(Error::value("tensor", other_name, format!("{owner} has {name} here")));
         }
-        Ok((name, one, other))
-    };
-    ones.into_iter().zip(others).map(pair).collect()
+        let hint = format!("the shape that {owner} has");
+        crate::check_shape(name, other.shape(), one.shape(), hint)?;
+        pairs.push((name, one, other));
+    }
+    Ok(pairs)
 }
 
 /// The factor that brings a gradient of norm `norm` down to at most `max_norm`, as `torch.nn.utils.clip_grad_norm_`

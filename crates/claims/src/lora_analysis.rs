@@ -5,9 +5,10 @@ use lora::Lora;
 use ndarray::{Array2, array};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rank::frobenius;
 use rank::subspace::{principal_angles, similarity};
 
-use crate::problem::{norm, orthonormal, relative_error};
+use crate::problem::{orthonormal, relative_error};
 use crate::{Claim, Finding, Verdict};
 use methods::Method;
 
@@ -81,7 +82,7 @@ fn first_step() -> Result<Vec<Finding>> {
     let exactly = |of, printed, error| Finding::equation(of, printed, error, 0.0);
     Ok(vec![
         exactly("y = x Wᵀ", Some("ΔW = 0"), output),
-        exactly("∂L/∂A = 0", None, norm(&grads.a)),
+        exactly("∂L/∂A = 0", None, frobenius(&grads.a)),
         exactly("∂L/∂B = s g Aᵀ", None, relative_error(&grads.b, &(g.dot(&a.t()) * s))),
         exactly("ΔW = −η s² g AᵀA", None, relative_error(&delta, &step)),
     ])

@@ -7,8 +7,9 @@ use lora_plus::{Groups, LoraPlus, Rule};
 use ndarray::Array2;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rank::frobenius;
 
-use crate::problem::{Problem, norm, relative_error};
+use crate::problem::{Problem, relative_error};
 use crate::{Claim, Finding, Verdict};
 use methods::Method;
 
@@ -149,8 +150,8 @@ fn mean_of_gram(k: usize, r: usize, rng: &mut ChaCha8Rng) -> Result<Finding> {
         (entry - want) / (variance / f64::from(draws)).sqrt()
     });
     let scores = Array2::from_shape_vec((k, k), scores.collect()).expect("one for each entry");
-    // norm() does not pass over a NaN as max would.
-    let worst = if norm(&scores).is_finite() {
+    // frobenius() does not pass over a NaN as max would.
+    let worst = if frobenius(&scores).is_finite() {
         scores.iter().fold(0.0, |max: f64, score| max.max(score.abs()))
     } else {
         f64::NAN

@@ -4,6 +4,7 @@ use adapter::{Adapter, Optimizer, Result};
 use ndarray::{ArcArray2, Array2};
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
+use rank::frobenius;
 
 /// L = ‖y − target‖²_F / (2 · tokens), with Gaussian weight, input and target.
 pub struct Problem {
@@ -63,12 +64,7 @@ pub fn orthonormal(rows: usize, columns: usize, rng: &mut impl Rng) -> Result<Ar
     Ok(rank::svd(gaussian(rows, columns, rng).view())?.u)
 }
 
-/// ‖M‖_F.
-pub fn norm(matrix: &Array2<f64>) -> f64 {
-    matrix.iter().fold(0.0, |norm: f64, value| norm.hypot(*value))
-}
-
 /// ‖got − want‖_F / ‖want‖_F: NaN when there is nothing to get, so that doing nothing is never right.
 pub fn relative_error(got: &Array2<f64>, want: &Array2<f64>) -> f64 {
-    norm(&(got - want)) / norm(want)
+    frobenius(&(got - want)) / frobenius(want)
 }

@@ -1,11 +1,12 @@
 //! `lowrank compare`: the same model, data and number of steps, one method after the other.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValuesParser;
-use finetune::{Data, Outcome, Plan, Step, Store, Sweep, digest};
+use finetune::{Data, Outcome, Plan, Record, Step, Store, Sweep, WEIGHTS, digest};
 use llama::data::Example;
 use llama::{Llama, Projection};
 use methods::{Method, Row};
@@ -17,6 +18,11 @@ use crate::output::{self, Format, Progress};
 use crate::row_args::RowArgs;
 use crate::source::Source;
 use crate::threads;
+
+/// The terms of the committed learning rates, beside the embedded model's steps and batch.
+const RANK: usize = 8;
+const ALPHA: f64 = 16.0;
+const TARGETS: &str = "q_proj,v_proj";
 
 /// The options of `lowrank compare`.
 #[derive(clap::Args, Clone, Debug)]
@@ -39,13 +45,13 @@ pub struct Args {
     #[command(flatten)]
     rows: RowArgs,
     /// r of all but vera, whose is 256
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = RANK)]
     rank: usize,
     /// α
-    #[arg(long, default_value_t = 16.0)]
+    #[arg(long, default_value_t = ALPHA)]
     alpha: f64,
     /// Projections to adapt; or all-linear
-    #[arg(long, value_delimiter = ',', default_value = "q_proj,v_proj")]
+    #[arg(long, value_delimiter = ',', default_value = TARGETS)]
     targets: Vec<String>,
     /// The first seed
     #[arg(long, default_value_t = 0)]
@@ -59,7 +65,7 @@ pub struct Args {
     /// Take the learning rates from a sweep.json that --sweep wrote
     #[arg(long, value_name = "FILE", conflicts_with = "sweep")]
     rates: Option<PathBuf>,
-    /// Make every run anew, and do not read those that the folder has
+    /// Make every run anew, and do not read those that the folder has; those of other terms are moved to OUT/earlier-1
     #[arg(long)]
     fresh: bool,
     /// Threads that compute [default: one for each core]
@@ -84,6 +90,9 @@ struct Comparison {
     examples: Examples,
     store: Store,
     fresh: bool,
+    threads: usize,
+    /// Are the learning rates those that were found for the embedded model?
+    committed: bool,
     /// How many runs were read and not made.
     kept: Cell<usize>,
 }
@@ -113,22 +122,32 @@ pub fn main(args: &Args) -> Result<()> {
     if args.seeds == 0 || args.steps == Some(0) {
         bail!("--seeds and --steps are at least 1");
     }
+    let Some(last) = args.seed.checked_add(args.seeds) else {
+        bail!("--seed is {}: with --seeds {} the last one is too large", args.seed, args.seeds);
+    };
     let rows = rows(args.methods.as_deref());
-    let comparison = Comparison::new(args)?;
-    let sweep = comparison.rates(args, &rows)?;
+    // Before the folder that it may be in makes room for another comparison.
+    let given = args.rates.as_deref().map(read_rates).transpose()?;
+    if let Some(given) = &given {
+        for row in &rows {
+            rate(given, row)?;
+        }
+    }
+    let comparison = Comparison::new(args, threads)?;
+    let sweep = match given {
+        Some(given) => given,
+        None => comparison.rates(args, &rows)?,
+    };
     let mut all = Vec::new();
     for row in rows {
-        let lr = sweep
-            .rate(&row)
-            .with_context(|| format!("no learning rate is known for {row}: --sweep finds one"))?;
+        let lr = rate(&sweep, &row)?;
         let mut records = Vec::new();
-        for seed in args.seed..args.seed + args.seeds {
+        for seed in args.seed..last {
             let record = comparison.run(Purpose::Report, &row, lr, seed)?;
             let record = record.with_context(|| format!("{row} diverged at lr {lr}"))?;
             if args.format == Format::Json {
                 let mut line = json!(record);
                 line["method"] = json!(row.name);
-                line["threads"] = json!(threads);
                 say!("{line}");
             }
             records.push(record);
@@ -138,13 +157,23 @@ pub fn main(args: &Args) -> Result<()> {
     let plots = compare_report::plots(&all, &args.out)?;
     if args.format == Format::Table {
         compare_report::print(&all, comparison.has_answers());
-        comparison.explain(threads, args);
+        comparison.explain(&all, args);
         if comparison.kept.get() > 0 {
             say!("{} runs were there already; --fresh makes them anew.", comparison.kept.get());
         }
         say!("plots: {}", plots.map(|plot| plot.display().to_string()).join(", "));
     }
     Ok(())
+}
+
+fn read_rates(path: &Path) -> Result<Sweep> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}
+
+fn rate(sweep: &Sweep, row: &Row) -> Result<f64> {
+    let rate = sweep.rate(row);
+    rate.with_context(|| format!("no learning rate is known for {row}: --sweep finds one"))
 }
 
 /// The rows that were asked for, in the order asked; all if none was.
@@ -156,7 +185,7 @@ fn rows(names: Option<&[String]>) -> Vec<Row> {
 }
 
 impl Comparison {
-    fn new(args: &Args) -> Result<Self> {
+    fn new(args: &Args, threads: usize) -> Result<Self> {
         let source = Source::load(args.model.as_deref())?;
         let (examples, digest) = match &args.data {
             None => (Examples::Embedded, None),
@@ -186,8 +215,7 @@ impl Comparison {
         };
         let shared: [(&str, Value); 9] = [
             ("model", json!(args.model.as_deref().unwrap_or("embedded"))),
-            // The embedded ones are those of the program.
-            ("weights", json!(args.model.as_ref().map(|_| digest::of_model(&source.model)))),
+            (WEIGHTS, json!(digest::of_model(&source.model))),
             ("data", json!(digest)),
             ("steps", json!(terms.steps)),
             ("batch", json!(terms.batch)),
@@ -197,18 +225,24 @@ impl Comparison {
             ("targets", json!(args.targets)),
         ];
         let shared = shared.map(|(name, value)| (name.to_owned(), value)).into();
-        let store = Store::open(&args.out, &shared)?;
-        let (fresh, kept) = (args.fresh, Cell::new(0));
-        Ok(Self { model: source.model, terms, targets, examples, store, fresh, kept })
+        let store = Store::open(&args.out, &shared, args.fresh)?;
+        let committed = args.data.is_none() && !args.sweep && args.rates.is_none();
+        Ok(Self {
+            model: source.model,
+            terms,
+            targets,
+            examples,
+            store,
+            fresh: args.fresh,
+            threads,
+            committed,
+            kept: Cell::new(0),
+        })
     }
 
-    /// A sweep that is given, committed, or made.
+    /// A sweep that is committed, or made.
     fn rates(&self, args: &Args, rows: &[Row]) -> Result<Sweep> {
-        if let Some(path) = &args.rates {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            return serde_json::from_str(&text).with_context(|| path.display().to_string());
-        }
-        if !args.sweep && matches!(self.examples, Examples::Embedded) && args.model.is_none() {
+        if self.committed {
             return Ok(Sweep::embedded());
         }
         let mut sweep = Sweep::default();
@@ -256,7 +290,7 @@ impl Comparison {
             bar.advance(format!("{kept_as}, lr {lr}, seed {seed}: loss {:.4}", report.loss));
         };
         let outcome = match finetune::run(&plan, &self.model, &data, &self.targets, &mut progress) {
-            Ok(record) => Some(record),
+            Ok(record) => Some(Record { threads: Some(self.threads), ..record }),
             Err(error) if error.is_divergence() => None,
             Err(error) => return Err(error.into()),
         };
@@ -274,7 +308,7 @@ impl Comparison {
     }
 
     /// What the table shows, in sentences.
-    fn explain(&self, threads: usize, args: &Args) {
+    fn explain(&self, runs: &[Runs], args: &Args) {
         let Plan { steps, batch, .. } = self.terms;
         let what = match self.examples {
             Examples::Embedded => {
@@ -286,10 +320,26 @@ impl Comparison {
             1 => String::new(),
             seeds => format!(", medians of {seeds} seeds (and range)"),
         };
+        let of_sweep = Plan::embedded(Method::Lora, f64::NAN);
+        let swept = (of_sweep.steps, of_sweep.batch, RANK, ALPHA, TARGETS);
+        let same = swept == (steps, batch, args.rank, args.alpha, &args.targets.join(","));
         let rates = match &args.rates {
             Some(path) => format!("The learning rates are those of {}.", path.display()),
+            None if self.committed && !same => format!(
+                "The learning rates are the best at {} steps of {}, r = {RANK}, α = {ALPHA} and {TARGETS}: --sweep finds the \
+                 best for these terms.",
+                of_sweep.steps, of_sweep.batch
+            ),
             None => "Each learning rate is the best of the same sweep.".to_owned(),
         };
+        // Runs that were there already may have had others.
+        let threads: BTreeSet<Option<usize>> =
+            runs.iter().flat_map(|runs| &runs.records).map(|record| record.threads).collect();
+        let number = |threads: &Option<usize>| match threads {
+            Some(threads) => threads.to_string(),
+            None => "an unknown number of".to_owned(),
+        };
+        let threads = threads.iter().map(number).collect::<Vec<_>>().join(" or ");
         say!(
             "{what}: {steps} steps of {batch}{several}. Loss and exact answers are on held-out examples; \"saved\" \
              is what a step keeps for its backward pass, \"rank ΔW\" the mean effective rank of what changed in the \

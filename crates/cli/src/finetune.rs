@@ -241,6 +241,7 @@ fn report<T: Real, M: Tunable<T>>(
     let adapter_bytes = Ledger::of(&trainer.adapters);
     if args.format == Format::Json {
         let line = json!({
+            "model_parameters": trainer.model.parameters(),
             "trainable": trainable,
             "adapter_bytes": adapter_bytes,
             "optimizer_bytes": bytes.optimizer,
@@ -249,6 +250,7 @@ fn report<T: Real, M: Tunable<T>>(
             "adapter_saved_bytes": session.adapter_saved_bytes(),
             "peak_rss_bytes": output::peak_rss_bytes(),
             "threads": threads,
+            "seconds_per_step": session.seconds_per_step(),
             "before": before,
             "after": after,
         });
@@ -273,7 +275,9 @@ fn report<T: Real, M: Tunable<T>>(
     for (when, score) in [("before", before), ("after", after)] {
         let Some(score) = score else { continue };
         rows.push(vec![format!("held-out loss {when}"), format!("{:.4}", score.loss)]);
-        rows.push(vec![format!("answered exactly {when}"), output::percent(score.exact)]);
+        if session.has_answers() {
+            rows.push(vec![format!("answered exactly {when}"), output::percent(score.exact)]);
+        }
     }
     if let Some(median) = session.seconds_per_step() {
         rows.push(vec![format!("seconds a step ({threads} threads)"), format!("{median:.3}")]);

@@ -121,7 +121,7 @@ fn write(fitted: Fitted, config: &LoraConfig, out: &Path, format: Format, all: b
                     json!({"module": module, "rank": rank, "norm": norm, "error": error, "least_error": least})
                 );
             }
-            let total = json!({"out": out, "dtype": dtype.name(), "numbers": numbers, "norm": norm, "error": error});
+            let total = json!({"out": out.display().to_string(), "dtype": dtype.name(), "numbers": numbers, "norm": norm, "error": error});
             say!("{total}");
         }
         Format::Table => {

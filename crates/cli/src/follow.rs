@@ -1,10 +1,11 @@
 //! `lowrank follow`: the first step of a training run that is not what its own state gives, and where two runs part.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use oracle::{Followed, Options, Parting, Profile, Run, Verdict};
+use oracle::{Followed, FollowedStep, Options, Parting, Profile, Run, StepId, Verdict};
 use serde_json::{Value, json};
 
 use crate::oracle::print;
@@ -28,7 +29,8 @@ pub struct Args {
     format: Format,
 }
 
-/// `lowrank follow`: 0 every step is right, 1 one is not, 2 unreadable input.
+/// `lowrank follow`: 0 every step that could be judged is right, 1 one is not, 2 unreadable input, 3 nothing of a run could be
+/// judged.
 pub fn main(args: &Args) -> Result<ExitCode> {
     let options = Options { profile: args.profile };
     let mut judged = Vec::new();
@@ -38,7 +40,7 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         judged.push((folder.display().to_string(), run, followed));
     }
     let parting = match judged.as_slice() {
-        [first, second] => Some(oracle::part(&first.1, &second.1)?),
+        [first, second] => Some(oracle::part(&first.1, &second.1, options)?),
         _ => None,
     };
     let text = match args.format {
@@ -46,12 +48,50 @@ pub fn main(args: &Args) -> Result<ExitCode> {
         Format::Json => json(&judged, parting.as_ref()),
     };
     print(&text)?;
-    let right = judged.iter().all(|(_, _, followed)| followed.first_wrong().is_none());
-    Ok(ExitCode::from(u8::from(!right)))
+    let mut code = 0_u8;
+    for (name, _, followed) in &judged {
+        warn(name, followed);
+        if followed.first_wrong().is_some() {
+            code = 1;
+        } else if count(followed, Some(true)) == 0 {
+            let way_out = match args.profile {
+                Some(_) => "leave --profile out, or name a wider one",
+                None => "record the run in a wider type, such as F32",
+            };
+            tell!("error: {name}: no record could be judged: {way_out}");
+            if code == 0 {
+                code = 3;
+            }
+        }
+    }
+    Ok(ExitCode::from(code))
 }
 
 /// A run's name, what was recorded, and the verdict on it.
 type Judged = (String, Run, Followed);
+
+/// How many of its records are right or wrong, or could not be judged.
+fn count(followed: &Followed, right: Option<bool>) -> usize {
+    followed.steps.iter().filter(|step| step.right() == right).count()
+}
+
+/// What is odd about the records, each remark once: a run may have thousands of them.
+fn warn(name: &str, followed: &Followed) {
+    let mut remarks = BTreeMap::<&str, (&StepId, usize)>::new();
+    for step in &followed.steps {
+        for remark in &step.report.warnings {
+            remarks.entry(remark.as_str()).or_insert((&step.id, 0)).1 += 1;
+        }
+    }
+    for (remark, (first, records)) in remarks {
+        let more = match records - 1 {
+            0 => String::new(),
+            1 => ", and another record".to_owned(),
+            more => format!(", and {} more records", output::count(more)),
+        };
+        tell!("warning: {name}: {first}{more}: {remark}");
+    }
+}
 
 fn table(judged: &[Judged], parting: Option<&Option<Parting>>, verbose: bool) -> String {
     let mut text: String =
@@ -83,7 +123,8 @@ fn json(judged: &[Judged], parting: Option<&Option<Parting>>) -> String {
         }
         let first = followed.first_wrong().map(|step| step.id.to_string());
         let diagnosis = followed.diagnosis.json();
-        lines.push(json!({ "run": name, "first_wrong": first, "diagnosis": diagnosis }));
+        let open = count(followed, None);
+        lines.push(json!({ "run": name, "first_wrong": first, "not_judged": open, "diagnosis": diagnosis }));
     }
     if let Some(parting) = parting {
         let parting = parting.as_ref().map(|parting| {
@@ -105,12 +146,25 @@ fn json(judged: &[Judged], parting: Option<&Option<Parting>>) -> String {
 /// The verdict on a run, and the first step that is wrong.
 fn verdict(name: &str, followed: &Followed, verbose: bool) -> String {
     let recorded = output::count(followed.steps.len());
-    let wrong: Vec<_> = followed.steps.iter().filter(|step| !step.right()).collect();
+    let wrong: Vec<_> = followed.steps.iter().filter(|step| step.right() == Some(false)).collect();
+    let open = not_judged(followed);
     if wrong.is_empty() {
-        return format!("{name}: each of its {recorded} records is right\n");
+        return match &open {
+            None => {
+                format!("{name}: each of its {recorded} records is right{}\n", in_part(followed))
+            }
+            Some(open) => {
+                let right = output::count(count(followed, Some(true)));
+                let in_part = in_part(followed);
+                format!("{name}: of its {recorded} records {right} are right{in_part}, {open}\n")
+            }
+        };
     }
     let mut text =
         format!("{name}: {} of its {recorded} records are wrong", output::count(wrong.len()));
+    if let Some(open) = &open {
+        text += &format!(", {open}");
+    }
     if let Some(first) = wrong.iter().find(|step| step.report.verdict == Verdict::Fail) {
         text += &format!("\nFrom step {} on: {}", first.id.number, followed.diagnosis);
     }
@@ -126,6 +180,26 @@ fn verdict(name: &str, followed: &Followed, verbose: bool) -> String {
         }
     }
     text + "\n\n"
+}
+
+/// Of how many right records some tensor could not be judged.
+fn in_part(followed: &Followed) -> String {
+    let open = |step: &&FollowedStep| {
+        let mut verdicts = step.report.findings.iter().map(|finding| finding.verdict);
+        step.right() == Some(true) && verdicts.any(|verdict| verdict == Verdict::NotRun)
+    };
+    match followed.steps.iter().filter(open).count() {
+        0 => String::new(),
+        number => format!(" ({} of them judged in part)", output::count(number)),
+    }
+}
+
+/// How many records could not be judged, and why the first of them could not; `None` if all could.
+fn not_judged(followed: &Followed) -> Option<String> {
+    let first = followed.steps.iter().find(|step| step.right().is_none())?;
+    let why = first.report.findings.iter().find_map(|finding| finding.note.as_deref());
+    let number = output::count(count(followed, None));
+    Some(format!("{number} could not be judged: {}", why.unwrap_or("nothing can be said")))
 }
 
 /// Where two runs part, and which of them is right there.
@@ -145,7 +219,8 @@ fn parted(parting: &Parting, runs: [(&String, &Followed); 2]) -> String {
     }
     let words = runs.map(|(name, followed)| match followed.right(&parting.id) {
         Some(true) => format!("{name} is right there"),
-        _ => format!("{name} is wrong there"),
+        Some(false) => format!("{name} is wrong there"),
+        None => format!("{name} could not be judged there"),
     });
     text + &format!("  {}\n", words.join(", "))
 }

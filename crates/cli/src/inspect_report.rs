@@ -101,6 +101,8 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
 
 /// For a machine: an object for each module, and one of all.
 pub fn json(folder: &Folder, reports: &[ModuleReport]) {
+    // Not every path is text.
+    let path = folder.path.display().to_string();
     for report in reports {
         let numerical: serde_json::Map<String, Value> = PEFT_DTYPES
             .iter()
@@ -110,7 +112,7 @@ pub fn json(folder: &Folder, reports: &[ModuleReport]) {
         say!(
             "{}",
             json!({
-                "adapter": folder.path,
+                "adapter": path,
                 "module": report.module,
                 "shape": report.shape,
                 "rank": report.rank,
@@ -131,7 +133,7 @@ pub fn json(folder: &Folder, reports: &[ModuleReport]) {
     say!(
         "{}",
         json!({
-            "adapter": folder.path,
+            "adapter": path,
             "kind": label(folder.kind),
             "base_model": folder.config.base_model_name_or_path,
             "dtype": folder.dtype.name(),

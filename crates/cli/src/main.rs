@@ -31,7 +31,7 @@ mod threads;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Fine-tune a real transformer with low-rank methods, and see what each costs and gives.
@@ -125,7 +125,10 @@ fn run() -> Result<ExitCode> {
         Verb::Selftest(args) => selftest::main(&args),
         Verb::Plot(args) => plot_logs::main(&args).map(done),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "lowrank", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "lowrank", &mut script);
+            output::print(format_args!("{}", String::from_utf8_lossy(&script)))
+                .context("standard output")?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Bounds => oracle::bounds(),

@@ -121,7 +121,13 @@ pub fn check(args: &CheckArgs) -> Result<ExitCode> {
     let code = tally.exit_code(args.min_cases);
     if code == 3 {
         let (judged, least) = (judged(&tally), args.min_cases.max(1));
-        tell!("error: {judged} cases were judged where at least {least} were to be");
+        let place =
+            |id: &str| args.submission.join(format!("{id}.safetensors")).display().to_string();
+        let missing = tally.reports.iter().find(|report| !report.submitted());
+        let hint = missing.map_or(String::new(), |report| {
+            format!(": each is expected at {}, such as {}", place("<id>"), place(&report.case))
+        });
+        tell!("error: {judged} cases were judged where at least {least} were to be{hint}");
     }
     Ok(ExitCode::from(code))
 }
@@ -218,7 +224,10 @@ pub fn show(args: &ShowArgs) -> Result<ExitCode> {
     let (method, op) = oracle::parse_id(&args.id)?;
     there(&args.cases)?;
     let path = args.cases.join(format!("{}.safetensors", args.id));
-    let file = TensorFile::read(&path).context("no such case: see `lowrank list`")?;
+    if !path.exists() {
+        anyhow::bail!("{}: no such case: see `lowrank list`", path.display());
+    }
+    let file = TensorFile::read(&path)?;
     let index = Index::of(&args.cases)?;
     let case = Case::of(&file).with_context(|| path.display().to_string())?;
     let mut lines = vec![args.id.clone(), format!("  {}", oracle::equation(method, op))];

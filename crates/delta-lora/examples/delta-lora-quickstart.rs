@@ -11,6 +11,7 @@ use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::StandardNormal;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rank::frobenius;
 
 // ANCHOR: quickstart
 fn main() -> Result<(), adapter::Error> {
@@ -35,7 +36,7 @@ fn main() -> Result<(), adapter::Error> {
             println!(
                 "step {step:3}: mean squared error {:.1e}, W has moved by {:.2}",
                 (&error * &error).mean().unwrap(),
-                norm(&(&weight - &initial))
+                frobenius(&(&weight - &initial))
             );
         }
         let (_, grads) = delta.backward(weight.view(), &saved, error.view())?;
@@ -45,17 +46,13 @@ fn main() -> Result<(), adapter::Error> {
     let (a, b) = delta.total()?;
     println!(
         "|B'A' - C| / |C| = {:.1e}, with B'A' all that changed",
-        norm(&(b.dot(&a) - &change)) / norm(&change)
+        frobenius(&(b.dot(&a) - &change)) / frobenius(&change)
     );
     delta.restore(&mut weight)?;
     println!(
         "restored: |W - W_0| / |W_0| < 1e-14 is {}",
-        norm(&(&weight - &initial)) < 1e-14 * norm(&initial)
+        frobenius(&(&weight - &initial)) < 1e-14 * frobenius(&initial)
     );
     Ok(())
 }
 // ANCHOR_END: quickstart
-
-fn norm(matrix: &Array2<f64>) -> f64 {
-    matrix.iter().fold(0.0, |norm: f64, value| norm.hypot(*value))
-}

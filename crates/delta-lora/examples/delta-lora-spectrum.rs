@@ -11,6 +11,7 @@ use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::StandardNormal;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rank::frobenius;
 
 type Result<T = (), E = adapter::Error> = std::result::Result<T, E>;
 
@@ -61,10 +62,6 @@ impl Task {
         }
         Ok(weight)
     }
-}
-
-fn norm(matrix: &Array2<f64>) -> f64 {
-    matrix.iter().fold(0.0, |norm: f64, value| norm.hypot(*value))
 }
 
 /// Rounding noise has no digits worth printing.
@@ -133,8 +130,8 @@ fn the_same_path(task: &Task) -> Result {
         ("       scale 3 s, rate / 3, the same decay", &of_sgd, lora(c, &mut sgd(0.01 / c, 0.01))?),
         ("       scale s", &of_sgd, lora(1.0, &mut sgd(0.01, 0.01))?),
     ] {
-        let changed = norm(&(delta - &task.weight));
-        println!("  {name:<46}   {}", shown(norm(&(delta - &lora)) / changed));
+        let changed = frobenius(&(delta - &task.weight));
+        println!("  {name:<46}   {}", shown(frobenius(&(delta - &lora)) / changed));
     }
     println!();
     Ok(())

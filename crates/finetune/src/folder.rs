@@ -20,8 +20,9 @@ use llama::{Score, state};
 use methods::Tunable;
 use tensor_file::Staging;
 
+use crate::contents::{self, RUN};
 use crate::log::Log;
-use crate::out::{self, Out, RUN};
+use crate::out::Out;
 use crate::{Entry, Error, LOG, Origin, Result, Session, Step, replaced};
 
 /// When a run writes, beside its end.
@@ -102,7 +103,7 @@ impl RunFolder {
                 }
             }
         }
-        out::remove_unfinished(path)?;
+        contents::remove_unfinished(path)?;
         let mut files = Staging::new(path)?;
         files.write(RUN, run_toml.as_bytes())?;
         files.write(LOG, log.as_bytes())?;
@@ -204,7 +205,7 @@ fn numbered(folder: &Path, prefix: &str) -> Result<Vec<(usize, PathBuf)>> {
 fn remove(folder: &Path) -> Result<()> {
     let fail = |source| Error::Io { path: folder.to_owned(), source };
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let removed = folder.with_file_name(format!("{}{name}", out::WRITING));
+    let removed = folder.with_file_name(format!("{}{name}", contents::WRITING));
     fs::rename(folder, &removed).map_err(fail)?;
     fs::remove_dir_all(removed).map_err(fail)
 }

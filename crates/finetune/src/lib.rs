@@ -20,6 +20,7 @@
 //! a callback.
 
 mod budget;
+mod contents;
 mod data;
 pub mod digest;
 mod estimate;
@@ -37,18 +38,19 @@ mod sweep;
 mod words;
 
 pub use budget::{Budget, Precision};
+pub use contents::RUN;
 pub use data::Data;
 pub use estimate::Estimate;
 pub use folder::{Checkpoints, RunFolder, furthest, out, run_of};
 pub use log::{Entry, LOG};
 pub use methods::{Base, Error, Result};
-pub use out::{Out, RUN, run_toml};
+pub use out::{Out, run_toml};
 pub use plan::{OptimizerKind, Plan};
 pub use replaced::set_aside;
 pub use rows::{Reader, Rows, TrainOn};
 pub use run::{Record, run};
 pub use session::{ByKind, Origin, Session, Step};
 pub use spread::Spread;
-pub use store::{Outcome, Store};
+pub use store::{Outcome, Store, WEIGHTS};
 pub use sweep::{Sweep, Trial};
 pub use words::Words;

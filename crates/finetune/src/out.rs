@@ -1,15 +1,12 @@
 //! Folders that results are written to: never one that holds something else.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{Error, Result, replaced};
-
-/// The file that says which command wrote a folder, and with which options.
-pub const RUN: &str = "run.toml";
+use crate::contents::{self, RUN};
+use crate::{Error, Result};
 
 /// A folder for the results of one command.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +39,8 @@ impl Out<'_> {
                  another folder"
             ));
         }
-        let names = names(folder)?;
-        let kept = replaced::kept(folder);
+        let names = contents::names(folder)?;
+        let kept = contents::kept(folder);
         if names.is_empty() && kept.is_empty() {
             return Ok(());
         }
@@ -71,47 +68,6 @@ impl Out<'_> {
             )),
         }
     }
-}
-
-/// How the name of a folder begins that is being written.
-pub(crate) const WRITING: &str = ".writing-";
-
-/// Removes what a run that was killed had begun to write in its folder.
-pub(crate) fn remove_unfinished(folder: &Path) -> Result<()> {
-    let Ok(entries) = fs::read_dir(folder) else { return Ok(()) };
-    let unfinished = entries.filter_map(std::result::Result::ok).filter(|entry| {
-        entry.file_name().to_string_lossy().starts_with(WRITING) && entry.path().is_dir()
-    });
-    for path in unfinished.map(|entry| entry.path()) {
-        fs::remove_dir_all(&path).map_err(|source| Error::Io { path, source })?;
-    }
-    Ok(())
-}
-
-/// What is in a folder, apart from what a crash or the system may have left; nothing if there is no folder.
-pub(crate) fn names(folder: &Path) -> Result<Vec<String>> {
-    let fail = |source| Error::Io { path: folder.to_owned(), source };
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        // A file in its way is for whoever writes to notice.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(fail(error)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(fail)?.file_name().to_string_lossy().into_owned();
-        if !name.starts_with(WRITING)
-            && !replaced::is_kept(&folder.join(&name))
-            && name != ".DS_Store"
-            && name != "lost+found"
-        {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// The command that the folder's `run.toml` names; `None` if there is none that can be read.

@@ -145,6 +145,14 @@ impl Plan {
         if self.batch == 0 || self.accumulate == 0 {
             return Err(Error::Option("batch and accumulate are at least 1".into()));
         }
+        // Too small a number is 0 in the arithmetic of the weights.
+        if self.eps.is_some_and(|eps| eps >= 0.0 && T::from_f64(eps) == T::zero()) {
+            return Err(Error::Option(
+                "eps is 0: a number whose gradient is 0, as all of LoRA's A has it in the first step, would move by 0/0; take \
+                 a larger one, such as 1e-8"
+                    .into(),
+            ));
+        }
         Ok(Settings {
             train: M::TRAIN,
             schedule: Schedule::new(self.decay, self.warmup, self.steps)?,

@@ -4,14 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::contents::{REPLACED, RUN, UNFINISHED, WRITING, kept, names};
 use crate::log::LOG;
-use crate::out::{RUN, WRITING, names};
 use crate::{Error, Result};
-
-/// How the name of a folder begins that holds one.
-const REPLACED: &str = ".replaced-";
-/// One that is being moved there.
-const UNFINISHED: &str = ".replaced-unfinished";
 
 /// Makes room in a run's folder. What it holds goes into a folder of its own beside the new run, whose path is returned; what a
 /// run left that trained nothing is removed.
@@ -42,21 +37,6 @@ pub fn set_aside(folder: &Path) -> Result<Option<PathBuf>> {
     let kept = numbered.into_iter().find(|path| !path.exists()).expect("one of them is free");
     fs::rename(&unfinished, &kept).map_err(at(&unfinished))?;
     Ok(Some(kept))
-}
-
-/// What was set aside in a folder.
-pub(crate) fn kept(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut kept: Vec<PathBuf> =
-        entries.map(|entry| entry.path()).filter(|path| is_kept(path)).collect();
-    kept.sort();
-    kept
-}
-
-/// Is it one of these folders, and not something else of such a name?
-pub(crate) fn is_kept(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name == UNFINISHED || name.starts_with(REPLACED) && path.join(RUN).is_file()
 }
 
 /// Removes what was set aside: its successor is there. What cannot be removed stays, and harms nothing.

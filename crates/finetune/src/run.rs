@@ -29,6 +29,9 @@ pub struct Record {
     pub after: Score,
     /// Median time of a step.
     pub seconds_per_step: f64,
+    /// On so many threads, where whoever set them says so.
+    #[serde(default)]
+    pub threads: Option<usize>,
     /// Training loss before each update.
     pub losses: Vec<f64>,
     /// Singular values of all that training changed, W_T + ΔW − W₀, by module: the adapted projections of the first,
@@ -86,6 +89,7 @@ impl<T: Real> Visitor<T> for Run<'_, T> {
             before,
             after: score(&session)?,
             seconds_per_step: session.seconds_per_step().unwrap_or(0.0),
+            threads: None,
             losses: session.steps.iter().map(|step| step.report.loss).collect(),
             spectra,
             effective_rank,

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use adapter::{Ledger, Optimizer, Real};
+use llama::data::Example;
 use llama::random::{Purpose, random};
 use llama::state::{self, State};
 use llama::{Adapters, Config, Llama, Report, Score, Trainer};
@@ -250,6 +251,11 @@ impl<T: Real, M: Tunable<T>> Session<T, M> {
             ));
         }
         Ok(warnings)
+    }
+
+    /// Do held-out examples have a prompt and an answer, or are they plain text?
+    pub fn has_answers(&self) -> bool {
+        self.data.held_out.iter().any(Example::is_answer)
     }
 
     /// How well the model does on the held-out examples now; `None` when there are none, or when `go_on`, which is asked

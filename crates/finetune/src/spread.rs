@@ -1,9 +1,9 @@
 //! Median and range over seeds.
 
-/// The middle one of some numbers, the smallest and the largest.
+/// The median of some numbers, the smallest and the largest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
-    /// The middle one; of an even number the upper of the two.
+    /// The middle one; of an even number the mean of the two in the middle.
     pub median: f64,
     /// The smallest.
     pub least: f64,
@@ -17,7 +17,8 @@ impl Spread {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let (least, most) = (*values.first()?, *values.last()?);
-        Some(Self { median: values[values.len() / 2], least, most })
+        let (lower, upper) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+        Some(Self { median: lower.midpoint(upper), least, most })
     }
 }
 
@@ -30,6 +31,7 @@ mod tests {
         assert_eq!(Spread::of([]), None);
         assert_eq!(Spread::of([2.0]), Some(Spread { median: 2.0, least: 2.0, most: 2.0 }));
         let spread = Spread::of([3.0, -1.0, 2.0, 9.0]).unwrap();
-        assert_eq!(spread, Spread { median: 3.0, least: -1.0, most: 9.0 });
+        assert_eq!(spread, Spread { median: 2.5, least: -1.0, most: 9.0 });
+        assert_eq!(Spread::of([3.0, -1.0, 9.0]).unwrap().median, 3.0);
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use methods::Row;
 
-use crate::{Error, Record, Result, Sweep, out};
+use crate::{Error, Record, Result, Sweep, contents};
 
 /// A comparison's folder.
 #[derive(Clone, Debug)]
@@ -20,16 +20,19 @@ pub struct Store {
 }
 
 const TERMS: &str = "comparison.json";
+/// The digest of a model, among the terms.
+pub const WEIGHTS: &str = "weights";
 const RUNS: &str = "runs";
 
 impl Store {
-    /// The folder, made if need be. `terms` is what all its runs have in common.
+    /// The folder, made if need be. `terms` is what all its runs have in common. A comparison with other terms makes room for
+    /// a `fresh` one: it goes into a folder of its own beside it.
     ///
     /// # Errors
     /// The folder cannot be written, or holds the runs of a comparison with other terms, or something else.
-    pub fn open(folder: &Path, terms: &BTreeMap<String, Value>) -> Result<Self> {
+    pub fn open(folder: &Path, terms: &BTreeMap<String, Value>, fresh: bool) -> Result<Self> {
         let store = Self { folder: folder.to_owned() };
-        let names = out::names(folder)?;
+        let names = contents::names(folder)?;
         if let Some(name) = names.first().filter(|_| !names.iter().any(|name| name == TERMS)) {
             return Err(Error::File {
                 path: folder.to_owned(),
@@ -38,25 +41,31 @@ impl Store {
                 ),
             });
         }
-        let runs = folder.join(RUNS);
-        std::fs::create_dir_all(&runs).map_err(|source| Error::Io { path: runs, source })?;
-        match read::<BTreeMap<String, Value>>(&folder.join(TERMS))? {
-            None => write(&folder.join(TERMS), terms)?,
-            Some(old) => {
-                let before = |name: &String| old.get(name).unwrap_or(&Value::Null);
-                let other = terms.iter().find(|(name, now)| before(name) != *now);
-                if let Some((name, now)) = other {
+        if let Some(old) = read::<BTreeMap<String, Value>>(&folder.join(TERMS))? {
+            let before = |name: &String| old.get(name).unwrap_or(&Value::Null);
+            // Earlier versions did not write all of them.
+            let other = terms.iter().find(|(name, now)| {
+                let was = before(name);
+                was != *now && !(name.as_str() == WEIGHTS && was.is_null())
+            });
+            match other {
+                Some(_) if fresh => set_aside(folder, &names)?,
+                Some((name, now)) => {
                     let was = before(name);
                     return Err(Error::File {
                         path: folder.join(TERMS),
                         reason: format!(
                             "{name} was {was} and is {now}: these are the runs of another comparison; give --out \
-                             another folder"
+                             another folder, or --fresh to begin anew in this one"
                         ),
                     });
                 }
+                None => {}
             }
         }
+        let runs = folder.join(RUNS);
+        std::fs::create_dir_all(&runs).map_err(|source| Error::Io { path: runs, source })?;
+        write(&folder.join(TERMS), terms)?;
         Ok(store)
     }
 
@@ -94,6 +103,28 @@ impl Store {
     fn path(&self, purpose: &str, row: &Row, lr: f64, seed: u64) -> PathBuf {
         self.folder.join(RUNS).join(format!("{purpose}-{row}-lr{lr}-seed{seed}.json"))
     }
+}
+
+/// Where a comparison goes that makes room for another.
+const EARLIER: &str = "earlier-";
+
+/// Moves a comparison into a folder of its own beside it. What tells its terms stays until others take its place: at no time
+/// is the folder another thing.
+fn set_aside(folder: &Path, names: &[String]) -> Result<()> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| Error::Io { path, source }
+    };
+    let earlier = (1..).map(|number| folder.join(format!("{EARLIER}{number}")));
+    let earlier = earlier.into_iter().find(|path| !path.exists()).expect("one of them is free");
+    std::fs::create_dir(&earlier).map_err(at(&earlier))?;
+    for name in names.iter().filter(|name| !name.starts_with(EARLIER) && *name != TERMS) {
+        let path = folder.join(name);
+        std::fs::rename(&path, earlier.join(name)).map_err(at(&path))?;
+    }
+    let terms = folder.join(TERMS);
+    std::fs::copy(&terms, earlier.join(TERMS)).map_err(at(&terms))?;
+    Ok(())
 }
 
 /// A record, or `None` for a run that diverged.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use llama::load::Opened;
 use llama::{Config, Projection};
-use ndarray::{Array1, Array2, ArrayViewD};
+use ndarray::{Array1, Array2};
 use peft::StorageDtype;
 use serde_json::Value;
 
@@ -53,11 +53,7 @@ pub fn extract(
 
 /// ‖ΔW − B A‖_F.
 fn distance(delta: &Array2<f64>, stored: &Factors) -> f64 {
-    norm((delta - &stored.b.dot(&stored.a)).view().into_dyn())
-}
-
-fn norm(numbers: ArrayViewD<'_, f64>) -> f64 {
-    numbers.iter().fold(0.0, |norm: f64, number| norm.hypot(*number))
+    rank::frobenius(&(delta - &stored.b.dot(&stored.a)))
 }
 
 /// Of two architectures no difference makes sense, and with another RoPE or ε the same weights compute something else. The
@@ -65,9 +61,10 @@ fn norm(numbers: ArrayViewD<'_, f64>) -> f64 {
 fn check_configs(base: &Config, tuned: &Config) -> Result<()> {
     const MAY_DIFFER: [&str; 3] = ["vocab_size", "max_position_embeddings", "tie_word_embeddings"];
     let (base, tuned) = (base.to_json(), tuned.to_json());
-    let fields = base.iter().filter(|(field, _)| !MAY_DIFFER.contains(&field.as_str()));
-    for (field, value) in fields {
-        let other = &tuned[field];
+    // Some fields are written only where they say something: each of the two may have one that the other lacks.
+    let fields = base.keys().chain(tuned.keys());
+    for field in fields.filter(|field| !MAY_DIFFER.contains(&field.as_str())) {
+        let [value, other] = [&base, &tuned].map(|json| json.get(field).unwrap_or(&Value::Null));
         if !same(value, other) {
             return Err(wrong(format!(
                 "{field} is {value} in the base and {other} in the tuned model: only models of one architecture can \
@@ -119,8 +116,8 @@ fn outside(base: &mut Opened, tuned: &mut Opened, targets: &[Projection]) -> Res
                 if from == to {
                     continue;
                 }
-                let size = norm(from.view().into_dyn()).max(f64::MIN_POSITIVE);
-                Some(norm((to - from).view().into_dyn()) / size)
+                let size = rank::frobenius(&from).max(f64::MIN_POSITIVE);
+                Some(rank::frobenius(&(to - from)) / size)
             }
             _ => None,
         };
@@ -131,6 +128,7 @@ fn outside(base: &mut Opened, tuned: &mut Opened, targets: &[Projection]) -> Res
 
 #[cfg(test)]
 mod tests {
+    use llama::Variant;
     use serde_json::json;
 
     use super::*;
@@ -146,5 +144,25 @@ mod tests {
             assert!(!same(&json!(1e-5), &other), "{other}");
         }
         assert!(!same(&json!({"a": 1}), &json!({"a": 1, "b": 2})));
+    }
+
+    /// `partial_rotary_factor` is written only where RoPE turns a part of each head.
+    #[test]
+    fn a_field_that_one_of_the_two_lacks_is_compared() {
+        let whole = llama::tiny::config();
+        let variant = Variant { rotary_dim: Some(whole.head_dim / 2), ..whole.variant.clone() };
+        let part = Config { variant, ..whole.clone() };
+        for (base, tuned, says) in [
+            (&part, &whole, "partial_rotary_factor is 0.5 in the base and null in the tuned model"),
+            (&whole, &part, "partial_rotary_factor is null in the base and 0.5 in the tuned model"),
+        ] {
+            let text = check_configs(base, tuned).unwrap_err().to_string();
+            assert!(text.contains(says), "{text}");
+        }
+        for config in [&part, &whole] {
+            check_configs(config, config).unwrap();
+        }
+        let vocabulary = Config { vocab_size: 2 * whole.vocab_size, ..whole.clone() };
+        check_configs(&whole, &vocabulary).unwrap();
     }
 }

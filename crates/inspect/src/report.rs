@@ -88,7 +88,7 @@ fn one(
     }
     let norm = svd.frobenius_norm();
     let relative = |weight: ArrayView2<'_, f64>| {
-        let whole = weight.iter().fold(0.0, |norm: f64, number| norm.hypot(*number));
+        let whole = rank::frobenius(weight);
         (whole > 0.0).then_some(norm / whole)
     };
     let merged = |(weight, delta)| {

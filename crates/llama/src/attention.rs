@@ -44,18 +44,19 @@ impl Heads {
 ///
 /// `q` is \[n, queries·width\], `k` and `v` are \[past + n, keys·width\]: row i of q stands at place past + i and
 /// sees the keys up to its own. Writes `y` \[n, queries·width\]; returns each head's probabilities
-/// \[n, past + n\], which [`backward`] needs.
+/// \[n, past + n\], which [`backward`] needs, or none of them unless they are to be kept: those of a long text are many.
 pub fn forward<T: Real>(
     heads: Heads,
     q: ArrayView2<'_, T>,
     k: ArrayView2<'_, T>,
     v: ArrayView2<'_, T>,
     mut y: ArrayViewMut2<'_, T>,
+    keep: bool,
 ) -> Vec<Array2<T>> {
     let past = k.nrows() - q.nrows();
     let numbers = heads.queries * q.nrows() * k.nrows();
     let each_head = y.axis_chunks_iter_mut(Axis(1), heads.width).enumerate();
-    parallel::map(numbers, each_head, |(head, mut y)| {
+    let kept = parallel::map(numbers, each_head, |(head, mut y)| {
         let (q, k) = (q.slice(s![.., heads.query(head)]), k.slice(s![.., heads.key(head)]));
         let mut p = q.dot(&k.t()); // [n, width]·[width, past + n] → [n, past + n]
         for (i, mut row) in p.outer_iter_mut().enumerate() {
@@ -73,8 +74,9 @@ pub fn forward<T: Real>(
         }
         let v = v.slice(s![.., heads.key(head)]);
         general_mat_mul(T::one(), &p, &v, T::zero(), &mut y); // [n, past + n]·[past + n, width]
-        p
-    })
+        keep.then_some(p)
+    });
+    kept.into_iter().flatten().collect()
 }
 
 /// From ∂L/∂y to ∂L/∂q, ∂L/∂k, ∂L/∂v, which are written (q) or added to (k, v: several query heads share them).

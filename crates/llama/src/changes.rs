@@ -85,8 +85,15 @@ impl<T: Real> Changes<T> {
             self.config(config).tensors().into_iter().collect();
         for (name, changes) in &self.by_name {
             let Some(shape) = tensors.get(name) else {
-                let hint =
-                    "an adapter changes it, and this model has none: was it made for another one?";
+                let hint = match changes.iter().any(|change| matches!(change, Change::Add(_))) {
+                    true => {
+                        "an adapter adds to it, and this model has no such bias: PEFT computes with lora_bias beside a \
+                         model without biases, and cannot merge it either"
+                    }
+                    false => {
+                        "an adapter changes it, and this model has none: was it made for another one?"
+                    }
+                };
                 return Err(adapter::Error::value("tensor", name, hint).into());
             };
             for change in changes {

@@ -59,6 +59,33 @@ pub(crate) fn files_beside(
     Ok(BTreeMap::new())
 }
 
+/// The chat template, in a file of its own.
+pub(crate) const TEMPLATE: &str = "chat_template.jinja";
+/// The folder of others, such as the one for conversations with tools.
+pub(crate) const TEMPLATES: &str = "additional_chat_templates";
+
+/// Is it the name of such a file?
+pub(crate) fn is_template(name: &str) -> bool {
+    let inside = name.strip_prefix(TEMPLATES).and_then(|name| name.strip_prefix('/'));
+    inside.is_some_and(|file| file.ends_with(".jinja") && !file.contains('/'))
+}
+
+/// The names of those that a folder has.
+pub(crate) fn more_templates(folder: &Path) -> Result<Vec<String>> {
+    let folder = folder.join(TEMPLATES);
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(io(&folder))? {
+        let file = entry.map_err(io(&folder))?.file_name();
+        names.push(format!("{TEMPLATES}/{}", file.to_string_lossy()));
+    }
+    names.retain(|name| is_template(name));
+    names.sort();
+    Ok(names)
+}
+
 /// What may stand beside the weights.
 pub(crate) const BESIDE: [&str; 9] = [
     GENERATION,
@@ -67,7 +94,7 @@ pub(crate) const BESIDE: [&str; 9] = [
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    "chat_template.jinja",
+    TEMPLATE,
     "vocab.json",
     "merges.txt",
 ];
@@ -75,10 +102,11 @@ pub(crate) const BESIDE: [&str; 9] = [
 /// The files of a folder that go with its weights.
 fn files(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     let mut files = BTreeMap::new();
-    for name in BESIDE {
-        let path = folder.join(name);
+    for name in BESIDE.map(str::to_owned).into_iter().chain(more_templates(folder)?) {
+        let path = folder.join(&name);
         if path.is_file() {
-            files.insert(name.to_owned(), std::fs::read(&path).map_err(io(&path))?);
+            let contents = std::fs::read(&path).map_err(io(&path))?;
+            files.insert(name, contents);
         }
     }
     if !files.contains_key(GENERATION) {

@@ -65,19 +65,20 @@ impl<T: Real> Llama<T> {
         let mut x = self.embed(batch.tokens())?;
         let mut layers = Vec::with_capacity(self.layers.len());
         for layer in 0..self.layers.len() {
+            let keep = first.is_some_and(|first| layer >= first);
             let mut attend = |[q, k, v]: &[Array2<T>; 3]| {
                 let mut y = Array2::zeros(q.dim());
                 let probabilities = batch.spans().map(|rows| {
                     let rows = s![rows, ..];
                     let [q, k, v] = [q.slice(rows), k.slice(rows), v.slice(rows)];
-                    attention::forward(self.heads(layer), q, k, v, y.slice_mut(rows))
+                    attention::forward(self.heads(layer), q, k, v, y.slice_mut(rows), keep)
                 });
                 let probabilities = probabilities.collect();
                 (y, probabilities)
             };
             let (next, saved) = self.layer(adapters, layer, x, masks, &rotations, &mut attend)?;
             x = next;
-            layers.push(first.is_some_and(|first| layer >= first).then_some(saved));
+            layers.push(keep.then_some(saved));
         }
         let gain = self.gain(&self.norm);
         let (hidden, inverse) = norm::forward(x.view(), gain.view(), self.config.rms_norm_eps);

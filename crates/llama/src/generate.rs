@@ -48,7 +48,7 @@ impl<T: Real> Llama<T> {
                 let mut y = Array2::zeros(q.dim());
                 let [k, v] = past;
                 let heads = self.heads(layer);
-                attention::forward(heads, q.view(), k.view(), v.view(), y.view_mut());
+                attention::forward(heads, q.view(), k.view(), v.view(), y.view_mut(), false);
                 (y, Vec::new())
             };
             (x, _) = self.layer(adapters, layer, x, &Masks::new(), &rotations, &mut attend)?;

@@ -7,7 +7,7 @@ use adapter::Real;
 use serde_json::{Value, json};
 use tensor_file::{Staging, StorageDtype, Stored};
 
-use crate::checkpoint::{BESIDE, CONFIG, Checkpoint, GENERATION};
+use crate::checkpoint::{BESIDE, CONFIG, Checkpoint, GENERATION, TEMPLATES};
 use crate::{Config, Llama, Result};
 
 pub(crate) const WEIGHTS: &str = "model.safetensors";
@@ -77,9 +77,9 @@ pub(crate) fn check_fits<'a, T: Real>(
     Err(adapter::Error::NotFinite { name: name.to_owned().into(), hint: hint.into() }.into())
 }
 
-/// Is this the name of a file that [`stage`] writes?
+/// Is this the name of a file that [`stage`] writes, or of a folder of such files?
 pub fn is_written(name: &str) -> bool {
-    [CONFIG, WEIGHTS].contains(&name) || BESIDE.contains(&name)
+    [CONFIG, WEIGHTS, TEMPLATES].contains(&name) || BESIDE.contains(&name)
 }
 
 /// Names the type, and the tokens that begin and end a text: transformers assumes 1 and 2 for a Llama that is silent.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::vocabulary::Vocabulary;
 use crate::Result;
-use crate::chat::{Rendered, Template};
+use crate::chat::{Rendered, Templates};
 use crate::error::refused;
 
 /// A tokenizer, its special tokens and its chat template.
@@ -21,7 +21,7 @@ pub struct Tokenizer {
     /// `bos_token`, `eos_token`, … and their texts.
     special: BTreeMap<String, String>,
     stops: BTreeSet<u32>,
-    template: Option<Template>,
+    templates: Templates,
     /// What the tokenizer puts before and after every text.
     around: [Vec<u32>; 2],
 }
@@ -31,8 +31,9 @@ impl Tokenizer {
         // A file may ask for texts to be cut or filled up to some length; here a text is all of its tokens.
         inner.with_truncation(None).expect("no truncation is always possible");
         inner.with_padding(None);
-        let (special, stops, template) = (BTreeMap::new(), BTreeSet::new(), None);
-        let mut tokenizer = Self { inner, special, stops, template, around: [vec![], vec![]] };
+        let (special, stops) = (BTreeMap::new(), BTreeSet::new());
+        let templates = Templates::default();
+        let mut tokenizer = Self { inner, special, stops, templates, around: [vec![], vec![]] };
         if let Some((plain, whole)) = tokenizer.any_text()
             && let Some(at) = whole.windows(plain.len()).position(|part| part == plain)
         {
@@ -156,15 +157,15 @@ impl Tokenizer {
         add_generation_prompt: bool,
         more: &Map<String, Value>,
     ) -> Result<Option<Rendered>> {
-        let render = |template: &Template| {
-            template.render(&self.special, messages, add_generation_prompt, more)
-        };
-        self.template.as_ref().map(render).transpose()
+        let template = self.templates.of(more)?;
+        template
+            .map(|template| template.render(&self.special, messages, add_generation_prompt, more))
+            .transpose()
     }
 
     /// Does the model have a chat template?
     pub fn has_template(&self) -> bool {
-        self.template.is_some()
+        !self.templates.is_empty()
     }
 
     /// Let a chat template that asks for today's date have this one, as in 2024-07-26.
@@ -172,7 +173,7 @@ impl Tokenizer {
     /// # Errors
     /// It is no such date.
     pub fn set_date(&mut self, date: &str) -> Result<()> {
-        self.template.as_mut().map_or(Ok(()), |template| template.set_date(date))
+        self.templates.set_date(date)
     }
 
     /// The files of a Hugging Face folder that describe this tokenizer, by name.
@@ -186,8 +187,8 @@ impl Tokenizer {
             self.special.iter().map(|(role, text)| (role.clone(), json!(text))).collect();
         config.insert("tokenizer_class".into(), json!("PreTrainedTokenizerFast"));
         config.insert("clean_up_tokenization_spaces".into(), json!(false));
-        config
-            .extend(self.template.iter().map(|t| ("chat_template".to_owned(), json!(t.source()))));
+        let templates = self.templates.to_json();
+        config.extend(templates.map(|templates| ("chat_template".to_owned(), templates)));
         let pad = self.special.get("pad_token").and_then(|text| self.inner.token_to_id(text));
         let stops: Vec<u32> = self.stops().collect();
         let generation =

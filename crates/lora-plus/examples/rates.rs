@@ -4,11 +4,7 @@
 //! the three parts of one update of the paper's toy model (arXiv 2402.12354) grow with the width. Not here: a real model.
 
 use lora_plus::task::{Task, geometric_mean};
-use ndarray::Array1;
-use ndarray_rand::RandomExt;
-use ndarray_rand::rand_distr::{StandardNormal, Uniform};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use lora_plus::toy;
 
 type Result<T = (), E = adapter::Error> = std::result::Result<T, E>;
 
@@ -16,8 +12,7 @@ const WIDTH: usize = 256;
 
 fn main() -> Result {
     grid()?;
-    slopes();
-    Ok(())
+    slopes()
 }
 
 // ANCHOR: grid
@@ -66,67 +61,22 @@ fn grid() -> Result {
 // ANCHOR_END: grid
 
 // ANCHOR: slopes
-/// f = b aᵀx, U = f − y with y = 1. An update changes f by δ¹ + δ² + δ³. The slopes of ln |δ| over ln n, n the width, at the
-/// third update, medians of 201 draws of a and x.
-fn slopes() {
+/// f = b aᵀx, U = f − y with y = 1. An update changes f by δ¹ + δ² + δ³. The slopes of log |δ| over log n, n the width, at the
+/// third update.
+fn slopes() -> Result {
     println!("How the parts of an update grow with the width n: exponents");
     println!("rate of A   rate of B   delta 1   delta 2   delta 3");
-    type Rate = (&'static str, fn(f64) -> f64);
-    let one: Rate = ("1", |_| 1.0);
-    let root: Rate = ("n^-1/2", |n| n.powf(-0.5));
-    let inverse: Rate = ("n^-1", |n| 1.0 / n);
-    for (lr_a, lr_b) in [(inverse, one), (root, root), (inverse, inverse)] {
-        let widths = (7..=14).map(|e| 1usize << e);
-        let logarithms: Vec<(f64, [f64; 3])> = widths
-            .map(|n| {
-                let width = n as f64;
-                (width.ln(), medians(n, lr_a.1(width), lr_b.1(width)).map(f64::ln))
-            })
-            .collect();
-        print!("{:>9}   {:>9}", lr_a.0, lr_b.0);
-        for part in 0..3 {
-            print!("   {:7.2}", slope(logarithms.iter().map(|(x, y)| (*x, y[part]))));
+    let names = [["n^-1", "1"], ["n^-1/2", "n^-1/2"], ["n^-1", "n^-1"]];
+    let exponents =
+        toy::exponents([|n| [1.0 / n, 1.0], |n| [1.0 / n.sqrt(); 2], |n| [1.0 / n; 2]])?;
+    for ([lr_a, lr_b], exponents) in names.into_iter().zip(exponents) {
+        print!("{lr_a:>9}   {lr_b:>9}");
+        for exponent in exponents {
+            // + 0.0 turns −0 into 0.
+            print!("   {:7.2}", (100.0 * exponent).round() / 100.0 + 0.0);
         }
         println!();
     }
-}
-
-/// |δ¹|, |δ²|, |δ³| of the third update.
-fn medians(n: usize, lr_a: f64, lr_b: f64) -> [f64; 3] {
-    let mut rng = ChaCha8Rng::seed_from_u64(n as u64);
-    let mut parts = [const { Vec::new() }; 3];
-    for _ in 0..201 {
-        let x = Array1::<f64>::random_using(n, StandardNormal, &mut rng);
-        let bound = 1.0 / (n as f64).sqrt();
-        let law = Uniform::new(-bound, bound).expect("finite bounds");
-        let mut a = Array1::<f64>::random_using(n, law, &mut rng);
-        let mut b = 0.0; // Init[1]
-        let mut delta = [0.0; 3];
-        for _ in 0..3 {
-            let (h, squared) = (a.dot(&x), x.dot(&x));
-            let u = b * h - 1.0;
-            delta = [
-                -lr_a * b * b * u * squared,
-                -lr_b * h * h * u,
-                lr_a * lr_b * u * u * b * h * squared,
-            ];
-            a.scaled_add(-lr_a * u * b, &x); // ∂L/∂a = U b x
-            b -= lr_b * u * h; // ∂L/∂b = U aᵀx
-        }
-        parts.iter_mut().zip(delta).for_each(|(part, delta)| part.push(delta.abs()));
-    }
-    parts.map(|mut part| {
-        part.sort_by(f64::total_cmp);
-        part[100]
-    })
-}
-
-/// Of the least-squares line through the points.
-fn slope(points: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
-    let n = points.clone().count() as f64;
-    let (sum_x, sum_y) = points.clone().fold((0.0, 0.0), |sum, (x, y)| (sum.0 + x, sum.1 + y));
-    let (mean_x, mean_y) = (sum_x / n, sum_y / n);
-    let covariance: f64 = points.clone().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-    covariance / points.map(|(x, _)| (x - mean_x).powi(2)).sum::<f64>()
+    Ok(())
 }
 // ANCHOR_END: slopes

@@ -11,7 +11,7 @@
 //!
 //! - `cpu.rs`: the step.
 //! - `groups.rs`: rates and decay by tensor.
-//! - `task.rs`: a task on which pairs of rates can be tried.
+//! - `task.rs`: a task on which pairs of rates can be tried. `toy.rs`: the paper's toy model.
 //!
 //! The paper's two starts are `lora::Init::KaimingUniformA5` (its Init\[1\]: A random, B = 0) and
 //! `lora::Init::KaimingUniformB` (its Init\[2\]: B random, A = 0).
@@ -38,6 +38,7 @@ mod cpu;
 pub mod gpu;
 mod groups;
 pub mod task;
+pub mod toy;
 
 pub use cpu::LoraPlus;
 pub use groups::{Groups, Kind, Rule};

@@ -11,6 +11,7 @@ use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::StandardNormal;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use rank::frobenius;
 use rank::subspace::{principal_angles, similarity};
 
 type Result<T = (), E = adapter::Error> = std::result::Result<T, E>;
@@ -29,10 +30,6 @@ fn gaussian(m: usize, n: usize, rng: &mut ChaCha8Rng) -> Array2<f64> {
 
 fn orthonormal(m: usize, n: usize, rng: &mut ChaCha8Rng) -> Result<Array2<f64>> {
     Ok(rank::svd(gaussian(m, n, rng).view())?.u)
-}
-
-fn norm(matrix: &Array2<f64>) -> f64 {
-    matrix.iter().fold(0.0, |norm: f64, value| norm.hypot(*value))
 }
 
 // ANCHOR: first_step
@@ -60,7 +57,7 @@ fn first_step(rng: &mut ChaCha8Rng) -> Result {
         ("dL/dB  =  s g A^T", grads.b, g.dot(&lora.a.t()) * s),
         ("dW     = -lr s^2 g A^T A", lora.delta_weight(weight.view())?, predicted),
     ] {
-        println!("  {name:<25} {:8.4}   {:17.12}", norm(&got), norm(&(&got - &want)));
+        println!("  {name:<25} {:8.4}   {:17.12}", frobenius(&got), frobenius(&(&got - &want)));
     }
     println!();
     Ok(())
@@ -117,7 +114,7 @@ fn amplification(rng: &mut ChaCha8Rng) -> Result {
         let of_delta = rank::svd(delta.view())?;
         let (u, vt) = (of_delta.u.slice(s![.., ..rank]), of_delta.vt.slice(s![..rank, ..]));
         let inside = u.t().dot(&weight).dot(&vt.t()); // [rank, rank]
-        println!("  dW along {name:<19} {:7.3}", norm(&delta) / norm(&inside));
+        println!("  dW along {name:<19} {:7.3}", frobenius(&delta) / frobenius(&inside));
     }
     println!(
         "  the paper's table 7: 6.91/0.32 = {:.1} (printed 21.5), 3.57/1.90 = {:.2}",

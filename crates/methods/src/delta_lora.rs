@@ -53,7 +53,8 @@ impl Options for DeltaLoraOptions {
         let exclude = "Leave s out of W's move";
         let own = [
             Field::new("lambda", lambda, |o: &mut Self| &mut o.lambda),
-            Field::new("start-step", start, |o: &mut Self| &mut o.start_step),
+            // Its default is that of the run's first length: a run that is made longer keeps it.
+            Field::new("start-step", start, |o: &mut Self| &mut o.start_step).in_folder(),
             Field::new("exclude-scale", exclude, |o: &mut Self| &mut o.exclude_scale),
         ];
         let lora = LoraOptions::fields().into_iter().filter(|field| field.name != "dropout");

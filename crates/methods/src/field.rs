@@ -63,7 +63,8 @@ pub struct Field<O> {
     pub values: &'static [&'static str],
     /// Whether it is said by its name alone.
     pub flag: bool,
-    /// Whether an adapter's folder keeps it: a run that starts from one has it from there.
+    /// Whether a folder keeps it: a run that goes on from one has it from there, unless it is said. So it must be where the
+    /// default depends on the model or the run's length.
     pub in_folder: bool,
     set: Box<dyn Fn(&mut O, &str) -> Result<()>>,
     get: Box<dyn Fn(&O) -> Value>,
@@ -93,7 +94,7 @@ impl<O: Clone + 'static> Field<O> {
         }
     }
 
-    /// This option, said to be kept in an adapter's folder.
+    /// This option, said to be kept in a folder: see the field of this name.
     pub fn in_folder(self) -> Self {
         Self { in_folder: true, ..self }
     }

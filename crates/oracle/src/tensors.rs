@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
@@ -115,8 +115,12 @@ impl TensorFile {
     /// Read a file. The header is checked against the file's size before anything of that size is allocated.
     ///
     /// # Errors
-    /// The file cannot be read or is not a safetensors file; a name occurs twice.
+    /// The file cannot be read, is no regular file or not a safetensors file; a name occurs twice.
     pub fn read(path: &Path) -> Result<Self> {
+        // Before it is opened: a pipe would be waited for, and has no size to check against.
+        if !fs::metadata(path).map_err(io(path))?.is_file() {
+            return Err(at(path)(wrong("no regular file: write it to one, and name that")));
+        }
         let mut file = File::open(path).map_err(io(path))?;
         let size = file.metadata().map_err(io(path))?.len();
         let mut bytes = Vec::new();
@@ -194,7 +198,7 @@ fn check_length(bytes: &[u8], size: u64) -> Result<()> {
             "the header claims {header} bytes, above the limit of {MAX_HEADER}: not a safetensors file?"
         )));
     }
-    if header > size - 8 {
+    if header > size.saturating_sub(8) {
         return Err(wrong(format!(
             "the header claims {header} bytes and the file has {size}: it is cut off"
         )));

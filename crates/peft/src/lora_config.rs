@@ -83,8 +83,7 @@ impl Default for LoraConfig {
 }
 
 /// Fields that change nothing once A and B are given, beside those that VeRA has too.
-const WITHOUT_EFFECT: [&str; 7] = [
-    "ensure_weight_tying", // both tensors are in the file
+const WITHOUT_EFFECT: [&str; 6] = [
     // These act through another field: init_lora_weights, megatron_config, use_qalora.
     "corda_config",
     "eva_config",
@@ -140,6 +139,13 @@ impl LoraConfig {
     pub(crate) fn parse_as(kind: Kind, text: &str) -> Result<(Self, Start)> {
         let mut fields = Fields::parse(text, kind)?;
         let default = Self::default();
+        let mut target_modules = fields.take_targets()?;
+        // Then PEFT gives the output matrix, which is the embedding, an adapter too, saves both and names one of them.
+        if fields.take("ensure_weight_tying")?.unwrap_or(false)
+            && target_modules.iter().any(|name| name.ends_with("embed_tokens"))
+        {
+            target_modules.push("lm_head".to_owned());
+        }
         let config = Self {
             r: fields.take("r")?.unwrap_or(default.r),
             lora_alpha: fields.take("lora_alpha")?.unwrap_or(default.lora_alpha),
@@ -147,7 +153,7 @@ impl LoraConfig {
             rank_pattern: take_patterns(&mut fields, "rank_pattern")?,
             alpha_pattern: take_patterns(&mut fields, "alpha_pattern")?,
             lora_dropout: fields.take("lora_dropout")?.unwrap_or_default(),
-            target_modules: fields.take_targets()?,
+            target_modules,
             base_model_name_or_path: fields.take("base_model_name_or_path")?,
             revision: fields.take("revision")?,
             task_type: fields.take("task_type")?,

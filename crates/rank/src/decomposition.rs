@@ -1,6 +1,6 @@
 //! Two decompositions, and what is read off the singular values.
 
-use adapter::{Error, Result};
+use adapter::{Error, Real, Result};
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 /// A thin SVD: A = U Σ Vᵀ.
@@ -98,7 +98,7 @@ impl Svd {
 
     /// √(σₖ₊₁² + σₖ₊₂² + …): how far the best approximation of rank `k` is off, in the Frobenius norm.
     pub fn tail(&self, k: usize) -> f64 {
-        norm(self.s.iter().skip(k))
+        frobenius(self.s.iter().skip(k))
     }
 
     /// The smallest rank whose best approximation keeps this share of ‖A‖²_F, 0 to 1: with 0.99 it is off by at most a
@@ -143,13 +143,18 @@ impl Svd {
 
     /// ‖A‖_F.
     pub fn frobenius_norm(&self) -> f64 {
-        norm(self.s.iter())
+        frobenius(&self.s)
     }
 }
 
-/// √Σx², without overflow.
-pub(crate) fn norm<'a>(values: impl Iterator<Item = &'a f64>) -> f64 {
-    values.fold(0.0, |norm: f64, value| norm.hypot(*value))
+/// ‖A‖_F = √Σaᵢⱼ², of a matrix or of any other numbers. No square overflows or vanishes.
+///
+/// ```
+/// let huge = 2f64.powi(600); // its square is infinite
+/// assert_eq!(rank::frobenius(&ndarray::array![[3.0 * huge, 0.0], [0.0, -4.0 * huge]]), 5.0 * huge);
+/// ```
+pub fn frobenius<'a, T: Real>(numbers: impl IntoIterator<Item = &'a T>) -> f64 {
+    numbers.into_iter().fold(0.0, |norm: f64, number| norm.hypot(number.to_f64()))
 }
 
 pub(crate) fn check_finite(name: &'static str, a: ArrayView2<'_, f64>) -> Result<()> {

@@ -7,9 +7,11 @@
 use adapter::{Error, Result};
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut1, Axis};
 
-use crate::decomposition::{Svd, check_finite, norm};
+use crate::decomposition::{Svd, check_finite, frobenius};
 
-/// Convergence is quadratic: ten sweeps are many, and this number has never been seen.
+/// Convergence is quadratic once the columns are nearly orthogonal: then fewer than ten sweeps do. But a column that depends on
+/// others is left with rounding errors, about ε of what it was, and again in each sweep until it counts as zero ([`VANISHING`]):
+/// ten to twenty sweeps for a matrix of low rank. This number has never been seen.
 const MOST_SWEEPS: usize = 60;
 
 /// Lengths, relative to the largest entry, whose squares are lost: such columns count as zero.
@@ -44,7 +46,7 @@ fn svd_within(a: ArrayView2<'_, f64>, most_sweeps: usize) -> Result<Svd> {
         }
     }
 
-    let lengths: Vec<f64> = u.axis_iter(Axis(1)).map(|column| norm(column.iter())).collect();
+    let lengths: Vec<f64> = u.axis_iter(Axis(1)).map(frobenius).collect();
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by(|&i, &j| lengths[j].total_cmp(&lengths[i]));
     let (mut u, v) = (u.select(Axis(1), &order), v.select(Axis(1), &order));
@@ -106,7 +108,7 @@ fn normalize(u: &mut Array2<f64>, s: &Array1<f64>) {
             for _ in 0..2 {
                 column = &column - &before.dot(&before.t().dot(&column));
             }
-            let length = norm(column.iter());
+            let length = frobenius(&column);
             // At least one unit vector keeps this much, or the columns before would span everything.
             if length * length * (u.nrows() as f64) >= 0.5 {
                 u.column_mut(i).assign(&(column / length));
@@ -138,5 +140,19 @@ mod tests {
             );
             assert!(svd_within(a, MOST_SWEEPS).is_ok());
         }
+    }
+
+    /// Of 24 columns: all independent; and all multiples of one, with 23 to bring from ε to 1e-150.
+    #[test]
+    fn dependent_columns_take_more_sweeps() {
+        let sweeps = |entry: fn(f64, f64) -> f64| {
+            let a = Array2::from_shape_fn((24, 24), |(i, j)| entry(1.0 + i as f64, 1.0 + j as f64));
+            let enough = (1..=MOST_SWEEPS).find(|&most| svd_within(a.view(), most).is_ok());
+            enough.unwrap() - 1 // the last finds nothing to rotate
+        };
+        let independent = sweeps(|i, j| (i * (j + 1.0)).sin());
+        assert!((5..=10).contains(&independent), "{independent}");
+        let dependent = sweeps(|i, j| i * j);
+        assert!((11..=30).contains(&dependent), "{dependent}");
     }
 }

@@ -10,6 +10,7 @@
 //! | [`Svd::truncate`] | the nearest matrix of rank k, off by σₖ₊₁ and √Σσ² | Eckart & Young 1936, Mirsky 1960 |
 //! | [`Svd::effective_rank`] | exp of the entropy of σ/Σσ | Roy & Vetterli 2007 |
 //! | [`Svd::stable_rank`] | Σσ²/σ₁² | Rudelson & Vershynin 2007 |
+//! | [`frobenius`] | ‖A‖_F = √Σσ², from the entries | |
 //! | [`product::svd`] | the SVD of a product B A of thin matrices, without the product | from two QR decompositions |
 //! | [`subspace::similarity`] | φ, the mean squared cosine of the principal angles | Hu et al. 2021, section 7.2 |
 //! | [`subspace::principal_angles`] | the angles between two subspaces | Björck & Golub 1973 |
@@ -28,6 +29,6 @@ pub mod randomized;
 pub mod subspace;
 mod svd;
 
-pub use decomposition::{Approximation, Qr, Svd, Tolerance};
+pub use decomposition::{Approximation, Qr, Svd, Tolerance, frobenius};
 pub use qr::{householder, qr};
 pub use svd::svd;

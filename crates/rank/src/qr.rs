@@ -7,7 +7,7 @@
 use adapter::Result;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, s};
 
-use crate::decomposition::{Qr, check_finite, norm};
+use crate::decomposition::{Qr, check_finite, frobenius};
 
 /// The thin QR decomposition of `a` \[m, n\]: LAPACK's with the feature `blas`, by [`householder`] without.
 ///
@@ -49,13 +49,13 @@ pub fn householder(a: ArrayView2<'_, f64>) -> Result<Qr> {
 /// The unit normal of a mirror that sends x to (∓‖x‖, 0, …, 0): x ± ‖x‖ e₁, with the sign that does not cancel. Zero, and no
 /// mirror, for x = 0.
 fn mirror(x: ArrayView1<'_, f64>) -> Array1<f64> {
-    let length = norm(x.iter());
+    let length = frobenius(x);
     if length == 0.0 {
         return Array1::zeros(x.len());
     }
     let mut normal = &x / length; // x itself could overflow when it is doubled
     normal[0] += 1f64.copysign(normal[0]);
-    let length = norm(normal.iter());
+    let length = frobenius(&normal);
     normal / length
 }
 

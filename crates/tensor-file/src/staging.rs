@@ -70,7 +70,7 @@ impl Staging {
         &self.digests
     }
 
-    /// Write a file of these bytes.
+    /// Write a file of these bytes. Its name may have a folder in front, as in `templates/plain.jinja`.
     ///
     /// # Errors
     /// The disk is full or read-only.
@@ -139,7 +139,9 @@ impl Staging {
         write: impl FnOnce(&mut DigestWriter<BufWriter<File>>) -> io::Result<()>,
     ) -> Result<()> {
         let create = || {
-            let file = File::create(self.temporary.path().join(name))?;
+            let path = self.temporary.path().join(name);
+            fs::create_dir_all(parent(&path))?;
+            let file = File::create(path)?;
             let mut file = DigestWriter::new(BufWriter::new(file));
             write(&mut file)?;
             let digest = file.digest();
@@ -183,7 +185,11 @@ impl Staging {
         }
         for name in &names {
             let path = folder.join(name);
-            fs::rename(staged.join(name), &path).map_err(cannot_write(&path))?;
+            let take = || {
+                fs::create_dir_all(parent(&path))?;
+                fs::rename(staged.join(name), &path)
+            };
+            take().map_err(cannot_write(&path))?;
         }
         sync_folder(&folder).map_err(cannot_write(&folder))
     }

@@ -173,12 +173,21 @@ fn all_files_or_none() {
     for folder in [root.path().to_owned(), root.path().join("fresh")] {
         let mut staging = Staging::new(&folder).unwrap();
         staging.write("first", b"new").unwrap();
-        let error = staging.write("missing/second", b"new").unwrap_err();
-        assert!(error.to_string().ends_with("missing/second"), "{error}");
+        let error = staging.write("first/second", b"new").unwrap_err();
+        assert!(error.to_string().ends_with("first/second"), "{error}");
         assert!(matches!(error, Error::Write { .. }));
     }
     assert_eq!(fs::read_to_string(root.path().join("first")).unwrap(), "old");
     assert_eq!(files(root.path()), ["first"]);
+
+    // A folder in front of a name is made, in a new place and in one that is there.
+    for folder in [root.path().join("fresh"), root.path().join("fresh")] {
+        let mut staging = Staging::new(&folder).unwrap();
+        staging.write("below/file", b"text").unwrap();
+        staging.commit().unwrap();
+        assert_eq!(fs::read_to_string(folder.join("below/file")).unwrap(), "text");
+    }
+    fs::remove_dir_all(root.path().join("fresh")).unwrap();
 
     // A place that cannot be written to, and a file that cannot be replaced.
     let file = root.path().join("first");

@@ -1,6 +1,7 @@
 //! The book: its numbers and figures regenerated, its fences checked, its pages built and their links followed.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, bail};
@@ -137,8 +138,18 @@ pub fn check_fences() -> Result<()> {
     Ok(())
 }
 
+/// The pages, built once: a step changes nothing that they are made of.
+pub fn built() -> Result<()> {
+    static BUILT: AtomicBool = AtomicBool::new(false);
+    if !BUILT.load(Ordering::Relaxed) {
+        build()?;
+        BUILT.store(true, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
 /// Builds the pages, with their experiments where rustc can build for the browser, and follows their links.
-pub fn build() -> Result<()> {
+fn build() -> Result<()> {
     let mut pages = cargo();
     // A backtrace would bury the line that says which page.
     pages.args(["run", "--quiet", "--bin", "pages", "--"]).env("RUST_BACKTRACE", "0");

@@ -43,7 +43,7 @@ fn scripts() -> Result<PathBuf> {
 
 /// What the pages and the scripts are, with the pages built.
 pub fn inputs() -> Result<Inputs> {
-    book::build()?;
+    book::built()?;
     let mut inputs = Inputs::of("live")?;
     inputs.path(&html())?;
     inputs.paths(["book/live", "crates", "tests/vectors/lora/forward"])?;
@@ -60,7 +60,7 @@ pub fn check() -> Result<Result<(), String>> {
         Ok(found) => found,
         Err(why) => return Ok(Err(why)),
     };
-    book::build()?;
+    book::built()?;
     let mut biome = Command::new(scripts.join("node_modules/.bin/biome"));
     biome.args(["ci", "page", "browser"]).current_dir(root().join("book/live"));
     run(&mut biome, "biome says above what to mend; `biome check --write` mends most")?;

@@ -15,7 +15,7 @@ const STYLE: &str = include_str!("site.css");
 pub fn main() -> Result<()> {
     openblas::ensure()?;
     book::check_fences()?;
-    book::build()?;
+    book::built()?;
     let mut doc = cargo();
     run(doc.args(["doc", "--workspace", "--no-deps"]), "mend what is listed above")?;
 

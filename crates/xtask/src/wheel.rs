@@ -8,10 +8,10 @@ use std::thread::{JoinHandle, spawn};
 use anyhow::{Context, Result};
 
 use crate::parity::{self, path_text};
-use crate::process::{cargo, check, command, run, run_lines, without_cargo};
+use crate::process::{check, command, run, run_lines, without_cargo};
 use crate::tally::Tally;
 use crate::unchanged::Inputs;
-use crate::workspace::{entries, program, read, relative, root, target};
+use crate::workspace::{entries, read, relative, root, target};
 
 const HINT: &str = "be online; PIP_INDEX_URL and PIP_EXTRA_INDEX_URL choose other package indexes";
 
@@ -115,14 +115,11 @@ fn maturin(python: &str, profile: &str, out: &Path, more: &[&str]) -> Result<()>
 
 /// What the wheel and its tests depend on.
 pub fn inputs() -> Result<Inputs> {
-    // As maturin builds it.
-    let mut build = cargo();
-    build.args(["build", "--quiet", "--package", "lowrank-cli", "--no-default-features"]);
-    run(&mut build, "mend what is listed above")?;
     let mut inputs = Inputs::of("python")?;
-    inputs.path(&program("lowrank"))?;
-    let requirements = "tests/parity/requirements.txt";
-    inputs.paths(["crates/oracle/python", "tests/vectors", "README.md", requirements])?;
+    // What the program is made of: maturin builds another one than the workspace has.
+    inputs.paths(["crates", ".cargo", "Cargo.toml", "Cargo.lock", "tests/vectors", "README.md"])?;
+    inputs.paths(["tests/parity/requirements.txt"])?;
+    inputs.output(&mut command("rustc", ["--version"]));
     inputs.output(&mut command("python3", ["--version"]));
     // Without torch, what needs it is skipped.
     let torch = root().join(".cache/venv/requirements.txt");
@@ -142,8 +139,10 @@ pub fn test(python: &str) -> Result<(Tally, Result<()>)> {
     )?;
 
     let mut tally = Tally::default();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).to_string();
     let judge = |arguments: &[&str]| {
-        let mut run = command(python, ["-m", "pytest", "-rs"]);
+        // A judged case is a process of its own: one core would wait for it.
+        let mut run = command(python, ["-m", "pytest", "-rs", "-n", &workers]);
         run.args(arguments);
         run
     };

@@ -32,7 +32,11 @@ pub fn bits(numbers: usize, of_q: usize, beside: &[(usize, usize)]) -> f64 {
 
 // ANCHOR: unmoved
 /// A change is added to a block, and the sum is rounded to whole steps of the same d. How many of the q stay what they were?
+/// Where d is 0, all of them.
 pub fn unmoved(d: f64, q: &[u8], change: &[f64]) -> usize {
+    if d == 0.0 {
+        return q.len();
+    }
     let rounded = |(q, change): (&u8, &f64)| (f64::from(*q) + change / d).round().clamp(0.0, 15.0);
     q.iter().zip(change).filter(|(q, change)| rounded((q, change)) == f64::from(**q)).count()
 }

@@ -3,11 +3,12 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 // ANCHOR: leading
-/// (σ₁, u₁, v₁) by `iterations` rounds of power iteration: v ← AᵀA v, brought back to length 1.
+/// (σ₁, u₁, v₁) by `iterations` rounds of power iteration: v ← AᵀA v, brought back to length 1. Of a matrix of zeros σ₁ is 0.
 pub fn leading(matrix: ArrayView2<'_, f64>, iterations: usize) -> (f64, Array1<f64>, Array1<f64>) {
     let unit = |v: Array1<f64>| {
         let length = v.dot(&v).sqrt();
-        (v / length, length)
+        // Zero has no direction.
+        (if length > 0.0 { v / length } else { v }, length)
     };
     // Any start will do that is not at right angles to v₁.
     let start = Array1::from_shape_fn(matrix.ncols(), |i| 1.0 + 0.1 * (i as f64).sin());
@@ -31,7 +32,8 @@ pub fn rank_needed(sigma: &[f64], error: f64) -> usize {
 // ANCHOR_END: rank_needed
 
 // ANCHOR: best
-/// The best approximation of rank k, by finding the largest triplet, subtracting it, and beginning again.
+/// The best approximation of rank k, by finding the largest triplet, subtracting it, and beginning again. Nothing may be left
+/// before k are found.
 pub fn best(matrix: ArrayView2<'_, f64>, k: usize, iterations: usize) -> Array2<f64> {
     let mut sum = Array2::zeros(matrix.dim());
     for _ in 0..k {

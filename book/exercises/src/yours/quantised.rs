@@ -17,6 +17,7 @@ pub fn bits(numbers: usize, of_q: usize, beside: &[(usize, usize)]) -> f64 {
 }
 
 /// A change is added to a block, and the sum is rounded to whole steps of the same d. How many of the q stay what they were?
+/// Where d is 0, all of them.
 pub fn unmoved(d: f64, q: &[u8], change: &[f64]) -> usize {
     todo!()
 }

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2};
 
-/// (σ₁, u₁, v₁) by `iterations` rounds of power iteration: v ← AᵀA v, brought back to length 1.
+/// (σ₁, u₁, v₁) by `iterations` rounds of power iteration: v ← AᵀA v, brought back to length 1. Of a matrix of zeros σ₁ is 0.
 pub fn leading(matrix: ArrayView2<'_, f64>, iterations: usize) -> (f64, Array1<f64>, Array1<f64>) {
     todo!()
 }
@@ -13,7 +13,8 @@ pub fn rank_needed(sigma: &[f64], error: f64) -> usize {
     todo!()
 }
 
-/// The best approximation of rank k, by finding the largest triplet, subtracting it, and beginning again.
+/// The best approximation of rank k, by finding the largest triplet, subtracting it, and beginning again. Nothing may be left
+/// before k are found.
 pub fn best(matrix: ArrayView2<'_, f64>, k: usize, iterations: usize) -> Array2<f64> {
     todo!()
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use adapter::{Adapter, Dropout, Full, FullGrads, Group, Ledger, Sgd, Tensors};
 use adapter::{gradcheck, tensors};
-use ndarray::{ArcArray2, Array2, ArrayViewD, ArrayViewMutD, array, s};
+use ndarray::{ArcArray2, Array1, Array2, ArrayViewD, ArrayViewMutD, array, s};
 
 fn weight() -> Array2<f64> {
     array![[1.0, -2.0, 3.0], [0.0, 4.0, -1.0]]
@@ -71,6 +71,30 @@ fn pieces_of_a_batch_add_up() {
     assert!(error.contains("lora_A") && error.contains("weight"), "{error}");
     assert!(tensors::accumulate(&mut sum, &Full).is_err());
 }
+
+/// The shape of the second tensor is wrong: the first must not have moved when that is found.
+#[test]
+fn what_is_refused_is_not_half_done() {
+    let pair = |length: usize| Pair::<f64> { a: array![1.0, 2.0], b: Array1::ones(length) };
+    let (mut kept, wrong) = (pair(3), pair(4));
+    let group = Group { lr: 1.0, weight_decay: 0.0 };
+    for refused in [
+        tensors::update(&mut kept, &wrong, &mut Sgd { group }, |_, _| group),
+        tensors::accumulate(&mut kept, &wrong),
+    ] {
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("lora_B has shape [4] where [3] is needed"), "{text}");
+    }
+    assert_eq!(kept, pair(3));
+}
+
+#[derive(Debug, PartialEq)]
+struct Pair<T> {
+    a: Array1<T>,
+    b: Array1<T>,
+}
+
+adapter::tensors!(Pair { "lora_A" => a, "lora_B" => b });
 
 struct Named(&'static str, Array2<f64>);
 

@@ -70,6 +70,10 @@ fn an_honest_submission_passes_and_a_wrong_one_is_explained() {
     let failed: Vec<&Value> = lines.iter().filter(|line| line["verdict"] == "FAIL").collect();
     assert!(!failed.is_empty() && failed.iter().all(|line| line["case"] == ids[0]), "{failed:?}");
     assert!(failed.iter().all(|line| line["tensor"].is_string()), "{failed:?}");
+    // The first of them has the text for a person.
+    let reports: Vec<&str> = lines.iter().filter_map(|line| line["report"].as_str()).collect();
+    assert!(reports.len() == 1 && reports[0].contains("first divergence: "), "{reports:?}");
+    assert_eq!(failed[0]["report"], reports[0]);
     // The diagnosis is the last line here, and the first one for a person.
     let diagnosis = &lines.last().unwrap()["diagnosis"];
     assert_eq!((&diagnosis["judged"], &diagnosis["failed"]), (&5.into(), &1.into()), "{diagnosis}");
@@ -126,7 +130,12 @@ fn exit_codes_of_what_cannot_be_judged() {
     let folder = directory.path().to_str().unwrap();
     let case = format!("{}/{}.safetensors", vectors(), backward_cases()[0]);
     // Nothing was submitted.
-    assert_eq!(lowrank(&["check", "--submission", folder, &case]).status.code(), Some(3));
+    let output = lowrank(&["check", "--submission", folder, &case]);
+    assert_eq!(output.status.code(), Some(3));
+    let [place, such] =
+        ["<id>", backward_cases()[0].as_str()].map(|id| format!("{folder}/{id}.safetensors"));
+    let hint = format!("each is expected at {place}, such as {such}");
+    assert!(text(&output.stderr).contains(&hint), "{}", text(&output.stderr));
     // A case that is no file, and one that is no safetensors.
     let junk = directory.path().join("junk.safetensors");
     std::fs::write(&junk, "not a case").unwrap();
@@ -137,6 +146,12 @@ fn exit_codes_of_what_cannot_be_judged() {
         assert!(text(&output.stderr).contains(bad), "{}", text(&output.stderr));
     }
     assert_eq!(lowrank(&["show", "../secret"]).status.code(), Some(2));
+    // A case that is not there, and one that is there and cannot be read.
+    let show = || text(&lowrank(&["show", "lora/merge/junk", "--cases", folder]).stderr);
+    assert!(show().contains("no such case: see `lowrank list`"), "{}", show());
+    std::fs::create_dir_all(directory.path().join("lora/merge")).unwrap();
+    std::fs::copy(&junk, directory.path().join("lora/merge/junk.safetensors")).unwrap();
+    assert!(show().contains("junk.safetensors") && !show().contains("no such case"), "{}", show());
     let id = &backward_cases()[0];
     let output = lowrank(&["show", id, "--cases", &vectors()]);
     assert!(output.status.success() && text(&output.stdout).contains("in.grad_y"));
@@ -240,4 +255,49 @@ fn a_run_is_followed() {
     let output = lowrank(&["follow", directory.path().join("none").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("none: "), "{}", text(&output.stderr));
+}
+
+/// An update of which bf16 says nothing: that is not right, and a program is told so.
+#[test]
+fn a_run_that_cannot_be_judged_is_not_right() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().to_str().unwrap();
+    let case = Path::new(&vectors()).join("lora-fa/step/projected-four-sgd-0-bounded.safetensors");
+    let mut given = oracle::TensorFile::read(&case).unwrap();
+    given.tensors.retain(|name, _| name.starts_with("in."));
+    // Two rows of A that are nearly the same.
+    let mut a = given.tensors["in.lora_A"].to_f64().unwrap();
+    for column in 0..a.shape()[1] {
+        a[[1, column]] = a[[0, column]];
+    }
+    a[[1, 0]] += 0.125;
+    given.tensors.insert("in.lora_A".into(), oracle::Tensor::f64(&a));
+    let record = |number: u64, file: &oracle::TensorFile| {
+        let path = directory.path().join(format!("{number}-step.safetensors"));
+        std::fs::write(path, file.to_bytes().unwrap()).unwrap();
+    };
+    let made = oracle::emit(&given).unwrap();
+    record(3, &made);
+    // Steps that were not recorded lie between: none begins where the one before ended.
+    record(9, &made);
+    assert_eq!(lowrank(&["follow", folder]).status.code(), Some(0));
+    let output = lowrank(&["follow", folder, "--profile", "bf16"]);
+    let (shown, told) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(3), "{shown}{told}");
+    assert!(shown.contains("of its 2 records 0 are right, 2 could not be judged: "), "{shown}");
+    assert!(
+        told.contains("step 3, update, and another record: out.lora_B is not judged"),
+        "{told}"
+    );
+    assert!(told.contains("no record could be judged"), "{told}");
+    // Beside one that is right.
+    let known = case.with_file_name("sgd-bounded.safetensors");
+    record(20, &oracle::TensorFile::read(&known).unwrap());
+    let output = lowrank(&["follow", folder, "--profile", "bf16"]);
+    let shown = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.contains("of its 3 records 1 are right, 2 could not be judged: "), "{shown}");
+    // The profile is that of the comparison too.
+    let output = lowrank(&["follow", folder, folder, "--profile", "bf16"]);
+    assert!(text(&output.stdout).contains("The two never differ"), "{}", text(&output.stdout));
 }

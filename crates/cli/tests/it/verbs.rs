@@ -175,7 +175,8 @@ fn what_an_adapter_replaces_is_said() {
     assert!(success && text.contains(&format!("beside them it changes {names}")), "{text}");
 }
 
-/// Delta-LoRA's folder holds a rank and a scale of its own, so its α is known from the settings alone.
+/// Delta-LoRA's folder holds a rank and a scale of its own, so its α is known from the settings alone. And its K is by default
+/// a quarter of the steps: of those that the run had first.
 #[test]
 fn an_option_that_contradicts_a_resumed_run_is_refused() {
     let directory = tempfile::tempdir().unwrap();
@@ -191,23 +192,21 @@ fn an_option_that_contradicts_a_resumed_run_is_refused() {
             "vera" => ["--d-init", "0.25"],
             _ => ["--alpha", "12"],
         };
-        let more = [&own[..], &["--schedule", "constant", "--out", &out]].concat();
-        let more = match method {
-            "delta-lora" => [&more[..], &["--start-step", "1"]].concat(),
-            _ => more,
-        };
-        lines(&run("1", &more));
+        lines(&run("4", &[&own[..], &["--schedule", "constant", "--out", &out]].concat()));
         let again = |steps: &str, more: &[&str]| {
-            let start: &[&str] = if method == "delta-lora" { &["--start-step", "1"] } else { &[] };
             let common = ["--schedule", "constant", "--resume", &out, "--out", &out];
-            run(steps, &[&common[..], start, more].concat())
+            run(steps, &[&common[..], more].concat())
         };
         // Unsaid, it is what it was; said again, it may be so; twice over, since the second run writes it anew.
-        lines(&again("2", &[]));
-        lines(&again("3", &own));
-        let text = String::from_utf8(again("4", &[own[0], "999"]).stderr).unwrap();
+        lines(&again("8", &[]));
+        lines(&again("9", &own));
+        let text = String::from_utf8(again("12", &[own[0], "999"]).stderr).unwrap();
         let expected = format!("{} is 999.0", own[0]);
         assert!(text.contains(&expected) && text.contains("to be resumed had"), "{text}");
+        if method == "delta-lora" {
+            let text = String::from_utf8(again("12", &["--start-step", "3"]).stderr).unwrap();
+            assert!(text.contains("--start-step is 3, and the run to be resumed had 1"), "{text}");
+        }
     }
 }
 
@@ -301,6 +300,7 @@ fn bad_arguments_get_one_line() {
         (&["--betas", "0.9"], "--betas takes two numbers"),
         (&["--betas", "0.9,1.5"], "beta2 is 1.5"),
         (&["--eps", "-1"], "eps is -1"),
+        (&["--eps", "0"], "eps is 0: a number whose gradient is 0"),
         (&["--clip", "0"], "clip is 0"),
         (&["--batch", "0"], "batch and accumulate are at least 1"),
         (&["--threads", "0"], "--threads is 0"),
@@ -421,7 +421,16 @@ fn compare_shows_every_row_and_keeps_its_runs() {
         assert!(svg.contains("<svg") && svg.contains("Delta-LoRA"), "{name}");
     }
     let text = error(&["compare", "--steps", "5", "--batch", "4", "--out", &out]);
-    assert!(text.contains("steps was 4 and is 5") && text.contains("--out"), "{text}");
+    assert!(text.contains("steps was 4 and is 5") && text.contains("--fresh"), "{text}");
+
+    // Other terms begin anew only when that is asked for, and what was there stays.
+    let fresh = ["compare", "--steps", "5", "--batch", "4", "--seeds", "1", "--methods", "lora"];
+    let text = table(lowrank(&[&fresh[..], &["--out", &out, "--fresh"]].concat()));
+    assert!(text.contains("best at 400 steps of 32, r = 8"), "{text}");
+    let runs = |folder: &Path| std::fs::read_dir(folder.join("runs")).unwrap().count();
+    let out = Path::new(&out);
+    assert_eq!([runs(out), runs(&out.join("earlier-1"))], [1, 2 * 8]);
+    assert!(out.join("earlier-1/comparison.json").is_file());
 }
 
 /// Without committed rates they are found, on examples that are neither trained on nor reported.

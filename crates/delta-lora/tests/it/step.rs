@@ -152,6 +152,12 @@ fn what_makes_no_sense_is_refused() {
     ] {
         assert!(error.contains("weight has shape [5, 3] where [5, 7] is needed"), "{error}");
     }
+    // Gradients of another adapter: nothing moves, A with its fitting gradient neither.
+    let of_another = lora::Grads { a: problem.a.clone(), b: Array2::ones((OUT, 1)) };
+    let mut weight = problem.weight.clone();
+    let error = adapter.step(&mut weight, &of_another, &mut sgd).unwrap_err().to_string();
+    assert!(error.contains("lora_B has shape [5, 1] where [5, 2] is needed"), "{error}");
+    assert_eq!(weight, problem.weight);
     assert_eq!(adapter, before, "a refused step must change nothing");
 
     // `lora` is public.

@@ -50,12 +50,14 @@ fn errors_name_the_tensor_and_both_shapes() {
     let refused = dora.unmerge_with(&mut ones(4, 3), norm.view());
     says(refused, "norm has shape [3] where [4] is needed");
 
-    // Gradients of another adapter: nothing moves silently.
+    // Gradients of another adapter: nothing moves, A and B with their fitting gradients neither.
     let lora = lora::Grads { a: ones(2, 3), b: ones(4, 2) };
     let grads = dora::Grads { lora, magnitude: Array1::ones(5) };
     let mut sgd = Sgd { group: Group { lr: 1.0, weight_decay: 0.0 } };
-    let refused = dora.clone().step(&mut ones(4, 3), &grads, &mut sgd);
+    let mut stepped = dora.clone();
+    let refused = stepped.step(&mut ones(4, 3), &grads, &mut sgd);
     says(refused, "lora_magnitude_vector has shape [5] where [4] is needed");
+    assert_eq!(stepped, dora);
 }
 
 #[test]

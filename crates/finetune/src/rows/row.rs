@@ -31,12 +31,13 @@ impl Row {
         mut record: Map<String, Value>,
         names: &BTreeMap<String, String>,
     ) -> Result<Self, String> {
-        for (name, theirs) in names {
-            let value = record.get(theirs);
-            let value = value
-                .ok_or_else(|| format!("--fields names the column {theirs:?}, which is missing"))?;
-            record.insert(name.clone(), value.clone());
-        }
+        // All are looked up before one takes its place: two columns may change names.
+        let named = names.iter().map(|(name, theirs)| match record.get(theirs) {
+            Some(value) => Ok((name.clone(), value.clone())),
+            None => Err(format!("--fields names the column {theirs:?}, which is missing")),
+        });
+        let named: Map<String, Value> = named.collect::<Result<_, String>>()?;
+        record.extend(named);
         let mut columns = Columns { record, read: Vec::new() };
         let row = Self::of_columns(&mut columns)?;
         // What was named by hand is not left out without a word.

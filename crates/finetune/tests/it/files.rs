@@ -68,6 +68,13 @@ fn columns_by_other_names() {
         .into();
     let rows = Reader { fields, ..reader() }.read(&path, &Words::Digits).unwrap();
     assert_eq!(rows.examples[0].tokens, [1, 2, 10, 3, 4]);
+    // Two columns may change their names.
+    let swapped = write(folder.path(), "swapped.csv", b"completion,prompt\n12>,34\n");
+    let fields = [("prompt", "completion"), ("completion", "prompt")]
+        .map(|(name, column)| (name.to_owned(), column.to_owned()))
+        .into();
+    let rows = Reader { fields, ..reader() }.read(&swapped, &Words::Digits).unwrap();
+    assert_eq!(rows.examples[0].tokens, [1, 2, 10, 3, 4]);
     // A column that is named and not read would be left out without a word.
     let fields = [("prompt", "question"), ("completion", "answer"), ("system", "answer")];
     let fields = fields.map(|(name, theirs)| (name.to_owned(), theirs.to_owned())).into();

@@ -9,6 +9,7 @@ mod data;
 mod library;
 mod python;
 mod source;
+mod templates;
 mod text;
 mod tojson;
 
@@ -21,6 +22,7 @@ use minijinja::value::Kwargs;
 use minijinja::{Environment, ErrorKind, State, Value, context};
 use serde_json::{Map, Value as Json};
 
+pub(crate) use self::templates::{DEFAULT, TOOL_USE, Templates};
 use crate::error::refused;
 use crate::{Error, Result};
 
@@ -44,6 +46,10 @@ pub(crate) struct Template {
 }
 
 const NAME: &str = "chat template";
+
+/// Steps of the interpreter: a template comes with a downloaded model, and one that never ends would hang the program. A
+/// conversation of a thousand messages takes less than a tenth of it.
+const STEPS: u64 = 10_000_000;
 
 /// Written around what a `{% generation %}` block holds, and taken out again: code points that no text has.
 const GENERATION: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
@@ -98,12 +104,18 @@ impl Template {
             }
         };
         let template = environment.get_template(NAME).map_err(refused(ABOUT))?;
-        let text = template.render(variables).map_err(refused(ABOUT))?;
+        let text = template.render(variables).map_err(|error| match error.kind() {
+            ErrorKind::OutOfFuel => Error::Data(format!(
+                "the model's chat template has made {STEPS} steps for one conversation: it seems to have no end"
+            )),
+            _ => refused(ABOUT)(error),
+        })?;
         Ok(without_marks(&text))
     }
 
     fn compile(&self) -> Result<Environment<'static>, minijinja::Error> {
         let mut environment = Environment::new();
+        environment.set_fuel(Some(STEPS));
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);

@@ -133,6 +133,25 @@ fn a_part_of_a_head_is_written_such_that_it_is_read_back() {
     assert_eq!(with(whole).unwrap().rotary_dim(), 4, "rope_parameters goes before");
 }
 
+/// transformers 4 takes three fields and no others; 5 takes them too.
+#[test]
+fn long_rope_is_written_as_every_transformers_reads_it() {
+    let scaling =
+        json!({"type": "longrope", "short_factor": [1.25, 1.5], "long_factor": [2.0, 4.0]});
+    let phi = |scaling: &Value| {
+        let fields = json!({
+            "model_type": "phi3", "max_position_embeddings": 64, "rope_scaling": scaling,
+            "original_max_position_embeddings": 16,
+        });
+        with(fields).unwrap().to_json()
+    };
+    assert_eq!(phi(&scaling)["rope_scaling"], scaling);
+    assert_eq!(phi(&scaling)["original_max_position_embeddings"], 16);
+    let mut other = scaling.clone();
+    other["attention_factor"] = 1.5.into();
+    assert_eq!(phi(&other)["rope_scaling"], other);
+}
+
 #[test]
 fn a_mistral_whose_layers_differ_is_a_ministral() {
     let mistral = json!({"model_type": "mistral", "num_key_value_heads": 4});

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Architecture, Config, RopeScaling};
+use super::{Architecture, Config, LongRopeScaling, RopeScaling};
 
 impl Config {
     /// The `config.json` that transformers reads, without its `dtype`.
@@ -73,6 +73,7 @@ impl Config {
             put("no_rope_layers", marks.collect());
         }
         if let Some(RopeScaling::LongRope(scaling)) = &self.rope_scaling {
+            put("rope_scaling", self.long_rope(scaling));
             // transformers takes a Phi-3's from here alone.
             put(
                 "original_max_position_embeddings",
@@ -81,6 +82,24 @@ impl Config {
         }
         if let Some(dim) = variant.rotary_dim {
             put("partial_rotary_factor", (dim as f64 / self.head_dim as f64).into());
+        }
+        json
+    }
+
+    /// `rope_scaling` with the three fields that transformers 4 insists on for a Phi-3; a fourth only where the file had
+    /// another factor than the one that follows from them.
+    fn long_rope(&self, scaling: &LongRopeScaling) -> Value {
+        let original = scaling.original_max_position_embeddings;
+        let factor = self.max_position_embeddings as f64 / original as f64;
+        let mut json = json!({
+            "type": "longrope",
+            "short_factor": scaling.short_factor,
+            "long_factor": scaling.long_factor,
+        });
+        // A GGUF file has it in f32.
+        let advised = LongRopeScaling::magnitude(factor, original);
+        if scaling.attention_factor as f32 != advised as f32 {
+            json["attention_factor"] = scaling.attention_factor.into();
         }
         json
     }

@@ -179,6 +179,9 @@ impl Gguf {
             add_eos: self.metadata.flag(&key("add_eos_token"))?,
             add_space_prefix: self.metadata.flag(&key("add_space_prefix"))?,
             chat_template: self.metadata.text("tokenizer.chat_template")?,
+            tool_template: self
+                .metadata
+                .text(&format!("tokenizer.chat_template.{}", crate::chat::TOOL_USE))?,
         })
     }
 }

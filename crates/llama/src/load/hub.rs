@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 
-use hf_hub::Cache;
-use hf_hub::api::sync::{Api, ApiBuilder};
-use hf_hub::api::{Progress, RepoInfo};
+use hf_hub::api::Progress;
+use hf_hub::api::sync::{Api, ApiBuilder, ApiRepo};
+use hf_hub::{Cache, Repo, RepoType};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use self::settings::Settings;
 use crate::Result;
+use crate::checkpoint::is_template;
 use crate::error::{Cause, bad, refused};
+use crate::save::WEIGHTS;
 
 /// The folder with the model's files, downloaded unless the cache has them.
 ///
@@ -39,43 +41,125 @@ fn fetch_with(settings: &Settings, id: &str) -> Result<PathBuf> {
         None => builder,
     };
     let api = builder.build().map_err(refused(format!("{id}: the hub's cache")))?;
-    let files = match list(&api, settings, id) {
-        Ok(files) => files,
+    let listed = match list(&api, settings, id) {
+        Ok(listed) => listed,
         // Without a network, what was downloaded before will do.
         Err(error) => return cached().ok_or_else(|| unreachable_hub(id, error)),
     };
-    check_holds_a_model(&files).map_err(|reason| bad(Path::new(id), reason))?;
-    let mut folder = None;
-    let wanted: Vec<String> = files.into_iter().filter(|name| is_part_of_a_model(name)).collect();
+    let fail = |reason: String| bad(Path::new(id), reason);
+    check_holds_a_model(&listed.siblings).map_err(fail)?;
+    let repository = settings.cache.join(Repo::model(id.to_owned()).folder_name());
+    let snapshot = repository.join("snapshots").join(&listed.sha);
+    let wanted = listed.siblings.iter().filter(|file| is_part_of_a_model(&file.rfilename));
     // Many repositories hold the same weights twice, whole and in shards.
-    let whole = wanted.iter().any(|name| name == "model.safetensors");
-    for name in &wanted {
-        if whole && name != "model.safetensors" && name.contains(".safetensors") {
+    let whole = listed.siblings.iter().any(|file| file.rfilename == WEIGHTS);
+    for file in wanted {
+        let name = &file.rfilename;
+        if whole && name != WEIGHTS && name.contains(".safetensors") {
             continue;
         }
-        let path = match cache.model(id.to_owned()).get(name) {
-            Some(path) => path,
-            None => {
-                download(&api, settings, id, name).map_err(|error| unreachable_hub(id, error))?
-            }
-        };
-        folder = folder.or(parent(path));
+        let path = snapshot.join(name);
+        if path.is_file() || file.blob().is_some_and(|blob| link(&repository, blob, &path)) {
+            continue;
+        }
+        // By its revision: `main` in the cache stays at one that is whole.
+        let revision = Repo::with_revision(id.to_owned(), RepoType::Model, listed.sha.clone());
+        download(api.repo(revision), settings, name).map_err(|error| match cached() {
+            None => unreachable_hub(id, error),
+            Some(_) => refused(format!(
+                "{id}: a newer revision did not come; HF_HUB_OFFLINE=1 takes the one that is there"
+            ))(error),
+        })?;
+        keep_as_blob(&repository, file, &path);
     }
-    folder.ok_or_else(|| bad(Path::new(id), "it has no config.json and no safetensors on the hub"))
+    // Without a network it is this revision that is found. A cache that cannot be written has it all the same.
+    if cached().as_ref() != Some(&snapshot) {
+        let _ = cache.model(id.to_owned()).create_ref(&listed.sha);
+    }
+    Ok(snapshot)
 }
 
-/// The names of the model's files.
-fn list(api: &Api, settings: &Settings, id: &str) -> Result<Vec<String>, Cause> {
-    let request = api.model(id.to_owned()).info_request().timeout(settings.patience);
-    let info: RepoInfo = serde_json::from_str(&request.call()?.into_string()?)?;
-    Ok(info.siblings.into_iter().map(|file| file.rfilename).collect())
+/// What the hub says of a repository, at its newest revision.
+#[derive(serde::Deserialize)]
+struct Listed {
+    sha: String,
+    siblings: Vec<Listing>,
+}
+
+#[derive(serde::Deserialize)]
+struct Listing {
+    rfilename: String,
+    #[serde(rename = "blobId")]
+    blob: Option<String>,
+    lfs: Option<Lfs>,
+}
+
+#[derive(serde::Deserialize)]
+struct Lfs {
+    sha256: String,
+}
+
+impl Listing {
+    /// The name of its contents in the cache.
+    fn blob(&self) -> Option<&str> {
+        self.lfs.as_ref().map(|lfs| &lfs.sha256).or(self.blob.as_ref()).map(String::as_str)
+    }
+}
+
+/// The model's files.
+fn list(api: &Api, settings: &Settings, id: &str) -> Result<Listed, Cause> {
+    let request = api.model(id.to_owned()).info_request().query("blobs", "true");
+    let request = request.timeout(settings.patience);
+    let listed: Listed = serde_json::from_str(&request.call()?.into_string()?)?;
+    // They become names of files.
+    let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric());
+    let names = listed.siblings.iter().filter_map(Listing::blob).chain([listed.sha.as_str()]);
+    for name in names {
+        if name.is_empty() || !plain(name) {
+            return Err(format!("the hub names a revision or a file {name:?}").into());
+        }
+    }
+    if let Some(file) = listed.siblings.iter().find(|file| file.rfilename.contains(['\\', ':'])) {
+        return Err(format!("the hub names a file {:?}", file.rfilename).into());
+    }
+    Ok(listed)
+}
+
+/// Where links to contents are not to be had, `hf-hub` leaves nothing under their own name, by which a later revision looks
+/// for them.
+fn keep_as_blob(repository: &Path, file: &Listing, path: &Path) {
+    if let Some(blob) = file.blob().map(|blob| repository.join("blobs").join(blob))
+        && !blob.exists()
+    {
+        // Else they are downloaded again one day.
+        let _ = std::fs::hard_link(path, blob);
+    }
+}
+
+/// Puts contents that an earlier revision had too in their place in this one.
+fn link(repository: &Path, blob: &str, path: &Path) -> bool {
+    let (blobs, folder) = (Path::new("blobs"), path.parent().unwrap_or(repository));
+    if !repository.join(blobs).join(blob).is_file() || std::fs::create_dir_all(folder).is_err() {
+        return false;
+    }
+    #[cfg(unix)]
+    let linked = {
+        // As the hub's own library has it: the cache can be moved.
+        let inside = folder.strip_prefix(repository).unwrap_or(folder);
+        let up: PathBuf = inside.components().map(|_| "..").collect();
+        std::os::unix::fs::symlink(up.join(blobs).join(blob), path)
+    };
+    #[cfg(not(unix))]
+    let linked = std::fs::hard_link(repository.join(blobs).join(blob), path);
+    // Another program may have been quicker.
+    linked.is_ok() || path.is_file()
 }
 
 /// A file into the cache. `hf-hub` waits for ever for a server that has stopped answering, so it does that in a thread of
 /// its own, which is left behind if nothing comes any more.
-fn download(api: &Api, settings: &Settings, id: &str, name: &str) -> Result<PathBuf, Cause> {
+fn download(repository: ApiRepo, settings: &Settings, name: &str) -> Result<PathBuf, Cause> {
     let (sender, received) = channel();
-    let (repository, file) = (api.model(id.to_owned()), name.to_owned());
+    let file = name.to_owned();
     thread::spawn(move || {
         let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}");
         let bar = ProgressBar::new(0).with_style(style.expect("a valid template"));
@@ -122,8 +206,9 @@ impl<P> Progress for Shown<P> {
 }
 
 /// What the repository is instead of a model that is read, and the way out.
-fn check_holds_a_model(files: &[String]) -> Result<(), String> {
-    let first = |wanted: &dyn Fn(&str) -> bool| files.iter().find(|name| wanted(name));
+fn check_holds_a_model(files: &[Listing]) -> Result<(), String> {
+    let names = files.iter().map(|file| file.rfilename.as_str());
+    let first = |wanted: &dyn Fn(&str) -> bool| names.clone().find(|name| wanted(name));
     if first(&|name| is_part_of_a_model(name) && name.contains(".safetensors")).is_some() {
         return Ok(());
     }
@@ -152,7 +237,7 @@ fn is_part_of_a_model(name: &str) -> bool {
     ];
     let weights = name.starts_with("model")
         && (name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json"));
-    !name.contains('/') && (weights || BESIDE.contains(&name))
+    !name.contains('/') && (weights || BESIDE.contains(&name)) || is_template(name)
 }
 
 fn parent(path: PathBuf) -> Option<PathBuf> {
@@ -169,14 +254,23 @@ mod tests {
     use std::collections::BTreeMap;
     use std::io::{BufRead, BufReader, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use super::*;
 
+    /// Contents that are listed, and cannot be had.
+    const GONE: &[u8] = b"gone";
+
+    type Files = BTreeMap<&'static str, Vec<u8>>;
+
     /// Answers one request as the hub does: a list of files, or (a range of) one. Only to those with the token.
-    fn answer(mut stream: TcpStream, files: &BTreeMap<&str, Vec<u8>>) -> std::io::Result<()> {
+    fn answer(mut stream: TcpStream, sha: &str, files: &Files) -> std::io::Result<()> {
+        // Equal contents have equal names, and these are enough to tell them apart.
+        let tag = |contents: &[u8]| {
+            format!("{:x}", contents.iter().map(|&byte| byte as u64).sum::<u64>())
+        };
         let lines: Vec<String> = BufReader::new(stream.try_clone()?)
             .lines()
             .map_while(Result::ok)
@@ -187,14 +281,16 @@ mod tests {
             return write!(stream, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
         }
         if path.starts_with("/api/models/owner/name") {
-            let names: Vec<String> =
-                files.keys().map(|name| format!(r#"{{"rfilename":"{name}"}}"#)).collect();
-            let body = format!(r#"{{"siblings":[{}],"sha":"abc"}}"#, names.join(","));
+            let named = files.iter().map(|(name, contents)| {
+                format!(r#"{{"rfilename":"{name}","blobId":"{}"}}"#, tag(contents))
+            });
+            let named: Vec<String> = named.collect();
+            let body = format!(r#"{{"siblings":[{}],"sha":"{sha}"}}"#, named.join(","));
             let length = body.len();
             return write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}");
         }
         let name = path.rsplit('/').next().unwrap_or_default();
-        let Some(contents) = files.get(name) else {
+        let Some(contents) = files.get(name).filter(|contents| *contents != GONE) else {
             return write!(stream, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
         };
         let range = lines.iter().find_map(|line| {
@@ -207,9 +303,10 @@ mod tests {
         write!(
             stream,
             "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {from}-{to}/{}\r\n\
-             ETag: \"{name}\"\r\nX-Repo-Commit: abc\r\n\r\n",
+             ETag: \"{}\"\r\nX-Repo-Commit: {sha}\r\n\r\n",
             to - from,
-            contents.len()
+            contents.len(),
+            tag(contents)
         )?;
         stream.write_all(&contents[from..to])
     }
@@ -233,7 +330,7 @@ mod tests {
             crate::Llama::<f32>::build(config, |_, shape| Ok(vec![0.5; shape.iter().product()]));
         crate::save::save(&model.unwrap(), &folder).unwrap();
         let read = |name| std::fs::read(folder.join(name)).unwrap();
-        let files: BTreeMap<&str, Vec<u8>> = [
+        let files: Files = [
             ("config.json", read("config.json")),
             ("model.safetensors", read("model.safetensors")),
             // Not asked for: the weights once more, in shards and in another format.
@@ -244,9 +341,12 @@ mod tests {
         .into();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let repository = Arc::new(Mutex::new(("abc", files)));
+        let served = repository.clone();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let _ = answer(stream.unwrap(), &files);
+                let (sha, files) = &*served.lock().unwrap();
+                let _ = answer(stream.unwrap(), sha, files);
             }
         });
         let cache = temporary.path().join("cache");
@@ -261,12 +361,44 @@ mod tests {
         assert_eq!(names, ["config.json", "model.safetensors"]);
         assert_eq!(crate::load::load::<f32>(&fetched).unwrap().model.layers.len(), 1);
 
+        // A new revision with the same weights, which are not sent again.
+        let weights = fetched.join("model.safetensors").canonicalize().unwrap();
+        let last_sent = std::fs::metadata(&weights).unwrap().modified().unwrap();
+        {
+            let mut now = repository.lock().unwrap();
+            now.0 = "def";
+            let mut config: serde_json::Value =
+                serde_json::from_slice(&now.1["config.json"]).unwrap();
+            config["rope_theta"] = 5e5.into();
+            now.1.insert("config.json", serde_json::to_vec(&config).unwrap());
+        }
+        let newer = fetch_with(&hub, "owner/name").unwrap();
+        assert_ne!(newer, fetched);
+        assert_eq!(std::fs::metadata(&weights).unwrap().modified().unwrap(), last_sent);
+        assert_eq!(crate::load::load::<f32>(&newer).unwrap().model.config.rope_theta, 5e5);
+        let fetched = newer;
+
+        // One whose weights do not come: without a network it is still the last whole one.
+        {
+            let mut now = repository.lock().unwrap();
+            now.0 = "ghi";
+            now.1.insert("config.json", read("config.json"));
+            now.1.insert("model.safetensors", GONE.to_vec());
+        }
+        let error = fetch_with(&hub, "owner/name").unwrap_err().to_string();
+        assert!(error.contains("HF_HUB_OFFLINE=1"), "{error}");
+
         // A port where nobody answers.
         let nobody = settings("http://127.0.0.1:1", &cache);
         assert_eq!(fetch_with(&nobody, "owner/name").unwrap(), fetched);
         let error = fetch_with(&nobody, "owner/other").unwrap_err().to_string();
         assert!(error.contains("owner/other") && error.contains("give its path"), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    fn listings(names: &[&str]) -> Vec<Listing> {
+        let file = |name: &&str| Listing { rfilename: (*name).to_owned(), blob: None, lfs: None };
+        names.iter().map(file).collect()
     }
 
     #[test]
@@ -286,12 +418,11 @@ mod tests {
             ),
             (&["README.md"], "it has no config.json and no safetensors on the hub"),
         ] {
-            let files: Vec<String> = files.iter().map(|name| (*name).to_owned()).collect();
-            let error = check_holds_a_model(&files).unwrap_err();
+            let error = check_holds_a_model(&listings(files)).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
         let sharded = ["config.json", "model-00001-of-00002.safetensors", "adapter_config.json"];
-        assert_eq!(check_holds_a_model(&sharded.map(str::to_owned)), Ok(()));
+        assert_eq!(check_holds_a_model(&listings(&sharded)), Ok(()));
     }
 
     /// One that takes a request and says nothing, or stops in the middle of a file.
@@ -316,7 +447,8 @@ mod tests {
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         let api = ApiBuilder::from_cache(Cache::new(hub.cache.clone()));
         let api = api.with_endpoint(endpoint).build().unwrap();
-        let error = download(&api, &hub, "owner/name", "model.safetensors").unwrap_err();
+        let error =
+            download(api.model("owner/name".into()), &hub, "model.safetensors").unwrap_err();
         assert!(error.to_string().contains("nothing came for 200ms"), "{error}");
 
         let before = asked.load(Ordering::SeqCst);

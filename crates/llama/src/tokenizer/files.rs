@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::{ROLES, Tokenizer};
-use crate::chat::Template;
+use crate::chat::Templates;
 use crate::error::{bad, io, refused};
 use crate::{Error, Result};
 
@@ -18,7 +18,7 @@ impl Tokenizer {
     pub fn from_file(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(io(path))?;
         let what = format!("{}: not a tokenizer", path.display());
-        check_decoder(&bytes).map_err(|error| error.in_file(path))?;
+        check_parts(&bytes).map_err(|error| error.in_file(path))?;
         let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(refused(what))?;
         Self::new(inner)
     }
@@ -43,17 +43,18 @@ impl Tokenizer {
                     tokenizer.special.insert(role.to_owned(), text.to_owned());
                 }
             }
-            let template = json.get("chat_template").and_then(default_template);
-            let template = template.map(|text| Template::new(text.to_owned()));
-            tokenizer.template = template.or(tokenizer.template);
+            if let Some(templates) = json.get("chat_template").map(Templates::from_json)
+                && !templates.is_empty()
+            {
+                tokenizer.templates = templates;
+            }
             if let Some(added) = json.get("added_tokens_decoder") {
-                tokenizer.add_missing(added).map_err(|reason| bad(&folder.join(name), reason))?;
+                tokenizer.add_said(added).map_err(|reason| bad(&folder.join(name), reason))?;
             }
         }
-        let path = folder.join("chat_template.jinja");
-        if path.is_file() {
-            let text = std::fs::read_to_string(&path).map_err(io(&path))?;
-            tokenizer.template = Some(Template::new(text));
+        let templates = Templates::from_folder(folder)?;
+        if !templates.is_empty() {
+            tokenizer.templates = templates;
         }
         tokenizer.stops.extend(tokenizer.eos());
         for name in ["config.json", "generation_config.json"] {
@@ -68,8 +69,8 @@ impl Tokenizer {
         Ok(Some(tokenizer))
     }
 
-    /// Add the tokens of `added_tokens_decoder` that `tokenizer.json` lacks, as transformers does.
-    fn add_missing(&mut self, added: &Value) -> Result<(), String> {
+    /// Add the tokens of `added_tokens_decoder` that `tokenizer.json` lacks or has otherwise, as transformers does.
+    fn add_said(&mut self, added: &Value) -> Result<(), String> {
         #[derive(serde::Deserialize)]
         #[serde(default)]
         struct Entry {
@@ -90,15 +91,14 @@ impl Tokenizer {
         let wrong = |error: serde_json::Error| format!("added_tokens_decoder: {error}");
         let entries: BTreeMap<u32, Entry> = serde_json::from_value(added.clone()).map_err(wrong)?;
         for (id, entry) in entries {
-            let known = self.inner.get_added_tokens_decoder();
-            if known.get(&id).is_some_and(|token| token.content == entry.content) {
-                continue;
-            }
             let token = tokenizers::AddedToken::from(entry.content.clone(), entry.special)
                 .single_word(entry.single_word)
                 .lstrip(entry.lstrip)
                 .rstrip(entry.rstrip)
                 .normalized(entry.normalized);
+            if self.inner.get_added_tokens_decoder().get(&id) == Some(&token) {
+                continue;
+            }
             match entry.special {
                 true => self.inner.add_special_tokens(&[token]),
                 false => self.inner.add_tokens(&[token]),
@@ -117,18 +117,66 @@ impl Tokenizer {
     }
 }
 
-/// What is inside `decoder` must be JSON and must not cut off more than there is: the library panics on both.
-fn check_decoder(tokenizer: &[u8]) -> Result<()> {
+/// The library panics on a decoder that is no JSON or cuts off more than there is, on a special token around texts that is
+/// not explained, and on merges that lack the prefix of what continues a word.
+fn check_parts(tokenizer: &[u8]) -> Result<()> {
     #[derive(serde::Deserialize)]
     struct Parts {
         #[serde(default)]
         decoder: Value,
+        #[serde(default)]
+        post_processor: Value,
+        #[serde(default)]
+        model: Model,
     }
-    let parts: Parts = serde_json::from_slice(tokenizer).map_err(refused("not a tokenizer"))?;
+    #[derive(Default, serde::Deserialize)]
+    struct Model {
+        #[serde(default)]
+        continuing_subword_prefix: Option<String>,
+    }
+    #[derive(serde::Deserialize)]
+    struct WithMerges {
+        model: Merges,
+    }
+    #[derive(serde::Deserialize)]
+    struct Merges {
+        #[serde(default)]
+        merges: Vec<Value>,
+    }
+    let wrong = |reason: String| Err(Error::Config(reason));
+    let parts: Parts = serde_json::from_slice(tokenizer).map_err(refused(NO_TOKENIZER))?;
     if strips_from_ends(&parts.decoder) {
-        return Err(Error::Config("its decoder strips from the end of tokens".into()));
+        return wrong("its decoder strips from the end of tokens".into());
+    }
+    if let Some(token) = unexplained(&parts.post_processor) {
+        return wrong(format!(
+            "its post_processor has {token} and no such entry in special_tokens"
+        ));
+    }
+    let prefix = parts.model.continuing_subword_prefix.unwrap_or_default();
+    if !prefix.is_empty() {
+        let with: WithMerges = serde_json::from_slice(tokenizer).map_err(refused(NO_TOKENIZER))?;
+        for merge in &with.model.merges {
+            let pair = merge.as_str().and_then(|pair| pair.split_once(' ')).map(|(_, last)| last);
+            let last = pair.or(merge[1].as_str()).unwrap_or_default();
+            if !last.starts_with(&prefix) {
+                return wrong(format!("its merge {merge} does not go on with {prefix:?}"));
+            }
+        }
     }
     Ok(())
+}
+
+const NO_TOKENIZER: &str = "not a tokenizer";
+
+/// A special token of a post-processor's templates that its `special_tokens` lacks.
+fn unexplained(processor: &Value) -> Option<&Value> {
+    let pieces = ["single", "pair"].into_iter().filter_map(|name| processor[name].as_array());
+    let mut tokens = pieces.flatten().map(|piece| &piece["SpecialToken"]["id"]);
+    let missing =
+        |id: &&Value| id.as_str().is_some_and(|id| processor["special_tokens"].get(id).is_none());
+    let inner = processor["processors"].as_array();
+    tokens.find(missing).or_else(|| inner.into_iter().flatten().find_map(unexplained))
 }
 
 fn strips_from_ends(decoder: &Value) -> bool {
@@ -145,15 +193,4 @@ fn read_json(path: &Path) -> Result<Map<String, Value>> {
     let bytes = std::fs::read(path).map_err(io(path))?;
     serde_json::from_slice(&bytes)
         .map_err(refused(format!("{}: not a JSON object", path.display())))
-}
-
-/// A template, or of several named ones the one called `default`.
-fn default_template(json: &Value) -> Option<&str> {
-    let named = |list: &'_ Vec<Value>| {
-        list.iter().position(|entry| entry["name"] == "default").unwrap_or_default()
-    };
-    match json {
-        Value::Array(list) => list.get(named(list))?["template"].as_str(),
-        other => other.as_str(),
-    }
 }

@@ -16,7 +16,7 @@ use tokenizers::processors::template::TemplateProcessing;
 
 use self::words::Words;
 use super::{ROLES, Tokenizer};
-use crate::chat::Template;
+use crate::chat::{DEFAULT, TOOL_USE, Templates};
 use crate::error::refused;
 use crate::{Error, Result};
 
@@ -38,6 +38,8 @@ pub(crate) struct Vocabulary {
     pub add_eos: Option<bool>,
     pub add_space_prefix: Option<bool>,
     pub chat_template: Option<String>,
+    /// The one for conversations with tools.
+    pub tool_template: Option<String>,
 }
 
 /// llama.cpp's token types: never made from text unless spelled out whole, and hidden from readers.
@@ -130,8 +132,10 @@ impl Tokenizer {
                 stops.insert(id);
             }
         }
-        let template = vocabulary.chat_template.map(Template::new);
-        Ok(Self { special, stops, template, ..Self::new(inner)? })
+        let mut templates = Templates::default();
+        templates.extend(vocabulary.chat_template.as_deref().map(|text| (DEFAULT, text)));
+        templates.extend(vocabulary.tool_template.as_deref().map(|text| (TOOL_USE, text)));
+        Ok(Self { special, stops, templates, ..Self::new(inner)? })
     }
 }
 
@@ -230,6 +234,7 @@ mod tests {
             add_eos: None,
             add_space_prefix: None,
             chat_template: None,
+            tool_template: None,
         };
         Tokenizer::from_vocabulary(vocabulary).unwrap()
     }
@@ -283,6 +288,7 @@ mod tests {
                 add_eos: None,
                 add_space_prefix: None,
                 chat_template: None,
+                tool_template: None,
             };
             Tokenizer::from_vocabulary(vocabulary).unwrap()
         };

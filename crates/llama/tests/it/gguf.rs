@@ -153,3 +153,19 @@ fn a_part_that_is_missing_or_foreign_is_named() {
     let error_of_twice = error(&twice, PARTS[0]);
     assert!(error_of_twice.contains("is in an earlier part too"), "{error_of_twice}");
 }
+
+/// The first files of Gemma 2 say nothing of caps and windows: llama.cpp has these for them.
+#[test]
+fn a_gemma_2_that_does_not_say_so_has_caps_and_a_window() {
+    let mut bytes = fs::read(golden("gguf/gemma2.gguf")).unwrap();
+    for key in ["attn_logit_softcapping", "final_logit_softcapping", "attention.sliding_window"] {
+        let at = bytes.windows(key.len()).position(|part| part == key.as_bytes()).unwrap();
+        bytes[at] = b'_';
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    fs::write(&path, bytes).unwrap();
+    let variant = load::<f32>(&path).unwrap().model.config.variant;
+    assert_eq!((variant.attention_cap, variant.logits_cap), (Some(50.0), Some(30.0)));
+    assert_eq!(variant.sliding_window, Some(4096));
+}

@@ -140,6 +140,89 @@ fn added_tokens_of_the_config() {
     assert!(error.contains("tokenizer_config.json") && error.contains("<|call|>"), "{error}");
 }
 
+/// And those that it has otherwise. The numbers are what transformers 5.23 gives for these files.
+#[test]
+fn what_the_config_says_of_a_token_goes_before() {
+    let added = |stripped: bool| {
+        let end = serde_json::json!({
+            "content": "</s>", "special": true, "normalized": false, "rstrip": stripped,
+        });
+        [("tokenizer_config.json", serde_json::json!({"added_tokens_decoder": {"2": end}}))]
+    };
+    let tokens = |stripped| {
+        let folder = folder(|_| {}, &added(stripped));
+        let tokenizer = Tokenizer::from_folder(folder.path()).unwrap().unwrap();
+        tokenizer.encode_with_special("the</s>\nthe").unwrap()
+    };
+    assert_eq!(tokens(false), [1, 357, 2, 259, 13, 356]);
+    assert_eq!(tokens(true), [1, 357, 2, 357]);
+}
+
+/// The library panics on these.
+#[test]
+fn what_is_not_explained_in_a_tokenizer_is_an_error() {
+    let ends = |tokenizer: &mut Value| {
+        let single = tokenizer["post_processor"]["single"].as_array_mut().unwrap();
+        single.push(serde_json::json!({"SpecialToken": {"id": "</s>", "type_id": 0}}));
+    };
+    let inside = |tokenizer: &mut Value| {
+        ends(tokenizer);
+        let inner = tokenizer["post_processor"].take();
+        tokenizer["post_processor"] =
+            serde_json::json!({"type": "Sequence", "processors": [inner]});
+    };
+    let goes_on = |tokenizer: &mut Value| {
+        tokenizer["model"]["continuing_subword_prefix"] = "a long prefix".into();
+    };
+    let changes: [(&dyn Fn(&mut Value), &str); 3] = [
+        (&ends, "its post_processor has \"</s>\" and no such entry in special_tokens"),
+        (&inside, "its post_processor has \"</s>\""),
+        (&goes_on, "does not go on with \"a long prefix\""),
+    ];
+    for (change, expected) in changes {
+        let folder = folder(change, &[]);
+        let error = Tokenizer::from_folder(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json") && error.contains(expected), "{error}");
+    }
+}
+
+/// As in transformers: a file goes before the configuration, and tools may have a template of their own.
+#[test]
+fn templates_by_name() {
+    let named = serde_json::json!([
+        {"name": "default", "template": "old"},
+        {"name": "tool_use", "template": "old tools"},
+    ]);
+    let folder =
+        folder(|_| {}, &[("tokenizer_config.json", serde_json::json!({"chat_template": named}))]);
+    let text = |more: Value| {
+        let tokenizer = Tokenizer::from_folder(folder.path()).unwrap().unwrap();
+        let rendered = tokenizer.render(&[], false, more.as_object().unwrap());
+        rendered.unwrap().unwrap().text
+    };
+    let tools = || serde_json::json!({"tools": [{}]});
+    assert_eq!(text(serde_json::json!({})), "old");
+    assert_eq!(text(tools()), "old tools");
+    fs::write(folder.path().join("chat_template.jinja"), "new").unwrap();
+    assert_eq!(text(tools()), "new");
+    fs::create_dir(folder.path().join("additional_chat_templates")).unwrap();
+    let path = folder.path().join("additional_chat_templates/tool_use.jinja");
+    fs::write(path, "new tools").unwrap();
+    assert_eq!((text(serde_json::json!({})), text(tools())), ("new".into(), "new tools".into()));
+}
+
+/// A template comes with a downloaded model.
+#[test]
+fn a_template_without_an_end_is_an_error() {
+    let loops =
+        "{% for i in range(99999) %}{% for j in range(99999) %}{{ j }}{% endfor %}{% endfor %}";
+    let template = [("tokenizer_config.json", serde_json::json!({"chat_template": loops}))];
+    let folder = folder(|_| {}, &template);
+    let tokenizer = Tokenizer::from_folder(folder.path()).unwrap().unwrap();
+    let error = tokenizer.render(&[], true, &serde_json::Map::new()).unwrap_err().to_string();
+    assert!(error.contains("10000000 steps"), "{error}");
+}
+
 /// The library panics on these.
 #[test]
 fn a_damaged_decoder_is_an_error() {

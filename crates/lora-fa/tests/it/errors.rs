@@ -43,9 +43,11 @@ fn errors_name_the_tensor_and_both_shapes() {
     let mut sgd = Sgd { group: Group { lr: 1.0, weight_decay: 0.0 } };
     for variant in [Variant::Plain, Variant::Projected] {
         let mut adapter = LoraFa::new(a.clone(), zeros(4, 2), 1.0, variant).unwrap();
-        let grads = Grads { b: zeros(4, 1) };
+        let before = adapter.clone();
+        let grads = Grads { b: Array2::ones((4, 1)) };
         let text = adapter.step(&mut zeros(4, 3), &grads, &mut sgd).unwrap_err().to_string();
         assert!(text.contains("lora_B has shape [4, 1] where [4, 2] is needed"), "{text}");
+        assert_eq!(adapter, before);
     }
 }
 

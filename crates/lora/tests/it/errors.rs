@@ -43,11 +43,13 @@ fn errors_name_the_tensor_and_both_shapes() {
     let text = lora.unmerge(&mut zeros(3, 4)).unwrap_err().to_string();
     assert!(text.contains("weight has shape [3, 4] where [4, 3] is needed"), "{text}");
 
-    // Gradients of another adapter: nothing moves silently.
-    let grads = Grads { a: zeros(2, 3), b: zeros(4, 1) };
+    // Gradients of another adapter: nothing moves, A with its fitting gradient neither.
+    let grads = Grads { a: Array2::ones((2, 3)), b: zeros(4, 1) };
     let mut sgd = Sgd { group: Group { lr: 1.0, weight_decay: 0.0 } };
-    let text = lora.clone().step(&mut zeros(4, 3), &grads, &mut sgd).unwrap_err().to_string();
+    let mut stepped = lora.clone();
+    let text = stepped.step(&mut zeros(4, 3), &grads, &mut sgd).unwrap_err().to_string();
     assert!(text.contains("lora_B has shape [4, 1] where [4, 2] is needed"), "{text}");
+    assert_eq!(stepped, lora);
 }
 
 #[test]

@@ -39,6 +39,8 @@ CASES = {
     "head_tied": (True, {"target_modules": ["q_proj", "lm_head"]}),
     "embedding": (False, {"target_modules": ["embed_tokens"], "use_rslora": True}),
     "embedding_tied": (True, {"target_modules": ["q_proj", "embed_tokens"], "rank_pattern": {"embed_tokens": 3}}),
+    # PEFT gives the output matrix an adapter too, and does not name it.
+    "tying": (True, {"target_modules": ["q_proj", "embed_tokens"], "ensure_weight_tying": True}),
     # The embedding beneath the adapter is another one than the model's.
     "base_tied": (True, {"target_modules": ["q_proj", "embed_tokens"]}),
     "bias_all": (False, {"bias": "all"}),

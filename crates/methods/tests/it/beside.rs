@@ -79,7 +79,7 @@ fn assert_near(got: &[Vec<f64>], want: &[Vec<f64>], name: &str) {
 
 #[test]
 fn logits_are_peft_s() {
-    assert_eq!(cases().len(), 22);
+    assert_eq!(cases().len(), 23);
     for (name, _) in cases() {
         let text = std::fs::read_to_string(golden(name).join("logits.json")).unwrap();
         let want: Vec<Vec<f64>> = serde_json::from_str(&text).unwrap();

@@ -19,22 +19,37 @@ def named(name: str, value: Any) -> tuple[str, np.ndarray]:
     """
     if value is None:
         raise TypeError(f"{name} is None: no gradient, or not computed; leave it out to see it reported as missing")
+    dtype, array = _array(value)
+    if dtype not in _NAMES:
+        raise TypeError(f"{name} has dtype {dtype}: the oracle judges float64, float32, float16 and bfloat16")
+    return _NAMES[dtype], array
+
+
+def mask(name: str, value: Any) -> tuple[str, np.ndarray]:
+    """A dropout mask of any framework and any type: U8, 1 where it is not 0. Raises TypeError, with the name, for None."""
+    if value is None:
+        raise TypeError(f"{name} is None: leave it out where nothing is dropped")
+    dtype, array = _array(value)
+    # In the bits of bfloat16 the first one is the sign, and -0 is 0.
+    return "U8", (array & 0x7FFF if dtype == "bfloat16" else array) != 0
+
+
+def _array(value: Any) -> tuple[str, np.ndarray]:
+    """The name of its type and its numbers, of bfloat16 the bits."""
     framework = type(value).__module__.partition(".")[0]
     if framework == "torch":
         value = value.detach().cpu()
         if str(value.dtype) == "torch.bfloat16":
-            return "BF16", value.contiguous().view(sys.modules["torch"].int16).numpy().view(np.uint16)
+            return "bfloat16", value.contiguous().view(sys.modules["torch"].int16).numpy().view(np.uint16)
         value = value.numpy()
     elif framework == "mlx" and str(value.dtype).endswith("bfloat16"):
-        return "BF16", np.array(value.view(sys.modules["mlx.core"].uint16))
+        return "bfloat16", np.array(value.view(sys.modules["mlx.core"].uint16))
     elif hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
         value = np.from_dlpack(value)
     array = np.asarray(value)
-    if array.dtype.name not in _NAMES:
-        raise TypeError(f"{name} has dtype {array.dtype}: the oracle judges float64, float32, float16 and bfloat16")
     if array.dtype.name == "bfloat16":
-        return "BF16", array.view(np.uint16)
-    return _NAMES[array.dtype.name], array
+        return "bfloat16", array.view(np.uint16)
+    return array.dtype.name, array
 
 
 def cast(array: np.ndarray, dtype: Any) -> Any:

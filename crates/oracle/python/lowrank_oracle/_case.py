@@ -53,7 +53,8 @@ class Case:
         metadata, tensors = _safetensors.read(path)
         case = json.loads(metadata["case"])
         self.id, self.method, self.op = case["id"], case["method"], case["op"]
-        self.kind, self.flags, self.paper = case.get("class", "bounded"), case.get("flags", []), case.get("paper", "")
+        self.flags, self.paper = case.get("flags", []), case.get("paper", "")
+        self.kind = case.get("class", "stat" if self.op == "init" else "bounded")
         self.params = defaults(self.method, self.op, case.get("params", {}))
         self.inputs = {
             name[3:]: tensor.astype(bool if name == "in.dropout_mask" else float)
@@ -64,6 +65,7 @@ class Case:
         # Draws are submitted; the file has their range and moments.
         self.outputs = list(dict.fromkeys(n.rpartition(".")[0] if self.kind == "stat" else n for n in names))
         self.verdict = None
+        self._told: Exception | None = None
 
     def __repr__(self) -> str:
         return f"<Case {self.id} [{', '.join(self.flags)}]>"
@@ -93,7 +95,11 @@ class Case:
         is not floating point.
         """
         __tracebackhide__ = True  # pytest shows the line of the test, not these
-        given = dict(tensors or {}) | more
+        with self._own():
+            return self._check(dict(tensors or {}) | more, profile)
+
+    def _check(self, given: dict[str, Any], profile: str | None) -> str:
+        __tracebackhide__ = True
         for name in given:
             if self.outputs and name not in self.outputs:
                 lower = {output.lower(): output for output in self.outputs}
@@ -107,16 +113,30 @@ class Case:
     def check_error(self, error: BaseException | str) -> str:
         """Judges a refusal: right where the case must be refused, a Mismatch elsewhere."""
         __tracebackhide__ = True
-        return self._judge(None, str(error) or type(error).__name__, {})
+        with self._own():
+            return self._judge(None, str(error) or type(error).__name__, {})
+
+    @contextmanager
+    def _own(self) -> Iterator[None]:
+        """What goes wrong in here is told by this case, and no refusal of the layer that it judges."""
+        __tracebackhide__ = True
+        try:
+            yield
+        except Exception as error:
+            self._told = error
+            raise
 
     @contextmanager
     def rejects(self) -> Iterator[None]:
-        """`with case.rejects(): layer(…)`: an exception in the block is the refusal; none is a Mismatch."""
+        """`with case.rejects(): layer(…)`: an exception in the block is the refusal; none is a Mismatch, and stays one."""
         __tracebackhide__ = True
         refusal: Exception | None = None
         try:
             yield
         except Exception as error:
+            # A verdict in the block, also of another case, or a wrong call of this one: that is no refusal of the layer.
+            if error is self._told or isinstance(error, (Mismatch, _program.OracleError)):
+                raise
             refusal = error
         if refusal is None:
             self._judge(None, None, {})

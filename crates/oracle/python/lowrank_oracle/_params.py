@@ -19,13 +19,11 @@ def defaults(method: str, op: str, params: dict[str, Any]) -> dict[str, Any]:
         filled |= {"dropout_p": 0.0}
     if method == "lora-fa":
         filled |= {"variant": "plain"}
-    if method == "dora":
-        filled |= {"detach_norm": True}
     if method == "delta-lora":
         filled |= {"lambda": 2.0, "start_step": 0, "include_scale": True}
     if method == "dora":
         filled |= {"detach_norm": True}
-    if op == "step":
+    if op in ("step", "trajectory"):
         filled |= {"start": 0}
     filled |= params
     if op in ("step", "trajectory"):

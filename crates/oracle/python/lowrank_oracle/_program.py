@@ -9,7 +9,6 @@ import subprocess
 import sys
 import sysconfig
 import warnings
-import xml.etree.ElementTree
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def program() -> Path:
     if chosen := os.environ.get("LOWRANK"):
         if not Path(chosen).is_file():
             raise OracleError(f"LOWRANK={chosen} is not a file")
-        return Path(chosen)
+        return Path(chosen).absolute()  # it is started from another folder; a link may be known by its name
     package = Path(__file__).resolve().parent
     # Of this environment; of `pip install --user`; of `pip install --target`.
     own, of_user = sysconfig.get_path("scripts"), sysconfig.get_path("scripts", f"{os.name}_user")
@@ -42,13 +41,15 @@ def program() -> Path:
         if path.is_file():
             return path
     if found := shutil.which("lowrank"):
-        return Path(found)
+        return Path(found).absolute()
     raise OracleError("the program `lowrank` is not there: install the wheel, or set LOWRANK to its path")
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Runs it. The exit codes are those of `lowrank check`."""
-    command = [str(program()), *map(str, arguments)]
+    # A path is meant from the caller's folder, and the program runs in another.
+    absolute = (argument.absolute() if isinstance(argument, Path) else argument for argument in arguments)
+    command = [str(program()), *map(str, absolute)]
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, cwd=sys.prefix)
 
 
@@ -72,15 +73,22 @@ def judge(
     done = run(*arguments, "--format", "json")
     if done.returncode not in (0, 1, 3):
         raise OracleError(f"{case}: {done.stderr.strip() or f'lowrank check ended with {done.returncode}'}")
-    for line in done.stderr.splitlines():
-        if line.startswith("warning: "):
-            warnings.warn(line.removeprefix("warning: "), stacklevel=4)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    findings = [line for line in lines if "diagnosis" not in line]
+    findings = [_with_numbers(line) for line in lines if "diagnosis" not in line]
+    nothing = all(finding["verdict"] == "NOT_RUN" for finding in findings)
+    for line in done.stderr.splitlines():
+        # Where nothing is judged the verdict says so: a type that is too narrow is nothing odd.
+        if line.startswith("warning: ") and not (nothing and " is not judged: " in line):
+            warnings.warn(line.removeprefix("warning: "), stacklevel=6)
     if not findings:
         raise OracleError(f"{case}: lowrank check judged nothing: {done.stderr.strip()}")
     if done.returncode != 1:
         return findings, ""
-    suite = xml.etree.ElementTree.fromstring(run(*arguments, "--format", "junit").stdout)
-    failure = suite.findtext("testcase/failure") or "FAIL"
+    failure = next((finding["report"] for finding in findings if finding.get("report")), "FAIL")
     return findings, f"{lines[-1]['diagnosis']['text']}\n{failure}"
+
+
+def _with_numbers(finding: dict[str, Any]) -> dict[str, Any]:
+    """The finding with NaN and the infinities as numbers: JSON has none, so they come as text."""
+    numbers = ("rho", "rho_sqrt", "got", "want", "bound")
+    return finding | {name: float(finding[name]) for name in numbers if finding.get(name) is not None}

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from . import _arrays, _safetensors
 
 
@@ -34,8 +32,8 @@ def record(
     tensors = {}
     for kind, named in (("in", inputs), ("out", outputs)):
         for name, value in named.items():
-            mask = name == "dropout_mask"
-            tensors[f"{kind}.{name}"] = ("U8", np.asarray(value) != 0) if mask else _arrays.named(name, value)
+            read = _arrays.mask if name == "dropout_mask" else _arrays.named
+            tensors[f"{kind}.{name}"] = read(name, value)
     path = Path(folder) / f"{number}-{op}.safetensors"
     _safetensors.write(path, {"case": json.dumps(case)}, tensors)
     return path

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import lowrank_oracle
-from lowrank_oracle._arrays import named
+from lowrank_oracle._arrays import mask, named
 
 VALUES = np.array([[1.0, -0.5, 3.140625], [0.0, 2.0**-20, -(2.0**20)]])
 BITS = (VALUES.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)
@@ -14,6 +14,12 @@ def same(value, dtype, bits=False):
     got_dtype, array = named("y", value)
     assert got_dtype == dtype
     np.testing.assert_array_equal(array, BITS if bits else VALUES)
+
+
+def same_mask(value, kept):
+    dtype, array = mask("dropout_mask", value)
+    assert dtype == "U8"
+    np.testing.assert_array_equal(array, kept)
 
 
 @pytest.mark.parametrize(("dtype", "name"), [(np.float64, "F64"), (np.float32, "F32")])
@@ -48,6 +54,23 @@ def test_mlx():
     mx = pytest.importorskip("mlx.core")
     same(mx.array(VALUES.astype(np.float32)), "F32")
     same(mx.array(VALUES).astype(mx.bfloat16), "BF16", bits=True)
+
+
+def test_a_mask_of_any_type():
+    kept = np.array([[True, False], [False, True]])
+    for given in (kept, kept.astype(int), kept.astype(np.float32)):
+        same_mask(given, kept)
+    with pytest.raises(TypeError, match="dropout_mask is None"):
+        mask("dropout_mask", None)
+
+
+def test_a_mask_of_torch():
+    torch = pytest.importorskip("torch")
+    kept = torch.tensor([[True, False], [False, True]])
+    # A factor of either sign: -0 drops too.
+    signed = torch.tensor([[1.0, -0.0], [0.0, -2.0]])
+    for given in (kept, signed.bfloat16(), signed.requires_grad_()):
+        same_mask(given, kept.numpy())
 
 
 def test_dlpack():

@@ -94,6 +94,8 @@ def test_one_rule(method, tmp_path):
 
 def test_a_class_must_fit_its_op():
     assert VALIDATOR.is_valid(case("lora", "init", NEEDED["init"], "stat"))
+    assert VALIDATOR.is_valid(case("lora", "init", NEEDED["init"], "reject"))
+    assert not VALIDATOR.is_valid(case("lora", "init", NEEDED["init"], "bounded"))
     assert not VALIDATOR.is_valid(case("lora", "forward", {}, "stat"))
     assert not VALIDATOR.is_valid(case("dora", "unmerge", {}, "bounded"))
     assert VALIDATOR.is_valid(case("dora", "unmerge", {}, "reject"))

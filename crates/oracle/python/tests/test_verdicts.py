@@ -2,13 +2,15 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from honest import delta_sgd, lora, scale, vera
 
 import lowrank_oracle
-from lowrank_oracle import Mismatch, _cases
+from lowrank_oracle import Mismatch, _cases, _program, _safetensors
+from lowrank_oracle._params import defaults
 
 PLAIN = "lora/backward/plain-bounded"
 
@@ -129,10 +131,59 @@ def test_a_refusal_is_right_only_where_one_is_due():
     assert case.verdict == "PASS"
     with pytest.raises(Mismatch, match="no error where one is expected"), case.rejects():
         pass
+    # A verdict in the block is none of the implementation's refusals.
+    with pytest.raises(Mismatch, match="no error where one is expected"), case.rejects():
+        case.check(y=np.zeros((1, 1)))
+    assert case.verdict == "FAIL"
+    with pytest.raises(lowrank_oracle.OracleError, match="no program"), case.rejects():
+        raise lowrank_oracle.OracleError("no program")
+    assert case.verdict == "FAIL"
     with pytest.raises(Mismatch, match="no error where one is expected"):
         case.check(y=np.zeros((1, 1)))
     with pytest.raises(Mismatch, match="refused: too hard"):
         lowrank_oracle.load(PLAIN).check_error(ValueError("too hard"))
+
+
+def test_what_is_not_finite_is_a_number():
+    case = lowrank_oracle.load(PLAIN)
+    right = lora(case)
+    right["y"][0, 0] = np.nan
+    with pytest.raises(Mismatch) as caught:
+        case.check(right)
+    (y,) = (finding for finding in caught.value.findings if finding["tensor"] == "y")
+    assert y["rho"] == np.inf
+    assert np.isnan(y["got"])
+
+
+def test_the_program_is_started_once(monkeypatch):
+    case, started = lowrank_oracle.load(PLAIN), []
+    run = _program.run
+    monkeypatch.setattr(_program, "run", lambda *arguments: started.append(arguments) or run(*arguments))
+    with pytest.raises(Mismatch, match="(?s)FAIL: 1 of 1 cases.*first divergence: y"):
+        case.check(lora(case, base_scale=2.0))
+    assert len(started) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_type_that_is_too_narrow_is_no_warning(tmp_path):
+    """Rows of A that are nearly dependent: in bf16 no bound holds for the projection."""
+    A = np.array([[1.0, 0.5, -0.25, 0.75], [1.125, 0.5, -0.25, 0.75]])
+    text = {"schema": "lowrank-case/1", "id": "lora-fa/step/narrow", "method": "lora-fa", "op": "step"}
+    text["params"] = {"variant": "projected", "alpha": 2, "optimizer": {"name": "sgd", "lr": 0.5}}
+    tensors = {"lora_A": A, "lora_B": np.ones((3, 2)), "grad_lora_B": np.arange(1.0, 7.0).reshape(3, 2)}
+    given, made = tmp_path / "given.safetensors", tmp_path / "made.safetensors"
+    inputs = {f"in.{name}": ("F64", array) for name, array in tensors.items()}
+    _safetensors.write(given, {"case": json.dumps(text)}, inputs)
+    assert _program.run("emit", given, "-o", made).returncode == 0
+    case = lowrank_oracle.Case(made)
+    right = {name[4:]: array for name, array in _safetensors.read(made)[1].items() if name.startswith("out.")}
+    assert case.check(right, profile="bf16") == "NOT_RUN"
+
+
+@pytest.mark.parametrize(("op", "start"), [("step", 0), ("trajectory", 0), ("forward", None)])
+def test_the_updates_taken_before_have_a_default(op, start):
+    params = {"steps": 2} if op == "trajectory" else {}
+    assert defaults("lora", op, params).get("start") == start
 
 
 def test_draws_are_judged():
@@ -165,6 +216,30 @@ def test_a_corrupt_vector_is_no_verdict(tmp_path, monkeypatch):
     target.write_bytes(source.read_bytes()[:100])
     with pytest.raises(lowrank_oracle.OracleError, match="plain-bounded"):
         case.check(lora(lowrank_oracle.load(other)))
+
+
+def test_paths_are_those_of_the_caller(tmp_path, monkeypatch):
+    """The program runs in another folder."""
+    source = _cases.VECTORS / f"{PLAIN}.safetensors"
+    (tmp_path / "mine.safetensors").write_bytes(source.read_bytes())
+    (tmp_path / "bin").mkdir()
+    shutil.copy2(lowrank_oracle.program(), tmp_path / "bin")
+    monkeypatch.chdir(tmp_path)
+    name = lowrank_oracle.program().name
+    for setting, value in [("LOWRANK", f"bin/{name}"), ("PATH", "bin")]:
+        with monkeypatch.context() as patch:
+            patch.delenv("LOWRANK", raising=False)
+            patch.setenv(setting, value)
+            if setting == "PATH":
+                # Neither the wheel's own nor the user's.
+                patch.setattr(_program.sysconfig, "get_path", lambda *_: str(tmp_path / "none"))
+            lowrank_oracle.program.cache_clear()
+            try:
+                assert lowrank_oracle.program().samefile(tmp_path / "bin" / name)
+                case = lowrank_oracle.Case(Path("mine.safetensors"))
+                assert case.check(lora(case)) == "PASS"
+            finally:
+                lowrank_oracle.program.cache_clear()
 
 
 def test_every_case_loads_and_its_own_values_pass():

@@ -36,7 +36,7 @@ pub struct Case {
     pub method: Method,
     /// What it does.
     pub op: Op,
-    /// How it is judged, if it says so.
+    /// How it is judged, if it says so; draws by their law in any case.
     pub class: Option<Class>,
     /// Why this case is there.
     pub flags: Vec<String>,
@@ -103,8 +103,18 @@ impl Case {
             return Err(wrong(format!("case: schema is {got:?}: {SCHEMA:?} is read here")));
         }
         let case: CaseJson = serde_json::from_value(value).map_err(fail)?;
-        if case.class == Some(Class::Stat) && case.op != Op::Init {
-            return Err(wrong(format!("case: class stat is for init, and the op is {}", case.op)));
+        // Draws are judged by their moments and their range: the expected numbers alone no draw has.
+        let class = case.class.or((case.op == Op::Init).then_some(Class::Stat));
+        let fits = |class: &Class| match class {
+            Class::Reject => true,
+            Class::Stat => case.op == Op::Init,
+            _ => case.op != Op::Init,
+        };
+        if let Some(class) = class.filter(|class| !fits(class)) {
+            let op = case.op;
+            return Err(wrong(format!(
+                "case: class {class} does not fit the op {op}: init has stat, no other op has it, and each may have reject"
+            )));
         }
         if case.source.seed > MOST_EXACT {
             let seed = case.source.seed;
@@ -118,7 +128,7 @@ impl Case {
             id: case.id,
             method: case.method,
             op: case.op,
-            class: case.class,
+            class,
             params: params.map_err(|error| error.to_string()),
             flags: case.flags,
             source: case.source,

@@ -7,7 +7,7 @@ use super::lineup::{Lineup, Says, Submitted, both};
 use super::mistake::Mistake;
 use crate::bound::Units;
 use crate::case::{Class, Method, Op};
-use crate::judge::Bench;
+use crate::judge::{Bench, same};
 use crate::mutants::{careless, mutants};
 
 /// What a case says of each mistake, and of what is wrong.
@@ -76,9 +76,8 @@ impl Witness<'_> {
         let bound = self.bench.judge.bound(output, &units);
         let exact = self.bench.class == Class::Exact;
         let wrong = got.iter().zip(want).zip(&bound).map(|((got, want), bound)| {
-            let same = got == want || got.is_nan() && want.is_nan();
             let within = (got - want).abs() <= *bound && got.is_finite() && want.is_finite();
-            !same && (exact || !within)
+            !same(*got, *want) && (exact || !within)
         });
         let others = self.bench.expected.iter().filter(|(other, _)| other.name != output.name);
         Compared {

@@ -5,7 +5,7 @@ use ndarray::ArrayD;
 use super::mistake::{ALONE, Mistake};
 use crate::bound::{Profile, Units};
 use crate::case::{Class, Op};
-use crate::judge::Bench;
+use crate::judge::{Bench, same};
 use crate::mutants::Mutant;
 use crate::ops::Output;
 
@@ -224,10 +224,6 @@ impl Evidence {
     fn bits(&self) -> f64 {
         self.numbers + self.factor
     }
-}
-
-fn same(a: f64, b: f64) -> bool {
-    a == b || a.is_nan() && b.is_nan()
 }
 
 /// What somebody with two mistakes computes: the one in the problem, the other in that or in its results.

@@ -33,21 +33,26 @@ pub struct FollowedStep {
 }
 
 impl FollowedStep {
-    /// Whether it begins where the one before ended and gives what it must.
-    pub fn right(&self) -> bool {
-        self.breaks.is_empty() && self.report.verdict != Verdict::Fail
+    /// Whether it begins where the one before ended and gives what it must; `None` if nothing can be said of what it gives.
+    pub fn right(&self) -> Option<bool> {
+        match self.report.verdict {
+            Verdict::Pass | Verdict::NotRun if !self.breaks.is_empty() => Some(false),
+            Verdict::Pass => Some(true),
+            Verdict::Fail => Some(false),
+            Verdict::NotRun => None,
+        }
     }
 }
 
 impl Followed {
-    /// The first step that is not right.
+    /// The first step that is wrong.
     pub fn first_wrong(&self) -> Option<&FollowedStep> {
-        self.steps.iter().find(|step| !step.right())
+        self.steps.iter().find(|step| step.right() == Some(false))
     }
 
-    /// Whether this step of the run is right; `None` if it is not recorded.
+    /// Whether this step of the run is right; `None` if it is not recorded, or nothing can be said of it.
     pub fn right(&self, id: &StepId) -> Option<bool> {
-        self.steps.iter().find(|step| step.id == *id).map(FollowedStep::right)
+        self.steps.iter().find(|step| step.id == *id).and_then(FollowedStep::right)
     }
 }
 

@@ -7,7 +7,7 @@ use super::judge::read_split;
 use super::run::{Run, StepId};
 use crate::bound::Profile;
 use crate::error::{Result, at, wrong};
-use crate::judge::{Bench, Options};
+use crate::judge::{Bench, Options, same};
 use crate::tensors::{Tensor, TensorFile};
 
 /// The first step in which two runs differ by more than rounding explains.
@@ -25,19 +25,24 @@ pub struct Parting {
 }
 
 /// The first step that both runs have recorded and in which they differ, in a parameter or in an output by more than the
-/// bounds of both; `None` if there is none.
+/// bounds of both, as these options have them; `None` if there is none.
 ///
 /// # Errors
 /// A step cannot be read, its case is wrong, or it has no `out.*`; no step is in both.
-pub fn part(first: &Run, second: &Run) -> Result<Option<Parting>> {
+pub fn part(first: &Run, second: &Run, options: Options) -> Result<Option<Parting>> {
     let mut common = 0;
     for (id, path) in &first.steps {
         let Some((_, other)) = second.steps.iter().find(|(other, _)| other == id) else { continue };
         common += 1;
         let (case, expected, answer) = read_split(id, path)?;
         let (other_case, other_expected, other_answer) = read_split(id, other)?;
-        let params = differing(&params_of(&case.text)?, &params_of(&other_case.text)?, "");
-        let bench = Bench::read(&case, &expected, Options::default()).map_err(at(path))?;
+        // A default that one of them spells out is no difference.
+        let params = if case.params()? == other_case.params()? {
+            Vec::new()
+        } else {
+            differing(&params_of(&case.text)?, &params_of(&other_case.text)?, "")
+        };
+        let bench = Bench::read(&case, &expected, options).map_err(at(path))?;
         let output = farthest(&bench, &answer, &other_answer).map_err(at(other))?;
         if params.is_empty() && output.is_none() {
             continue;
@@ -73,8 +78,7 @@ fn farthest(
         if a.shape() != b.shape() || allowed.shape() != a.shape() {
             return Ok(Some((output.name.clone(), f64::INFINITY)));
         }
-        let ratio = |((a, b), bound): ((&f64, &f64), &f64)| match a == b || a.is_nan() && b.is_nan()
-        {
+        let ratio = |((a, b), bound): ((&f64, &f64), &f64)| match same(*a, *b) {
             true => 0.0,
             false => (a - b).abs() / bound,
         };
@@ -104,7 +108,8 @@ fn inputs(first: &TensorFile, second: &TensorFile) -> Result<Vec<(String, f64)>>
         }
         let (a, b) = (numbers(name, a)?, numbers(name, b)?);
         let largest = a.iter().chain(&b).fold(0.0_f64, |most, number| most.max(number.abs()));
-        let far = a.iter().zip(&b).map(|(a, b)| (a - b).abs() / largest);
+        let far = |(a, b): (&f64, &f64)| if same(*a, *b) { 0.0 } else { (a - b).abs() / largest };
+        let far = a.iter().zip(&b).map(far);
         let far = far.fold(0.0, |most, far| if far <= most { most } else { far });
         if a.shape() != b.shape() || far != 0.0 {
             differing

@@ -6,11 +6,11 @@ use super::bench::Bench;
 use super::names::{missing, unexpected};
 use super::tensor::{Judge, Options};
 use super::verdict::{Finding, Report, Verdict};
-use crate::case::{Case, Class};
+use crate::case::{Case, Class, Op};
 use crate::diagnosis::{Mistake, Says, Submitted, Witness, diagnose, no_refusal};
 use crate::digest::digest;
 use crate::error::{Result, wrong};
-use crate::ops::{Problem, moments, sample_shape, support};
+use crate::ops::{moments, sample_shape, support};
 use crate::tensors::{Tensor, TensorFile};
 
 /// Judge a submission; `None` is not run.
@@ -150,7 +150,7 @@ fn judge_tensors<'b>(
     let (mut findings, mut values, mut dtypes) = (Vec::new(), Vec::new(), Vec::new());
     for (output, want) in &bench.expected {
         let fail = |note| Finding::without_numbers(&output.name, Verdict::Fail, note);
-        let given = submitted(submission, &bench.problem, &output.name);
+        let given = submitted(submission, bench, &output.name);
         let (finding, numbers) = match (given, refusal) {
             (None, Some(error)) => (fail(format!("refused: {error}")), None),
             // Which of the two is meant nobody can say.
@@ -165,7 +165,7 @@ fn judge_tensors<'b>(
                 (finding, numbers.map(|numbers| (numbers, dtype)))
             }
             (Some(Err(note)), None) => (fail(note), None),
-            (None, None) => (fail(missing(submission, &output.name, bench.class)), None),
+            (None, None) => (fail(missing(submission, &output.name, bench)), None),
         };
         findings.push(finding);
         dtypes.push(numbers.as_ref().map(|(_, dtype)| *dtype));
@@ -203,14 +203,15 @@ fn overall(findings: &[Finding]) -> Verdict {
 /// `lora_A.moments` and `lora_A.support`.
 fn submitted(
     submission: &TensorFile,
-    problem: &Problem,
+    bench: &Bench,
     name: &str,
 ) -> Option<std::result::Result<(Tensor, Dtype), String>> {
     if let Some(tensor) = submission.tensors.get(&format!("out.{name}")) {
         return Some(Ok((tensor.clone(), tensor.dtype)));
     }
-    let (parameter, kind) = name.rsplit_once('.')?;
-    let shape = sample_shape(problem, parameter)?;
+    // What has a point in another op's name is the step of a trajectory.
+    let (parameter, kind) = name.rsplit_once('.').filter(|_| bench.op == Op::Init)?;
+    let shape = sample_shape(&bench.problem, parameter)?;
     let samples = submission.tensors.get(&format!("out.{parameter}"))?;
     if samples.shape != shape {
         let got = &samples.shape;

@@ -40,9 +40,14 @@ pub(super) fn compare(
     Finding { tensor: String::new(), verdict, rho, rho_sqrt, worst, profile: None, note }
 }
 
+/// The same number, or NaN in both.
+pub(crate) fn same(a: f64, b: f64) -> bool {
+    a == b || a.is_nan() && b.is_nan()
+}
+
 /// ρ of one element: 0 when nothing is off, ∞ when the bound allows nothing, or when anything is NaN that should not be.
 fn ratio(got: f64, want: f64, bound: f64) -> f64 {
-    if got == want || (got.is_nan() && want.is_nan()) {
+    if same(got, want) {
         return 0.0;
     }
     if !got.is_finite() || !want.is_finite() {

@@ -2,6 +2,7 @@
 
 use ndarray::ArrayD;
 
+use super::compare::same;
 use crate::bound::Profile;
 use crate::case::{Case, Class};
 use crate::error::{Result, wrong};
@@ -55,8 +56,7 @@ fn agree(output: &Output, want: &ArrayD<f64>, several: bool) -> bool {
     let units = Profile::F64.units(false);
     let bound = (output.bound)(&units);
     output.value.iter().zip(want).zip(&bound).all(|((value, want), bound)| {
-        let same = value == want || (value.is_nan() && want.is_nan());
         let either = several && !value.is_finite();
-        same || either || (value - want).abs() <= bound + units.store * want.abs()
+        same(*value, *want) || either || (value - want).abs() <= bound + units.store * want.abs()
     })
 }

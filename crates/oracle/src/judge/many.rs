@@ -1,5 +1,7 @@
 //! A run over many cases, and what it comes to.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +9,7 @@ use super::check::{ask_case, check_case};
 use super::submitted::submitted;
 use super::tensor::Options;
 use super::verdict::{Report, Verdict};
-use crate::case::{Index, Method, Op, cases_under, read_case};
+use crate::case::{Case, Index, Method, Op, cases_under, read_case};
 use crate::diagnosis::{Diagnosis, Says, diagnose};
 use crate::error::{Error, Result, at, io, wrong};
 
@@ -25,10 +27,10 @@ pub struct Tally {
 }
 
 /// Judge the submission `folder/<id>.safetensors` of every case under `paths`, of these methods and ops (all, if none is
-/// named).
+/// named). A case must be the one that `index.json` lists, in the path or in the folder that its id is counted from.
 ///
 /// # Errors
-/// A path or the folder does not exist. What is wrong with single files is in the tally.
+/// A path or the folder does not exist, or an index cannot be read. What is wrong with single files is in the tally.
 pub fn check_all(
     paths: &[PathBuf],
     folder: &Path,
@@ -37,9 +39,15 @@ pub fn check_all(
 ) -> Result<Tally> {
     fs::read_dir(folder).map_err(io(folder))?;
     let (mut tally, mut files) = (Tally::default(), Vec::new());
+    let (mut indexes, mut seen) = (BTreeMap::<PathBuf, Index>::new(), BTreeSet::new());
     for path in paths {
-        let index = if path.is_dir() { Index::of(path)? } else { Index::default() };
+        let named = real(path);
         for path in cases_under(path)? {
+            // Paths may overlap: a case is judged once.
+            let place = real(&path);
+            if !seen.insert(place.clone()) {
+                continue;
+            }
             let (case, file) = match read_case(&path) {
                 Ok(read) => read,
                 Err(error) => {
@@ -52,7 +60,21 @@ pub fn check_all(
             if !chosen {
                 continue;
             }
-            if !index.vouches(&case, &file) {
+            let roots: BTreeSet<&Path> =
+                [Some(named.as_path()), root(&place, &case)].into_iter().flatten().collect();
+            let mut vouched = true;
+            for root in roots {
+                let index = match indexes.entry(root.to_owned()) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    // Above a path that was named, a file of that name may be another program's.
+                    Entry::Vacant(new) => new.insert(match Index::of(root) {
+                        Err(_) if root != named => Index::default(),
+                        index => index?,
+                    }),
+                };
+                vouched &= index.vouches(&case, &file);
+            }
+            if !vouched {
                 tally.corrupt.push(path);
                 continue;
             }
@@ -81,6 +103,17 @@ pub fn check_all(
         says.unwrap_or_else(|_| vec![Says::Nothing; mistakes.len()])
     });
     Ok(tally)
+}
+
+/// The path without links and detours; as it is where it leads nowhere.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// The folder that a case lies in by its id, whichever of the folders within was named: where the index of shipped cases is.
+fn root<'a>(path: &'a Path, case: &Case) -> Option<&'a Path> {
+    let place = format!("{}.safetensors", case.id.as_ref()?);
+    path.ends_with(&place).then(|| path.ancestors().nth(3)).flatten()
 }
 
 impl Tally {

@@ -17,6 +17,7 @@ mod verdict;
 pub(crate) use bench::Bench;
 pub use check::{Truth, check};
 pub(crate) use check::{ask_case, check_case};
+pub(crate) use compare::same;
 pub use many::{Tally, check_all};
 pub use report::{json, junit};
 pub(crate) use tensor::Judge;

@@ -2,21 +2,28 @@
 
 use ndarray::ArrayD;
 
-use crate::case::Class;
+use super::bench::Bench;
+use crate::case::{Class, Op};
 use crate::ops::Output;
 use crate::tensors::TensorFile;
 
 /// That a tensor is missing, and which one of the submission has its name in another spelling.
-pub(super) fn missing(submission: &TensorFile, name: &str, class: Class) -> String {
+pub(super) fn missing(submission: &TensorFile, name: &str, bench: &Bench) -> String {
     // Samples stand for their moments and their support.
-    let parameter = name.rsplit_once('.').filter(|_| class == Class::Stat);
+    let parameter = name.rsplit_once('.').filter(|_| bench.class == Class::Stat);
     let name = parameter.map_or(name, |(parameter, _)| parameter);
     let letters = |name: &str| -> String {
         let plain = name.chars().filter(char::is_ascii_alphanumeric);
         let plain: String = plain.map(|letter| letter.to_ascii_lowercase()).collect();
         plain.strip_prefix("out").map_or(plain.clone(), str::to_owned)
     };
-    match submission.tensors.keys().find(|given| letters(given) == letters(name)) {
+    let spelled = |name: &str| {
+        let wanted = letters(name);
+        submission.tensors.keys().find(move |given| letters(given) == wanted)
+    };
+    // Of a trajectory the step may be what is left out.
+    let step = name.rsplit_once('.').filter(|_| bench.op == Op::Trajectory);
+    match spelled(name).or_else(|| spelled(step?.0)) {
         Some(given) => format!("is missing; {given} is there: is out.{name} meant?"),
         None => "is missing".to_owned(),
     }

@@ -12,7 +12,7 @@ pub fn json(report: &Report) -> Vec<Value> {
     let divergence = report.divergence().map(|finding| finding.tensor.as_str());
     let line = |finding: Option<&Finding>| {
         let worst = finding.and_then(|finding| finding.worst.as_ref());
-        // The hypothesis explains the first tensor that is wrong.
+        // The hypothesis explains the first tensor that is wrong, and the text is about the whole case.
         let first = finding.is_some_and(|finding| Some(finding.tensor.as_str()) == divergence);
         json!({
             "case": report.case,
@@ -27,6 +27,7 @@ pub fn json(report: &Report) -> Vec<Value> {
             "profile": finding.and_then(|finding| finding.profile).map(|profile| profile.to_string()),
             "note": finding.and_then(|finding| finding.note.as_ref()),
             "hypothesis": if first { report.hypothesis.as_ref() } else { None },
+            "report": first.then(|| report.to_string()),
             "digest": report.digest,
         })
     };
@@ -152,9 +153,9 @@ impl std::fmt::Display for Report {
             write!(f, "\n  {finding}")?;
         }
         if let Some(first) = self.divergence() {
-            let at = self.findings.iter().position(|finding| finding.tensor == first.tensor);
-            let before: Vec<_> =
-                self.findings[..at.unwrap_or(0)].iter().map(|f| f.tensor.as_str()).collect();
+            let before = self.findings.iter().take_while(|f| f.verdict != Verdict::Fail);
+            let before = before.filter(|f| f.verdict == Verdict::Pass);
+            let before: Vec<_> = before.map(|f| f.tensor.as_str()).collect();
             write!(f, "\n  first divergence: {}", first.tensor)?;
             match before.len() {
                 0 => {}

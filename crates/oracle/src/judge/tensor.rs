@@ -3,7 +3,7 @@
 use ndarray::ArrayD;
 use safetensors::tensor::Dtype;
 
-use super::compare::compare;
+use super::compare::{compare, same};
 use super::verdict::{Finding, Verdict};
 use crate::bound::{Profile, Units};
 use crate::case::{Case, Class};
@@ -154,8 +154,7 @@ fn expect_not_finite(left: &mut ArrayD<f64>, got: &ArrayD<f64>, want: &ArrayD<f6
             continue;
         }
         for ((left, &got), &want) in left.iter_mut().zip(&got).zip(&want) {
-            let same = got == want || (got.is_nan() && want.is_nan());
-            *left = if same || want.is_finite() { 0.0 } else { f64::NAN };
+            *left = if same(got, want) || want.is_finite() { 0.0 } else { f64::NAN };
         }
     }
 }

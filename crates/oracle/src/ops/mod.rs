@@ -3,6 +3,7 @@
 
 mod adam_constants;
 mod dora;
+mod dora_formula;
 mod evaluate;
 mod forward_backward;
 mod grid;
@@ -18,7 +19,7 @@ mod step;
 mod trajectory;
 
 pub(crate) use adam_constants::AdamConstants;
-pub(crate) use dora::{Formula, lengths};
+pub(crate) use dora_formula::{Formula, lengths};
 pub(crate) use evaluate::evaluate;
 pub(crate) use init::{moments, sample_shape, support};
 pub use output::{Output, Residual};

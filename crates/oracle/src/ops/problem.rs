@@ -11,7 +11,7 @@ use lora_plus::{Groups, Kind, LoraPlus};
 use ndarray::{Array2, ArrayD};
 use vera::{Projections, Vera};
 
-use super::dora::Formula;
+use super::dora_formula::Formula;
 use super::layer::{Layer, Named};
 use super::slips::{Slipped, Slips};
 use crate::case::{Case, Inputs, Method, Params, transposed};

@@ -19,6 +19,10 @@
 //! Where not ĝ but what follows from it is judged (a step), its own error counts. It obeys E ≤ E X + |ĝ| X + E_g |G⁻¹|/s²
 //! with X = growth · d dᵀ |G⁻¹|, which is summed as a series; where that diverges the bound is infinite, and the checker
 //! says that it cannot judge.
+//!
+//! What is allowed to be left over grows with the ĝ that was submitted. Whatever passes is off by E at most: its error obeys
+//! the inequality above. Where E is infinite, as in bf16 with rows of A that are nearly dependent, a ĝ that is far
+//! off along the weakest direction of A Aᵀ passes too: no residual of that format can tell it from the right one.
 
 use std::sync::Arc;
 

@@ -13,7 +13,7 @@ use super::precisions::{DTYPES, PRECISIONS};
 use crate::bound::Profile;
 use crate::case::{Case, Class, Method};
 use crate::error::Result;
-use crate::judge::{Bench, Judge, Verdict};
+use crate::judge::{Bench, Judge, Verdict, same};
 use crate::mutants::{Mutant, careless, mutants};
 use crate::ops::Output;
 use crate::tensors::{Tensor, TensorFile};
@@ -151,9 +151,7 @@ fn differs(right: &[Output], made: &[Output], class: Class) -> bool {
         };
         let pairs = output.value.iter().zip(&other.value).zip(&bound);
         output.value.shape() != other.value.shape()
-            || pairs.into_iter().any(|((&a, &b), &bound)| {
-                !(a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= bound)
-            })
+            || pairs.into_iter().any(|((&a, &b), &bound)| !(same(a, b) || (a - b).abs() <= bound))
     })
 }
 
@@ -213,7 +211,6 @@ fn certain(
 fn close(got: &ArrayD<f64>, want: &ArrayD<f64>, rtol: f64, atol: f64) -> bool {
     got.shape() == want.shape()
         && got.iter().zip(want).all(|(&got, &want)| {
-            let same = got == want || got.is_nan() && want.is_nan();
-            same || want.is_finite() && (got - want).abs() <= atol + rtol * want.abs()
+            same(got, want) || want.is_finite() && (got - want).abs() <= atol + rtol * want.abs()
         })
 }

@@ -168,7 +168,7 @@ fn the_projection_needs_independent_rows_and_a_scale() {
     twice.tensors.insert("in.lora_A".into(), Tensor::f64(&rows));
     refused(&twice, &["A", "row 1"]);
 
-    // The pivot is ε² of its diagonal, and f64 knows it up to (in + r) 2⁻⁵³ = 7.8e-16. The contract refuses up to r 2⁻⁵³.
+    // The pivot is ε² of its diagonal, and f64 knows it up to (in + r) 2⁻⁵³ = 7.8e-16. Twice that is refused.
     let nearly = |epsilon: f64| {
         let mut case = layer("lora-fa", "backward", &format!("{projected}}}"));
         let mut rows = ndarray::Array2::zeros((2, 5));
@@ -223,6 +223,20 @@ fn files() {
     let overlap = format!("{{{x},{}}}", x.replace("in.x", "in.y"));
     fails(&bytes(&overlap, &[0; 8]), "header");
     fails(&bytes(&format!("{{{}}}", x.replace("F64", "F63")), &[0; 8]), "header");
+}
+
+/// A folder has no bytes, and a pipe has no size: it would be waited for.
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    let pipe = made.is_ok_and(|status| status.success()).then_some(pipe);
+    for path in [Some(folder.path().to_owned()), pipe].into_iter().flatten() {
+        let error = TensorFile::read(&path).unwrap_err().to_string();
+        assert!(error.contains("no regular file") && error.contains("write it to one"), "{error}");
+    }
 }
 
 #[test]
@@ -297,6 +311,16 @@ fn exit_codes() {
     let wrong = entry("lora/forward/a", &"0".repeat(64));
     fs::write(cases.join("index.json"), format!("[{wrong}]")).unwrap();
     assert_eq!(code(&run()), 4);
+    // Whatever of the folder is named; and what is named twice is judged once.
+    let judged = |parts: &[&str]| {
+        let paths: Vec<_> = parts.iter().map(|part| cases.join(part)).collect();
+        check_all(&paths, &mine, (&[], &[]), Options::default()).unwrap()
+    };
+    for part in ["lora", "lora/forward", "lora/forward/a.safetensors"] {
+        assert_eq!(code(&judged(&[part])), 4, "{part}");
+    }
+    let tally = judged(&["lora/forward/b.safetensors", "lora", "", "lora/../lora/forward"]);
+    assert_eq!((tally.reports.len(), tally.corrupt.len()), (1, 1));
     fs::write(mine.join("lora/forward/b.safetensors"), "no file").unwrap();
     let tally = run();
     assert_eq!(code(&tally), 2);

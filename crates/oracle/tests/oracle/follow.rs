@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use ndarray::ArrayD;
-use oracle::{Error, Options, Run, Tensor, TensorFile, follow, part};
+use oracle::{Error, Options, Parting, Profile, Run, Tensor, TensorFile, follow, part};
 
-use crate::common::{emitted, file, matrix};
+use crate::common::{emitted, file, matrix, text};
 
 const ADAMW: &str = r#"{"name":"adamw","lr":0.125,"betas":[0.75,0.9375],"eps":0.25}"#;
 
@@ -69,6 +69,10 @@ fn opened(folder: &Path) -> Run {
     Run::open(folder).unwrap()
 }
 
+fn parted(first: &Path, second: &Path) -> Option<Parting> {
+    part(&opened(first), &opened(second), Options::default()).unwrap()
+}
+
 /// From step 4 on the update takes twice the learning rate.
 fn doubled(number: u64, update: &mut TensorFile) {
     if number >= 4 {
@@ -87,7 +91,7 @@ fn a_right_run_is_right_at_every_step() {
     assert_eq!(followed.steps.len(), 8);
     let wrong = followed.first_wrong();
     assert!(wrong.is_none(), "{wrong:?}");
-    assert_eq!(part(&opened(folder.path()), &opened(folder.path())).unwrap(), None);
+    assert_eq!(parted(folder.path(), folder.path()), None);
 }
 
 #[test]
@@ -101,11 +105,11 @@ fn the_first_wrong_step_is_named_and_the_later_ones_are_judged_from_their_own_st
     assert_eq!(first.id.to_string(), "step 4, update");
     assert_eq!(first.report.divergence().unwrap().tensor, "lora_B");
     // The passes of step 5 begin with a wrong B, and are right all the same.
-    let wrong: Vec<_> = followed.steps.iter().filter(|step| !step.right()).collect();
+    let wrong: Vec<_> = followed.steps.iter().filter(|step| step.right() == Some(false)).collect();
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(wrong.iter().all(|step| step.breaks.is_empty()));
 
-    let parting = part(&opened(&right), &opened(&mine)).unwrap().unwrap();
+    let parting = parted(&right, &mine).unwrap();
     assert_eq!(parting.id, first.id);
     let (tensor, ratio) = parting.output.unwrap();
     assert!(tensor == "lora_B" && ratio > 1e6, "{tensor} {ratio}");
@@ -157,12 +161,70 @@ fn runs_of_other_settings_part_by_name() {
             *update = emitted(update);
         }
     });
-    let parting = part(&opened(&first), &opened(&second)).unwrap().unwrap();
+    let parting = parted(&first, &second).unwrap();
     assert_eq!(parting.id.to_string(), "step 3, update");
     assert_eq!(parting.params, [("optimizer.lr".into(), 0.125.into(), 0.25.into())]);
     // Both are right: each did what it was told.
     for run in [&first, &second] {
         assert!(follow(&opened(run), Options::default()).unwrap().first_wrong().is_none());
+    }
+}
+
+/// A default that one of them spells out is no setting, and what a wider bound explains is no difference.
+#[test]
+fn runs_that_say_and_do_the_same_do_not_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    record(&first, &|_, _| {});
+    record(&second, &|_, update| {
+        let case = &update.metadata["case"];
+        let case =
+            case.replace(r#""alpha":5"#, r#""alpha":5,"dropout_p":0,"scaling":"alpha_over_r""#);
+        update.metadata.insert("case".into(), case);
+    });
+    assert_eq!(parted(&first, &second), None);
+    record(&second, &|_, update| change(update, "out.lora_A", |x| x * (1.0 + 1e-4)));
+    assert_eq!(parted(&first, &second).unwrap().id.to_string(), "step 2, update");
+    let options = Options { profile: Some(Profile::Bf16) };
+    assert_eq!(part(&opened(&first), &opened(&second), options).unwrap(), None);
+}
+
+/// NaN goes on as NaN: the step that made it is wrong or was given it, and none after it has changed anything.
+#[test]
+fn a_run_that_becomes_nan_has_not_changed_its_state() {
+    let folder = tempfile::tempdir().unwrap();
+    record(folder.path(), &|number, update| {
+        if number == 3 {
+            update.tensors.retain(|name, _| name.starts_with("in."));
+            change(update, "in.grad_lora_A", |_| f64::NAN);
+            *update = emitted(update);
+        }
+    });
+    let followed = follow(&opened(folder.path()), Options::default()).unwrap();
+    let last = TensorFile::read(&folder.path().join("5-step.safetensors")).unwrap();
+    assert!(last.tensors["in.lora_A"].to_f64().unwrap().iter().all(|number| number.is_nan()));
+    assert!(followed.first_wrong().is_none(), "{:?}", followed.first_wrong());
+}
+
+/// A projection of rows that are nearly the same: in bf16 nothing can be said of the update, and that is not right.
+#[test]
+fn what_cannot_be_judged_is_neither_right_nor_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let rest = r#""params":{"variant":"projected","alpha":2,"optimizer":{"name":"sgd","lr":0.5}}"#;
+    let row = matrix(1, 5, 1);
+    let mut other = row.clone();
+    other[[0, 0]] *= 1.125;
+    let a = ndarray::concatenate![ndarray::Axis(0), row, other];
+    let inputs =
+        [("in.lora_A", a), ("in.lora_B", matrix(4, 2, 3)), ("in.grad_lora_B", matrix(4, 2, 8))];
+    let made = emitted(&file(&text("lora-fa", "step", rest), &inputs));
+    fs::write(folder.path().join("0-step.safetensors"), made.to_bytes().unwrap()).unwrap();
+    for (profile, right) in [(Profile::F32, Some(true)), (Profile::Bf16, None)] {
+        let options = Options { profile: Some(profile) };
+        let followed = follow(&opened(folder.path()), options).unwrap();
+        assert_eq!(followed.steps[0].right(), right, "{profile}");
+        assert_eq!(followed.right(&followed.steps[0].id), right);
+        assert!(followed.first_wrong().is_none());
     }
 }
 
@@ -177,7 +239,7 @@ fn a_run_that_starts_elsewhere_says_what_it_was_given() {
         }
     });
     fs::remove_file(second.join("2-step.safetensors")).unwrap();
-    let parting = part(&opened(&first), &opened(&second)).unwrap().unwrap();
+    let parting = parted(&first, &second).unwrap();
     assert_eq!(parting.id.to_string(), "step 3, passes");
     assert_eq!(parting.inputs.len(), 1);
     assert!(parting.inputs[0].0 == "in.lora_A" && (parting.inputs[0].1 - 1.0 / 3.0).abs() < 1e-3);

@@ -93,7 +93,7 @@ fn the_state_of_a_trajectory() {
     let roundings: [(&str, &str, &dyn Fn(f64) -> f64); 4] = [
         ("not rounded before", "y.1", &|x| x),
         ("cut off to 8 bits", "y.1", &cut),
-        ("rounded to bf16", "lora_A.1", &|x| half::bf16::from_f64(x).to_f64()),
+        ("rounded to bf16", "exp_avg_sq.lora_A.1", &|x| half::bf16::from_f64(x).to_f64()),
         ("rounded to f16", "y.1", &|x| half::f16::from_f64(x).to_f64()),
     ];
     for (looks_like, first, rounding) in roundings {

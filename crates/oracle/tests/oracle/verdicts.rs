@@ -1,7 +1,9 @@
 //! What passes, what fails, and what is said about it.
 
 use ndarray::ArrayD;
-use oracle::{Case, Options, Profile, Report, Tensor, TensorFile, Truth, Verdict, check, outputs};
+use oracle::{
+    Case, Class, Options, Profile, Report, Tensor, TensorFile, Truth, Verdict, check, outputs,
+};
 use safetensors::tensor::Dtype;
 
 use crate::common::{emitted, file, in_f32, layer, matrix, put, step, text, with_mask};
@@ -248,6 +250,41 @@ fn a_name_in_another_spelling_is_pointed_at() {
     assert!(report.warnings.is_empty(), "{:?}", report.warnings);
 }
 
+/// With inputs for two steps.
+fn trajectory(method: &str, params: &str) -> TensorFile {
+    let mut case = layer(method, "trajectory", &format!(r#""params":{{"steps":2{params}}}"#));
+    for step in 0..2 {
+        case.tensors.insert(format!("in.x.{step}"), Tensor::f64(&matrix(3, 5, 20 + step)));
+        case.tensors.insert(format!("in.grad_y.{step}"), Tensor::f64(&matrix(3, 4, 30 + step)));
+    }
+    case
+}
+
+/// What a name leaves out may be the step of a trajectory. Nothing is said of samples there.
+#[test]
+fn a_name_without_its_step_is_pointed_at() {
+    let case = emitted(&trajectory("lora", ""));
+    let mut submission = in_f32(&case);
+    let tensor = submission.tensors.remove("out.lora_A.0").unwrap();
+    submission.tensors.insert("out.lora_A".into(), tensor);
+    let report = judge(&case, &submission).to_string();
+    let hint = "lora_A.0  FAIL  is missing; out.lora_A is there: is out.lora_A.0 meant?";
+    assert!(report.contains(hint), "{report}");
+}
+
+/// What could not be judged is not among the tensors that pass.
+#[test]
+fn what_is_not_judged_does_not_pass() {
+    let case = nearly_dependent(trajectory("lora-fa", r#","variant":"projected""#));
+    let mut submission = in_f32(&case);
+    put(&mut submission, "out.y.1", |y| y * 100.0);
+    let report = judged_as(&case, &submission, Profile::Bf16);
+    let state = report.findings.iter().find(|finding| finding.tensor == "lora_B.0").unwrap();
+    assert_eq!(state.verdict, Verdict::NotRun);
+    let text = report.to_string();
+    assert!(text.contains("first divergence: y.1 (y.0, grad_lora_B.0 pass)"), "{text}");
+}
+
 /// W + s B A of small integers: a bound would let the last bit pass, equality does not.
 #[test]
 fn exact_means_equal() {
@@ -440,17 +477,52 @@ fn samples_are_judged_by_their_moments_and_range() {
     assert!(message.contains("[400, 4, 25]"), "{message}");
 }
 
-/// Rows of A that are nearly dependent: in f32 the projection means something, in bf16 nothing, and nothing is not a pass.
+/// Draws are judged by their law, also where their case does not say so: none is the mean of all.
 #[test]
-fn what_no_bound_holds_is_not_judged() {
-    let rest = r#""params":{"variant":"projected","alpha":3}"#;
-    let mut case = layer("lora-fa", "backward", rest);
+fn draws_need_no_class() {
+    let params = r#""params":{"init":"gaussian","rank":2,"in":5,"out":3,"samples":9}"#;
+    let case = emitted(&file(&text("lora", "init", params), &[]));
+    assert_eq!(Case::of(&case).unwrap().class, Some(Class::Stat));
+    // ±1/r has the mean and the variance of the law, and its fourth power is within the error of 90 draws.
+    for (size, verdict) in [(0.5, Verdict::Pass), (2.0, Verdict::Fail)] {
+        let sign = |at: usize| if at.is_multiple_of(2) { size } else { -size };
+        let a = ArrayD::from_shape_fn(vec![9, 2, 5], |at| sign(at[0] + at[1] + at[2]));
+        let mut submission = TensorFile::default();
+        submission.tensors.insert("out.lora_A".into(), Tensor::f64(&a));
+        submission.tensors.insert("out.lora_B".into(), Tensor::f64(&ArrayD::zeros(vec![9, 3, 2])));
+        let report = judge(&case, &submission);
+        assert_eq!(report.verdict, verdict, "{report}");
+    }
+}
+
+/// x̃ is x where p is 0 or left out, whatever a mask says.
+#[test]
+fn a_mask_without_p_drops_nothing() {
+    for params in ["", r#""params":{"dropout_p":0}"#] {
+        let without = emitted(&layer("lora", "backward", params));
+        let with = emitted(&with_mask(layer("lora", "backward", params)));
+        for (name, tensor) in without.tensors.iter().filter(|(name, _)| name.starts_with("out.")) {
+            assert_eq!(with.tensors[name], *tensor, "{name}");
+        }
+        assert_eq!(judge(&with, &in_f32(&without)).verdict, Verdict::Pass);
+    }
+}
+
+/// With two rows of A that are nearly the same.
+fn nearly_dependent(mut case: TensorFile) -> TensorFile {
     let row = matrix(1, 5, 1);
     let mut other = row.clone();
     other[[0, 0]] *= 1.0 + 2.0_f64.powi(-3);
     let a = ndarray::concatenate![ndarray::Axis(0), row, other];
     case.tensors.insert("in.lora_A".into(), Tensor::f64(&a));
-    let case = emitted(&case);
+    emitted(&case)
+}
+
+/// Rows of A that are nearly dependent: in f32 the projection means something, in bf16 nothing, and nothing is not a pass.
+#[test]
+fn what_no_bound_holds_is_not_judged() {
+    let rest = r#""params":{"variant":"projected","alpha":3}"#;
+    let case = nearly_dependent(layer("lora-fa", "backward", rest));
     let last = |profile| {
         let report = judged_as(&case, &in_f32(&case), profile);
         assert_eq!(report.verdict, Verdict::Pass, "{report}");

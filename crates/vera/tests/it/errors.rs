@@ -68,10 +68,18 @@ fn errors_name_the_tensor_and_both_shapes() {
     let text = Projections::new(zeros(2, 5), zeros(4, 3)).unwrap_err().to_string();
     assert!(text.contains("B has shape [4, 3] where [4, 2] is needed"), "{text}");
 
-    let grads = Grads { lambda_b: Array1::zeros(3), lambda_d: Array1::zeros(2) };
+    // Gradients of another adapter: nothing moves, the vector with its fitting gradient neither.
     let mut sgd = Sgd { group: Group { lr: 1.0, weight_decay: 0.0 } };
-    let text = vera.clone().step(&mut zeros(4, 5), &grads, &mut sgd).unwrap_err().to_string();
-    assert!(text.contains("vera_lambda_b has shape [3] where [4] is needed"), "{text}");
+    for (b, d, says) in [
+        (3, 2, "vera_lambda_b has shape [3] where [4] is needed"),
+        (4, 1, "vera_lambda_d has shape [1] where [2] is needed"),
+    ] {
+        let grads = Grads { lambda_b: Array1::ones(b), lambda_d: Array1::ones(d) };
+        let mut stepped = vera.clone();
+        let text = stepped.step(&mut zeros(4, 5), &grads, &mut sgd).unwrap_err().to_string();
+        assert!(text.contains(says), "{text}");
+        assert_eq!(stepped, vera);
+    }
 }
 
 #[test]

@@ -172,6 +172,15 @@ impl Gguf {
         variant.attention_multiplier = Some(scalar.powf(-0.5));
         variant.attention_cap = float("attn_logit_softcapping")?;
         variant.logits_cap = float("final_logit_softcapping")?;
+        if variant.architecture == Architecture::Gemma2 {
+            // llama.cpp's, for the first files, which have no such keys.
+            variant.attention_cap.get_or_insert(50.0);
+            variant.logits_cap.get_or_insert(30.0);
+            let window = format!("{prefix}.attention.sliding_window");
+            if self.metadata.optional_size(&window)?.is_none() {
+                variant.sliding_window = Some(4096);
+            }
+        }
         let full = |layer: &usize| (layer + 1).is_multiple_of(pattern);
         variant.full_attention_layers = (0..layers.min(self.tensors.len())).filter(full).collect();
         Ok(())

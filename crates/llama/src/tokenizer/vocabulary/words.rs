@@ -78,7 +78,7 @@ static WORDS: [Words; 8] = [
             Rule::Matches(LLAMA3),
         )
     },
-    words(&["smaug-bpe"], Rule::Matches(LLAMA3)),
+    words(&["smaug-bpe", "dbrx"], Rule::Matches(LLAMA3)),
     Words {
         composed: true,
         ..words(&["qwen2", "deepseek-r1-qwen", "megrez"], Rule::Matches(QWEN2))

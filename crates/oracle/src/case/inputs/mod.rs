@@ -85,6 +85,10 @@ impl Inputs {
         if case.op == Op::Trajectory {
             inputs.check_masks(params)?;
         }
+        if params.dropout_p == 0.0 {
+            // x̃ is x then, whatever a mask says: it was checked, and drops nothing.
+            inputs.masks.clear();
+        }
         if case.method == Method::Vera {
             inputs.slice_shared_matrices();
         }

@@ -34,17 +34,14 @@
 //! takes it off the layer's output to have x Wᵀ, which is 1 more in y and 2 in ∂L/∂m. In M = −c ∂L/∂m ⊙ V/n the length is there
 //! three times: roundings count (1 − θ)⁻³ times, and `norm` has 7 κ |M|, since (1 − θ)⁻³ − 1 ≤ 7 θ/(1 − θ) up to ½.
 
-mod formula;
 mod sensitivity;
 mod through;
 
 use ndarray::{Array1, Array2, Axis};
 
-pub(crate) use formula::{Formula, lengths};
-
-use self::formula::{Masked, rows};
 use self::sensitivity::Sensitivity;
 use self::through::{Through, to_b};
+use super::dora_formula::{Masked, rows};
 use super::output::Output;
 use super::pass::Pass;
 use super::problem::Problem;

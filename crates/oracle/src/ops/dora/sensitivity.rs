@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use ndarray::{Array1, Array2, ArrayD, Axis};
 
-use super::formula::{Formula, Masked, lengths};
 use crate::bound::constants::LENGTH;
 use crate::bound::{Bound, GAUGE, Part, Roundings, Sizes, Underflow, Units, bound, largest};
 use crate::error::Result;
+use crate::ops::dora_formula::{Formula, Masked, lengths};
 use crate::ops::output::Output;
 use crate::ops::pass::Pass;
 use crate::ops::problem::Problem;

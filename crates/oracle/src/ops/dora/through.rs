@@ -2,9 +2,9 @@
 
 use ndarray::{Array1, Array2, Axis};
 
-use super::formula::{Masked, rows};
 use super::sensitivity::Sensitivity;
 use crate::error::Result;
+use crate::ops::dora_formula::{Masked, rows};
 use crate::ops::layer::Named;
 use crate::ops::problem::Problem;
 

@@ -28,7 +28,7 @@ use crate::error::Result;
 use crate::ops::adam_constants::AdamConstants;
 use crate::ops::output::Output;
 
-/// The parameter after the update, then its moments.
+/// The moments after the update, then the parameter that they move: in the order in which one wrong makes the next wrong.
 pub(super) fn adamw(
     tensor: &TensorUpdate<'_>,
     constants: AdamConstants,
@@ -36,7 +36,8 @@ pub(super) fn adamw(
 ) -> Result<Vec<Output>> {
     let m = first_moment(tensor, constants, suffix).remembered();
     let v = second_moment(tensor, constants, suffix).remembered();
-    Ok(vec![parameter(tensor, constants, suffix, &m, &v)?, m, v])
+    let parameter = parameter(tensor, constants, suffix, &m, &v)?;
+    Ok(vec![m, v, parameter])
 }
 
 /// The coefficients of the old moment and of the new number in the gauge.

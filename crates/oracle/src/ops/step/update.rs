@@ -61,8 +61,8 @@ pub(in crate::ops) fn update(
             None => vec![sgd(&tensor, suffix)?],
             Some(constants) => adamw(&tensor, constants, suffix)?,
         };
-        // The parameter comes first, then its moments.
-        errors.insert(name.clone(), made[0].bound.clone());
+        // The parameter comes last, after its moments.
+        errors.extend(made.last().map(|parameter| (name.clone(), parameter.bound.clone())));
         outputs.extend(made);
     }
     if before.method == Method::DeltaLora {
