@@ -111,6 +111,8 @@ async function look(name, browser) {
     localStorage.clear();
   });
   await page.setViewport({ width: NARROW, height: 900 });
+  // What observes the new width runs between two frames.
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
   await fits();
   const structure = Object.fromEntries(CONTRAST.map((rule) => [rule, { enabled: false }]));
   await accessible(page, (what) => note(`${NARROW} px: ${what}`), PLAIN, { rules: structure });
