@@ -12,9 +12,9 @@ pub const RUN: &str = "run.toml";
 /// How the name of a folder begins that is being written.
 pub(crate) const WRITING: &str = ".writing-";
 
-/// How the name of a folder begins that holds one.
+/// How the name of a folder begins that holds an earlier result.
 pub(crate) const REPLACED: &str = ".replaced-";
-/// One that is being moved there.
+/// The folder of an earlier result that is still being moved.
 pub(crate) const UNFINISHED: &str = ".replaced-unfinished";
 
 /// What is in a folder, apart from what a crash or the system may have left; nothing if there is no folder.
@@ -52,7 +52,7 @@ pub(crate) fn kept(folder: &Path) -> Vec<PathBuf> {
     kept
 }
 
-/// Is it one of these folders, and not something else of such a name?
+/// Is it a folder of an earlier result, and not something else of such a name?
 pub(crate) fn is_kept(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name == UNFINISHED || name.starts_with(REPLACED) && path.join(RUN).is_file()

@@ -140,7 +140,7 @@ fn added_tokens_of_the_config() {
     assert!(error.contains("tokenizer_config.json") && error.contains("<|call|>"), "{error}");
 }
 
-/// And those that it has otherwise. The numbers are what transformers 5.23 gives for these files.
+/// And those that it has otherwise. The numbers are what transformers 5.23 gives: `golden/added.py` prints them.
 #[test]
 fn what_the_config_says_of_a_token_goes_before() {
     let added = |stripped: bool| {
